@@ -1,0 +1,323 @@
+"""The nouns the stages hand to each other: frozen values, derived facts as properties.
+No decoding, no model, no Ray."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve_app.errors import DeadlineExceeded
+from serve_app.schema import DifferenceKind, FocusStatus, Language, ModelStatus, VisualKind
+
+Pixels = NDArray[np.uint8]
+
+
+class Box(NamedTuple):
+    """A rectangle in upright pixels; `x`, `y` is its top left corner."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    @property
+    def right(self) -> int:
+        return self.x + self.width
+
+    @property
+    def bottom(self) -> int:
+        return self.y + self.height
+
+    @property
+    def area(self) -> int:
+        return self.width * self.height
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """The one clock of a request: wall time, so that it means the same in every process."""
+
+    at: float
+    timeout_s: float
+
+    @classmethod
+    def after(cls, timeout_s: float, *, since: float | None = None) -> Deadline:
+        """A deadline `timeout_s` seconds after `since` (`time.time()`, now if not given)."""
+        return cls((time.time() if since is None else since) + timeout_s, timeout_s)
+
+    @property
+    def remaining_s(self) -> float:
+        return max(0.0, self.at - time.time())
+
+    @property
+    def passed(self) -> bool:
+        return time.time() >= self.at
+
+    def exceeded(self) -> DeadlineExceeded:
+        return DeadlineExceeded(
+            f"The comparison did not end within {self.timeout_s:g} s.", field="/config/processing_timeout"
+        )
+
+    def check(self) -> None:
+        """Raise `DeadlineExceeded` if the time is over."""
+        if self.passed:
+            raise self.exceeded()
+
+
+class Stop:
+    """Why a computation must end: read by the compute thread, set by the event loop."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        self.deadline = deadline
+        self._cancelled = threading.Event()
+
+    def cancel(self) -> None:
+        self._cancelled.set()
+
+    @property
+    def reason(self) -> Literal["cancelled", "deadline"] | None:
+        if self._cancelled.is_set():
+            return "cancelled"
+        return "deadline" if self.deadline.passed else None
+
+    def check(self) -> None:
+        """Raise `DeadlineExceeded` if the work must end; a cancelled caller no longer reads it."""
+        if self.reason is not None:
+            raise self.deadline.exceeded()
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One image as it came: encoded bytes."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ShownImage:
+    """What the model is shown of one image: RGB, at most `max_image_size`."""
+
+    width: int
+    height: int
+    encoding: Literal["jpeg", "rgb"]  # "rgb": width * height * 3 bytes, row by row
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Raster:
+    """Upright sRGB pixels to measure.
+
+    `pixels` is (height, width, 3) uint8, composited on white; `alpha` is (height, width) uint8, or None
+    where every pixel is opaque. On black a pixel is `pixels - (255 - alpha)`, so both backgrounds are here.
+    """
+
+    pixels: Pixels
+    alpha: Pixels | None
+    original_width: int
+    original_height: int
+
+    @property
+    def width(self) -> int:
+        return int(self.pixels.shape[1])
+
+    @property
+    def height(self) -> int:
+        return int(self.pixels.shape[0])
+
+    @property
+    def scale(self) -> float:
+        """Original pixels per pixel measured; 1.0 at native resolution."""
+        return max(self.original_width / self.width, self.original_height / self.height)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What the report says of one image; sizes are upright original pixels."""
+
+    width: int
+    height: int
+    format: str
+    bytes: int
+    sha256: str
+    shown_width: int
+    shown_height: int
+    decode_notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedImage:
+    """One upload, decoded: `raster` to measure, `shown` for the model (None where no model asks)."""
+
+    facts: ImageFacts
+    raster: Raster
+    shown: ShownImage | None
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """How the candidate lies on the reference: `shift` in reference pixels, `scale` candidate over reference."""
+
+    kind: str
+    shift: tuple[float, float] = (0.0, 0.0)
+    scale: float = 1.0
+    rotation_deg: float = 0.0
+    confidence: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredDifference:
+    """One region that differs visibly; boxes in upright original pixels of each image."""
+
+    kind: DifferenceKind
+    reference_box: Box | None
+    candidate_box: Box | None
+    severity: float
+    changed_pixels: int
+    delta_e: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What pixels prove about a pair, without any model.
+
+    `identical`: equal after decoding, masks applied. `similarity` obeys the contract's laws.
+    `aspects`: canonical English aspect name to score 0..1. `differences`: most severe first.
+    """
+
+    identical: bool
+    similarity: float
+    similarity_interval: tuple[float, float]
+    changed_ratio: float
+    ssim: float
+    color_delta_e: float
+    alignment: Alignment
+    smallest_visible_px: float
+    aspects: Mapping[str, float]
+    differences: tuple[MeasuredDifference, ...]
+    further_differences: int
+    version: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Visual:
+    kind: VisualKind
+    png: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """All that the CPU stage found about a pair; small enough to cross a process border."""
+
+    reference: ImageFacts
+    candidate: ImageFacts
+    shown_reference: ShownImage | None
+    shown_candidate: ShownImage | None
+    measurement: Measurement
+    aspect_scores: tuple[float | None, ...]  # measured, in the order the config asks
+    visuals: tuple[Visual, ...]
+    prepare_ms: float
+    measure_ms: float
+
+
+QuestionKind = Literal["aspect", "focus_element", "region", "summary"]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One thing the model is asked. `labels`: the words one of which it must choose, best first."""
+
+    kind: QuestionKind
+    index: int  # position among the questions of its kind: the aspect's, element's or region's index
+    text: str
+    labels: tuple[str, ...]
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """Everything the model gets for one pair: both pictures once, then the questions."""
+
+    shown_reference: ShownImage
+    shown_candidate: ShownImage
+    instructions: str
+    questions: tuple[Question, ...]
+    swap_check: bool
+    language: Language
+    prompt_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The engine's answer to one question, in one order of the images.
+
+    `probabilities`: of `Question.labels`, in their order, summing to at most 1: what is missing lies on
+    other words. `text`: what the model wrote, schema-true or not: `answer` judges it.
+    """
+
+    probabilities: tuple[float, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOutput:
+    """Replies in the order of `Inquiry.questions`; `swapped_replies` is empty without a swap check."""
+
+    replies: tuple[Reply, ...]
+    swapped_replies: tuple[Reply, ...]
+    prompt_tokens: int
+    generated_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class AspectAssessment:
+    score: float
+    spread: float  # standard deviation of the score under the label probabilities
+    explanation: str
+
+
+@dataclass(frozen=True, slots=True)
+class FocusAssessment:
+    status: FocusStatus
+    score: float
+    explanation: str
+
+
+@dataclass(frozen=True, slots=True)
+class RegionAssessment:
+    """What the model says of `Measurement.differences[index]`: whether it sees a change, and its name."""
+
+    index: int
+    seen: bool
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelIdentity:
+    engine: str
+    name: str | None
+    revision: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What the model says of a pair. Without an answer all tuples are empty and `status` says why."""
+
+    model: ModelIdentity
+    status: ModelStatus
+    aspects: tuple[AspectAssessment | None, ...] = ()
+    focus_elements: tuple[FocusAssessment | None, ...] = ()
+    regions: tuple[RegionAssessment, ...] = ()
+    summary: str = ""
+    order_gap: float | None = None
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+    prompt_version: str = ""
+    assess_ms: float = 0.0
+    warnings: tuple[str, ...] = field(default=())

@@ -1,0 +1,142 @@
+"""Every refusal and failure a caller can meet, each with its HTTP status and contract `type`.
+No HTTP, no Ray: the tree is drawn here and turned into an envelope in `api`.
+
+ComparisonError                     500 internal
+├── MalformedRequest                400 malformed_request
+│   └── TwoImagesRequired           400 two_images_required
+├── NotFound                        404 not_found
+├── MethodNotAllowed                405 method_not_allowed
+├── BodyTooLarge                    413 body_too_large
+├── InvalidConfig                   422 invalid_config
+├── ImageRejected                   422 image_unreadable
+│   ├── UnsupportedImageType        415 unsupported_image_type
+│   └── ImageTooLarge               422 image_too_large
+├── Unavailable                     503 not_ready
+│   ├── Overloaded                  503 overloaded
+│   └── Draining                    503 draining
+├── DeadlineExceeded                504 deadline_exceeded
+└── ModelFailed                     500 internal
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+ImageRole = Literal["reference", "candidate"]
+
+
+class ComparisonError(Exception):
+    """A failure with a sentence meant for the caller.
+
+    `detail` is the only positional argument and everything else lives in `__dict__`, so that
+    an error survives pickling on its way through a Serve handle. Whoever raises it has
+    logged the cause: the sentence never holds text of an engine, a path or an address.
+    """
+
+    type: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        image: ImageRole | None = None,
+        field: str | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.image = image
+        self.field = field
+        self.retry_after_s = retry_after_s
+
+
+class MalformedRequest(ComparisonError):
+    """The body is not one of the forms the contract lists."""
+
+    type = "malformed_request"
+    status = 400
+
+
+class TwoImagesRequired(MalformedRequest):
+    """Not exactly two images came."""
+
+    type = "two_images_required"
+
+
+class NotFound(ComparisonError):
+    """No such route."""
+
+    type = "not_found"
+    status = 404
+
+
+class MethodNotAllowed(ComparisonError):
+    """The route exists, for another method."""
+
+    type = "method_not_allowed"
+    status = 405
+
+
+class BodyTooLarge(ComparisonError):
+    """The request body is over the operator's limit."""
+
+    type = "body_too_large"
+    status = 413
+
+
+class InvalidConfig(ComparisonError):
+    """A config field is unknown or out of range; `field` points at it."""
+
+    type = "invalid_config"
+    status = 422
+
+
+class ImageRejected(ComparisonError):
+    """The upload is not an image we are willing to decode."""
+
+    type = "image_unreadable"
+    status = 422
+
+
+class UnsupportedImageType(ImageRejected):
+    """A format that is not on the operator's list, whatever the file's name says."""
+
+    type = "unsupported_image_type"
+    status = 415
+
+
+class ImageTooLarge(ImageRejected):
+    """Too many pixels, or too much memory to decode, by the header alone."""
+
+    type = "image_too_large"
+
+
+class Unavailable(ComparisonError):
+    """The service can't take this request now; a later one may pass."""
+
+    type = "not_ready"
+    status = 503
+
+
+class Overloaded(Unavailable):
+    """The queue is full."""
+
+    type = "overloaded"
+
+
+class Draining(Unavailable):
+    """This replica finishes what it has and takes nothing new."""
+
+    type = "draining"
+
+
+class DeadlineExceeded(ComparisonError):
+    """`processing_timeout` passed before the report was done."""
+
+    type = "deadline_exceeded"
+    status = 504
+
+
+class ModelFailed(ComparisonError):
+    """The model could not answer; `on_model_failure` decides what the caller gets."""

@@ -1,0 +1,188 @@
+"""What callers send and get: the contract as pydantic models.
+No HTTP, no Ray, no pixels."""
+
+from __future__ import annotations
+
+from typing import Annotated, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Language = Literal["en", "zh"]
+VisualKind = Literal["overlay", "heatmap", "side_by_side"]
+Verdict = Literal["match", "mismatch", "uncertain"]
+DifferenceKind = Literal["changed", "added", "removed", "moved"]
+Evidence = Literal["confirmed", "measured_only", "model_only", "refuted"]
+FocusStatus = Literal["unchanged", "changed", "added", "removed", "absent", "unassessed"]
+ModelStatus = Literal["answered", "skipped", "timed_out", "failed", "disabled"]
+Unit = Annotated[float, Field(ge=0, le=1)]
+Side = Annotated[int, Field(ge=64, le=4096)]
+ElementName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+AspectName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+BoxField = tuple[
+    Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)], Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]
+]
+
+
+class ImageComparisonConfig(BaseModel):
+    """How two images are to be compared. Validate it from JSON: it is strict."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    focus_elements: Annotated[tuple[ElementName, ...], Field(max_length=20)] = ()
+    comparison_aspects: Annotated[tuple[AspectName, ...], Field(min_length=1, max_length=12)] = (
+        "color",
+        "layout",
+        "content",
+        "style",
+    )
+    similarity_threshold: Unit = 0.8
+    max_image_size: Annotated[tuple[Side, Side], Field(description="[width, height] shown to the model at most")] = (
+        1024,
+        1024,
+    )
+    image_quality: Annotated[
+        int, Field(ge=1, le=100, description="JPEG quality of what the model is shown; 100: pixels as they are")
+    ] = 85
+    processing_timeout: Annotated[float, Field(gt=0, description="Seconds for the whole request, waiting included")] = (
+        60.0
+    )
+    ignore_regions: Annotated[
+        tuple[BoxField, ...], Field(max_length=64, description="[x, y, width, height] in reference pixels")
+    ] = ()
+    language: Language = "en"
+    on_model_failure: Literal["error", "measurement"] = "error"
+    swap_check: bool = True
+    visuals: Annotated[tuple[VisualKind, ...], Field(max_length=3)] = ()
+
+
+class _Out(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AspectReport(_Out):
+    name: str
+    score: Unit | None
+    measured_score: Unit | None
+    explanation: str
+
+
+class FocusElementReport(_Out):
+    name: str
+    status: FocusStatus
+    score: Unit | None
+    explanation: str
+    boxes: tuple[BoxField, ...]
+
+
+class Difference(_Out):
+    """One place where the images differ, boxes in upright original pixels of each image."""
+
+    kind: DifferenceKind
+    description: str
+    evidence: Evidence
+    severity: Unit
+    reference_box: BoxField | None
+    candidate_box: BoxField | None
+
+
+class AlignmentReport(_Out):
+    kind: str
+    shift: tuple[float, float]
+    scale: float
+    rotation_deg: float
+    confidence: Unit
+
+
+class MeasurementReport(_Out):
+    identical: bool
+    similarity: Unit
+    changed_ratio: Unit
+    ssim: Annotated[float, Field(ge=-1, le=1)]
+    color_delta_e: Annotated[float, Field(ge=0)]
+    alignment: AlignmentReport
+    smallest_visible_px: Annotated[float, Field(gt=0)]
+    further_differences: Annotated[int, Field(ge=0, description="Regions found beyond those listed")]
+    version: str
+
+
+class ImageReport(_Out):
+    width: int
+    height: int
+    format: str
+    bytes: int
+    sha256: str
+    shown_width: int
+    shown_height: int
+    decode_notes: tuple[str, ...]
+
+
+class ImagesReport(_Out):
+    reference: ImageReport
+    candidate: ImageReport
+
+
+class TokenReport(_Out):
+    prompt: int
+    generated: int
+
+
+class ModelReport(_Out):
+    engine: str
+    name: str | None
+    revision: str | None
+    status: ModelStatus
+    order_gap: Unit | None
+    tokens: TokenReport | None
+    prompt_version: str
+
+
+class TimingsReport(_Out):
+    queue: float
+    prepare: float
+    measure: float
+    assess: float
+    total: float
+
+
+class VisualReport(_Out):
+    kind: VisualKind
+    image: Annotated[str, Field(description="PNG as a data URL")]
+
+
+class ComparisonReport(_Out):
+    report_id: str
+    verdict: Verdict
+    similarity: Unit
+    similarity_interval: tuple[Unit, Unit]
+    similarity_threshold: Unit
+    summary: str
+    aspects: tuple[AspectReport, ...]
+    focus_elements: tuple[FocusElementReport, ...]
+    differences: tuple[Difference, ...]
+    measurement: MeasurementReport
+    images: ImagesReport
+    model: ModelReport
+    timings_ms: TimingsReport
+    visuals: tuple[VisualReport, ...]
+    cached: bool
+    warnings: tuple[str, ...]
+
+
+class ErrorReport(_Out):
+    type: str
+    detail: str
+    image: Literal["reference", "candidate"] | None = None
+    field: str | None = None
+
+
+Data = TypeVar("Data")
+
+
+class Envelope(_Out, Generic[Data]):
+    """What every answer is wrapped in; the HTTP status equals `code`."""
+
+    code: int
+    msg: str
+    data: Data | None
+    error: ErrorReport | None
+    request_id: str

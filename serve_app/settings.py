@@ -1,0 +1,92 @@
+"""What operators decide, once, in `serve_config.yaml` under `args`.
+Reads no environment and no file; unknown names are refused."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+ImageFormat = Literal["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"]
+MIB = 1024 * 1024
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Limits(_Strict):
+    """Bounds checked before any work is done on a request."""
+
+    max_body_bytes: PositiveInt = Field(64 * MIB, description="Whole request body.")
+    max_image_bytes: PositiveInt = Field(32 * MIB, description="One encoded image.")
+    max_pixels: PositiveInt = Field(128_000_000, description="Width times height of one image, from its header.")
+    max_side: PositiveInt = Field(20_000, description="Longest side in pixels.")
+    max_decode_bytes: PositiveInt = Field(
+        640 * MIB, description="Predicted peak memory to decode one image at the measured scale."
+    )
+    max_scans: PositiveInt = Field(100, description="Scans of a progressive JPEG: each costs a pass over all pixels.")
+    formats: tuple[ImageFormat, ...] = Field(
+        ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"), min_length=1, description="MPO comes under JPEG."
+    )
+    max_measured_pixels: PositiveInt = Field(
+        40_000_000, description="A larger image is measured scaled down, and the report says what could be missed."
+    )
+    max_processing_timeout_s: PositiveFloat = Field(120.0, description="Ceiling of `processing_timeout`.")
+    max_pending_requests: PositiveInt = Field(
+        64, description="Per ingress replica; more get 503 before their body is read."
+    )
+
+
+class PreprocessingSettings(_Strict):
+    """The CPU stage of one replica."""
+
+    memory_budget_bytes: PositiveInt = Field(
+        1536 * MIB, description="Predicted bytes of all pairs in work at once in one replica; further pairs wait."
+    )
+    threads: PositiveInt = Field(2, description="Images decoded at once in one replica (Pillow releases the GIL).")
+
+
+class ScriptedSettings(_Strict):
+    """How the deterministic engine for tests behaves."""
+
+    delay_s: float = Field(0.0, ge=0, description="Seconds of work a request, polled for stop every 10 ms.")
+    fails: bool = Field(False, description="Raise as a broken engine would.")
+    answers_badly: bool = Field(False, description="Return text that is not what was asked for.")
+    ignores_stop: bool = Field(False, description="Work on after deadline or cancel, as a hung kernel would.")
+    label: int = Field(0, ge=0, le=4, description="Which label gets the probability mass.")
+
+
+class ModelSettings(_Strict):
+    """Which vision-language engine assesses, and how it is loaded."""
+
+    engine: Literal["none", "transformers", "scripted"] = "none"
+    name: str | None = Field(None, description="Folder or hub id of a checkpoint (engine `transformers`).")
+    revision: str | None = Field(None, description="Branch, tag or commit of a hub checkpoint.")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="`auto`: a GPU if one is visible.")
+    attention: Literal["auto", "sdpa", "eager", "flash_attention_2"] = "auto"
+    max_explanation_tokens: PositiveInt = Field(96, description="Longest explanation of one aspect or element.")
+    max_summary_tokens: PositiveInt = Field(160, description="Longest summary.")
+    gpus_per_replica: Literal["auto"] | float = Field(
+        "auto", description="`auto`: 1 if the engine is `transformers` and the cluster has a GPU now, else 0."
+    )
+    stop_grace_s: PositiveFloat = Field(
+        10.0, description="A job that works on this long after its deadline or cancel fails the replica's health check."
+    )
+    scripted: ScriptedSettings = ScriptedSettings()
+
+    @model_validator(mode="after")
+    def _named(self) -> ModelSettings:
+        if self.engine == "transformers" and not self.name:
+            raise ValueError("model.name is required with engine transformers")
+        return self
+
+
+class Settings(_Strict):
+    """All of it: the type of `args` in `serve_config.yaml`."""
+
+    rev: str = Field("1", description="Change it to roll out new code with unchanged settings.")
+    limits: Limits = Limits()
+    preprocessing: PreprocessingSettings = PreprocessingSettings()
+    model: ModelSettings = ModelSettings()
