@@ -1,0 +1,75 @@
+"""The model stage: what the examination found in, what the model says of it out.
+No Ray, no HTTP: one job at a time on one device, ended by deadline or cancel."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable
+
+from serve_app import answer, prompt, vlm
+from serve_app.core import Assessment, Deadline, Examination, ModelIdentity, Stop
+from serve_app.device import Device
+from serve_app.errors import ComparisonError, ModelFailed
+from serve_app.schema import ImageComparisonConfig
+from serve_app.settings import ModelSettings
+
+logger = logging.getLogger("pairlens.assessor")
+
+
+def _uncounted(_: float) -> None:
+    """Default of `on_abandoned`: nobody counts."""
+
+
+class Assessor:
+    """Asks one loaded model; with engine `none` it answers that there is none.
+
+    Loading and a first inquiry happen here, so that an assessor that exists can answer.
+    Raises `vlm.ModelUnavailable` with a sentence for the operator.
+    """
+
+    def __init__(self, settings: ModelSettings, on_abandoned: Callable[[float], None] = _uncounted) -> None:
+        self._model = vlm.load(settings)
+        if self._model is not None:
+            self._model.warm_up()
+        self._device: Device[Assessment] = Device(settings.stop_grace_s, on_abandoned)
+
+    async def assess(
+        self, config: ImageComparisonConfig, examination: Examination, deadline: Deadline
+    ) -> Assessment:
+        """Raises `DeadlineExceeded` and `ModelFailed`."""
+        model = self._model
+        if model is None:
+            return Assessment(model=ModelIdentity("none", None, None), status="disabled")
+
+        def work(stop: Stop) -> Assessment:
+            stop.check()
+            return _ask(model, config, examination, stop)
+
+        return await self._device.run(work, Stop(deadline))
+
+    def assert_healthy(self) -> None:
+        """Raise `RuntimeError` when a job has ignored its stop for too long: only a new process helps."""
+        if self._device.is_stuck:
+            raise RuntimeError("the model works on long after it was told to stop")
+
+    def close(self) -> None:
+        self._device.close()
+
+
+def _ask(
+    model: vlm.VisionLanguageModel, config: ImageComparisonConfig, examination: Examination, stop: Stop
+) -> Assessment:
+    started = time.perf_counter()
+    try:
+        inquiry = prompt.render(config, examination)
+        output = model.answer(inquiry, stop)
+        assessment = answer.parse(output, inquiry, model.identity)
+    except ComparisonError:
+        raise
+    except Exception as exc:
+        # An engine may raise anything. Its text can quote a prompt or a path: only its kind is logged.
+        logger.error("model failed: %s", type(exc).__name__)  # noqa: TRY400
+        raise ModelFailed("The model could not assess this pair.") from None
+    return dataclasses.replace(assessment, assess_ms=(time.perf_counter() - started) * 1000)
