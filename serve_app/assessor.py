@@ -35,9 +35,7 @@ class Assessor:
             self._model.warm_up()
         self._device: Device[Assessment] = Device(settings.stop_grace_s, on_abandoned)
 
-    async def assess(
-        self, config: ImageComparisonConfig, examination: Examination, deadline: Deadline
-    ) -> Assessment:
+    async def assess(self, config: ImageComparisonConfig, examination: Examination, deadline: Deadline) -> Assessment:
         """Raises `DeadlineExceeded` and `ModelFailed`."""
         model = self._model
         if model is None:

@@ -54,9 +54,7 @@ class Examiner:
         """
         deadline.check()
         loop = asyncio.get_running_loop()
-        plan = await loop.run_in_executor(
-            None, plan_pair, reference, candidate, self._limits, self._budget.total_bytes
-        )
+        plan = await loop.run_in_executor(None, plan_pair, reference, candidate, self._limits, self._budget.total_bytes)
         await self._budget.reserve(plan.reserved_bytes, deadline)
         stop = Stop(deadline)
         job = loop.run_in_executor(self._pairs, self._work, reference, candidate, config, plan, stop)
@@ -113,15 +111,11 @@ class Examiner:
         masks = [Box(*region) for region in config.ignore_regions]
 
         def prepare_reference() -> PreparedImage:
-            return imaging.prepare(
-                reference, plan.reference, "reference", scale=plan.scale, masks=masks, shown=shown
-            )
+            return imaging.prepare(reference, plan.reference, "reference", scale=plan.scale, masks=masks, shown=shown)
 
         def prepare_candidate() -> PreparedImage:
             moved = masks_on_candidate(masks, plan)
-            return imaging.prepare(
-                candidate, plan.candidate, "candidate", scale=plan.scale, masks=moved, shown=shown
-            )
+            return imaging.prepare(candidate, plan.candidate, "candidate", scale=plan.scale, masks=moved, shown=shown)
 
         if not plan.decodes_together:
             return prepare_reference(), prepare_candidate()

@@ -1,0 +1,125 @@
+"""One comparison from start to end: the order of the stages and the clock.
+No HTTP, no Ray: the stages may be plain objects in this process or handles to deployments."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from serve_app import report, wording
+from serve_app.assessor import Assessor
+from serve_app.core import Assessment, Deadline, Examination, ModelIdentity, Upload
+from serve_app.errors import DeadlineExceeded, ModelFailed, Unavailable
+from serve_app.examiner import Examiner
+from serve_app.schema import ComparisonReport, ImageComparisonConfig, ModelStatus, TimingsReport
+from serve_app.settings import ModelSettings, Settings
+
+# Kept back from the model where the caller wants the measurement rather than an error: enough to put the
+# report together and send it before the deadline.
+REPORT_RESERVE_S = 0.3
+
+
+class Examining(Protocol):
+    """The CPU stage, wherever it runs."""
+
+    async def examine(
+        self, reference: Upload, candidate: Upload, config: ImageComparisonConfig, deadline: Deadline
+    ) -> Examination: ...
+
+
+class Assessing(Protocol):
+    """The model stage, wherever it runs."""
+
+    async def assess(
+        self, config: ImageComparisonConfig, examination: Examination, deadline: Deadline
+    ) -> Assessment: ...
+
+
+class Pipeline:
+    """Compares pairs. Stateless: any number of comparisons may be under way at once."""
+
+    def __init__(self, examiner: Examining, assessor: Assessing, settings: Settings) -> None:
+        self._examiner = examiner
+        self._assessor = assessor
+        self._identity = identity(settings.model)
+        self._ceiling_s = settings.limits.max_processing_timeout_s
+
+    def deadline(self, config: ImageComparisonConfig, *, arrived: float | None = None) -> Deadline:
+        """The clock of a request that came at `arrived` (`time.time()`): the caller's time, under the ceiling."""
+        return Deadline.after(min(config.processing_timeout, self._ceiling_s), since=arrived)
+
+    async def compare(
+        self, reference: Upload, candidate: Upload, config: ImageComparisonConfig, deadline: Deadline
+    ) -> ComparisonReport:
+        """Examine the pair, ask the model about what was found, build the report.
+
+        Raises `ComparisonError` and its kinds; `DeadlineExceeded` once `deadline` has passed.
+        """
+        started = time.perf_counter()
+        examination = await self._examiner.examine(reference, candidate, config, deadline)
+        deadline.check()
+        assessment = await self._assess(config, examination, deadline)
+        deadline.check()
+        total_ms = (time.perf_counter() - started) * 1000
+        return report.build(
+            config, examination, assessment, _timings(examination, assessment, total_ms), self._warnings(config)
+        )
+
+    async def _assess(self, config: ImageComparisonConfig, examination: Examination, deadline: Deadline) -> Assessment:
+        if self._identity.engine == "none":
+            return Assessment(self._identity, "disabled")
+        if examination.measurement.identical:
+            return Assessment(self._identity, "skipped")
+        if config.on_model_failure == "error":
+            return await self._assessor.assess(config, examination, deadline)
+        until = Deadline(deadline.at - REPORT_RESERVE_S, deadline.timeout_s)
+        try:
+            return await self._assessor.assess(config, examination, until)
+        except DeadlineExceeded:
+            return self._unanswered("timed_out")
+        except (ModelFailed, Unavailable):
+            return self._unanswered("failed")
+
+    def _unanswered(self, status: ModelStatus) -> Assessment:
+        return Assessment(self._identity, status)
+
+    def _warnings(self, config: ImageComparisonConfig) -> tuple[str, ...]:
+        if config.processing_timeout <= self._ceiling_s:
+            return ()
+        return (wording.clamped(config.processing_timeout, self._ceiling_s, config.language),)
+
+
+def identity(settings: ModelSettings) -> ModelIdentity:
+    """Which model a report names before, or without, asking it."""
+    if settings.engine == "none":
+        return ModelIdentity("none", None, None)
+    return ModelIdentity(settings.engine, settings.name, settings.revision)
+
+
+@asynccontextmanager
+async def open_local(settings: Settings) -> AsyncIterator[Pipeline]:
+    """The whole pipeline in this process, for the command line and for tests.
+
+    Raises `vlm.ModelUnavailable` where the model can't be loaded.
+    """
+    examiner = Examiner(settings.limits, settings.preprocessing, shows_images=settings.model.engine != "none")
+    assessor = Assessor(settings.model)
+    try:
+        yield Pipeline(examiner, assessor, settings)
+    finally:
+        examiner.close()
+        assessor.close()
+
+
+def _timings(examination: Examination, assessment: Assessment, total_ms: float) -> TimingsReport:
+    """`queue` is what remains of the total beside the work: waiting for a slot, and the way there and back."""
+    work_ms = examination.prepare_ms + examination.measure_ms + assessment.assess_ms
+    return TimingsReport(
+        queue=round(max(0.0, total_ms - work_ms), 2),
+        prepare=round(examination.prepare_ms, 2),
+        measure=round(examination.measure_ms, 2),
+        assess=round(assessment.assess_ms, 2),
+        total=round(total_ms, 2),
+    )
