@@ -230,25 +230,49 @@ QuestionKind = Literal["aspect", "focus_element", "region", "summary"]
 
 
 @dataclass(frozen=True, slots=True)
+class Wording:
+    """One way to put a question: its text and the words one of which is the answer, best first."""
+
+    text: str
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
-    """One thing the model is asked. `labels`: the words one of which it must choose, best first."""
+    """One thing the model is asked.
+
+    `wordings`: the same question in other words, the liked one first. An engine takes the first whose labels
+    are one token each in its tokenizer; position i means the same in every wording and in both orders of
+    the images. The last wording has letters for labels, the summary has none.
+    """
 
     kind: QuestionKind
     index: int  # position among the questions of its kind: the aspect's, element's or region's index
-    text: str
-    labels: tuple[str, ...]
-    max_tokens: int
+    wordings: tuple[Wording, ...]
+
+    @property
+    def num_labels(self) -> int:
+        return len(self.wordings[0].labels)
+
+    @property
+    def text_key(self) -> str:
+        """The JSON key under which the model writes its text."""
+        return {"region": "description", "summary": "summary"}.get(self.kind, "explanation")
 
 
 @dataclass(frozen=True, slots=True)
 class Inquiry:
-    """Everything the model gets for one pair: both pictures once, then the questions."""
+    """Everything the model gets for one pair: both pictures once, then the questions.
+
+    `swapped_questions` are those with labels again, in the same order, worded for the pictures exchanged;
+    empty without a swap check. Only their labels are read, no text is written.
+    """
 
     shown_reference: ShownImage
     shown_candidate: ShownImage
     instructions: str
     questions: tuple[Question, ...]
-    swap_check: bool
+    swapped_questions: tuple[Question, ...]
     language: Language
     prompt_version: str
 
@@ -257,8 +281,8 @@ class Inquiry:
 class Reply:
     """The engine's answer to one question, in one order of the images.
 
-    `probabilities`: of `Question.labels`, in their order, summing to at most 1: what is missing lies on
-    other words. `text`: what the model wrote, schema-true or not: `answer` judges it.
+    `probabilities`: of the question's labels, in their order, summing to at most 1: what is missing lies on
+    other words. `text`: the JSON the model wrote, schema-true or not: `answer` judges it.
     """
 
     probabilities: tuple[float, ...]
@@ -267,7 +291,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class ModelOutput:
-    """Replies in the order of `Inquiry.questions`; `swapped_replies` is empty without a swap check."""
+    """Replies in the order of `Inquiry.questions` and `Inquiry.swapped_questions`."""
 
     replies: tuple[Reply, ...]
     swapped_replies: tuple[Reply, ...]
