@@ -66,7 +66,7 @@ def _ask(
         assessment = answer.parse(output, inquiry, model.identity)
     except ComparisonError:
         raise
-    except Exception as exc:
+    except Exception as exc:  # noqa: BLE001
         # An engine may raise anything. Its text can quote a prompt or a path: only its kind is logged.
         logger.error("model failed: %s", type(exc).__name__)  # noqa: TRY400
         raise ModelFailed("The model could not assess this pair.") from None

@@ -52,6 +52,11 @@ class Deadline:
         return cls((time.time() if since is None else since) + timeout_s, timeout_s)
 
     @property
+    def started(self) -> float:
+        """When the clock started, as `time.time()`."""
+        return self.at - self.timeout_s
+
+    @property
     def remaining_s(self) -> float:
         return max(0.0, self.at - time.time())
 

@@ -57,15 +57,12 @@ class Pipeline:
 
         Raises `ComparisonError` and its kinds; `DeadlineExceeded` once `deadline` has passed.
         """
-        started = time.perf_counter()
         examination = await self._examiner.examine(reference, candidate, config, deadline)
         deadline.check()
         assessment = await self._assess(config, examination, deadline)
         deadline.check()
-        total_ms = (time.perf_counter() - started) * 1000
-        return report.build(
-            config, examination, assessment, _timings(examination, assessment, total_ms), self._warnings(config)
-        )
+        timings = _timings(examination, assessment, (time.time() - deadline.started) * 1000)
+        return report.build(config, examination, assessment, timings, self._warnings(config))
 
     async def _assess(self, config: ImageComparisonConfig, examination: Examination, deadline: Deadline) -> Assessment:
         if self._identity.engine == "none":
@@ -74,7 +71,7 @@ class Pipeline:
             return Assessment(self._identity, "skipped")
         if config.on_model_failure == "error":
             return await self._assessor.assess(config, examination, deadline)
-        until = Deadline(deadline.at - REPORT_RESERVE_S, deadline.timeout_s)
+        until = Deadline(deadline.at - REPORT_RESERVE_S, deadline.timeout_s - REPORT_RESERVE_S)
         try:
             return await self._assessor.assess(config, examination, until)
         except DeadlineExceeded:

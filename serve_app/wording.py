@@ -56,7 +56,8 @@ def summary(measurement: Measurement, verdict: Verdict, similarity: float, langu
             return f"两张图像解码后的像素完全相同，{outcome}。"
         if not found:
             return f"未发现可见差异，相似度 {similarity:.2f}，{outcome}。"
-        return f"发现 {found} 处可见差异，涉及 {measurement.changed_ratio:.2%} 的像素，相似度 {similarity:.2f}，{outcome}。"
+        places = f"发现 {found} 处可见差异，涉及 {measurement.changed_ratio:.2%} 的像素"
+        return f"{places}，相似度 {similarity:.2f}，{outcome}。"
     outcome = {"match": "a match", "mismatch": "a mismatch", "uncertain": "too close to the threshold to tell"}[verdict]
     if measurement.identical:
         return f"The decoded pixels of both images are identical: {outcome}."

@@ -1,0 +1,135 @@
+"""HTTP in, HTTP out: every route of the service, as a plain function of a pipeline.
+No Ray and no pixels: who compares and who knows whether the service is ready are passed in."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from serve_app import __version__, telemetry
+from serve_app.api import body, envelope
+from serve_app.api.reception import Reception, arrival
+from serve_app.errors import ComparisonError, MalformedRequest, MethodNotAllowed, NotFound
+from serve_app.pipeline import Pipeline, identity
+from serve_app.schema import ComparisonReport, Envelope
+from serve_app.settings import Settings
+
+
+class Readiness(Protocol):
+    """Knows whether a comparison sent now would be answered."""
+
+    async def check(self) -> None:
+        """Raise `Unavailable` with the reason if not."""
+
+    def watch(self) -> AbstractAsyncContextManager[None]:
+        """Keep knowing for as long as the context is open: the server's life."""
+
+
+class AlwaysReady:
+    """For a pipeline in this process: its model was loaded and asked before it came to be."""
+
+    async def check(self) -> None:
+        return None
+
+    @asynccontextmanager
+    async def watch(self) -> AsyncIterator[None]:
+        yield
+
+
+def create_app(
+    pipeline: Pipeline,
+    settings: Settings,
+    *,
+    readiness: Readiness,
+    logger: logging.Logger,
+    context_request_id: Callable[[], str | None] = lambda: None,
+) -> FastAPI:
+    """The ASGI app. `context_request_id`: the id the server in front has given a request, if any."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with readiness.watch():
+            yield
+
+    app = FastAPI(
+        title="PairLens",
+        version=__version__,
+        description="Compares two images and says, with evidence, whether and where they differ.",
+        lifespan=lifespan,
+    )
+    app.add_middleware(Reception, limits=settings.limits, logger=logger, context_request_id=context_request_id)
+    app.add_exception_handler(ComparisonError, _refuse)
+    app.add_exception_handler(HTTPException, _refuse_route)
+    _add_operations(app, settings, readiness)
+    _add_compare(app, pipeline, settings)
+    return app
+
+
+def _add_compare(app: FastAPI, pipeline: Pipeline, settings: Settings) -> None:
+    @app.post(
+        "/v1/compare",
+        response_model=Envelope[ComparisonReport],
+        responses=envelope.ERROR_RESPONSES,
+        openapi_extra={"requestBody": body.OPENAPI},
+        summary="Compare two images",
+    )
+    async def compare(request: Request) -> Response:
+        asked = await body.read(request, settings.limits)
+        deadline = pipeline.deadline(asked.config, arrived=arrival(request).time)
+        report = await pipeline.compare(asked.reference, asked.candidate, asked.config, deadline)
+        _note(arrival(request).record, report)
+        return envelope.success(report, arrival(request).request_id)
+
+
+def _add_operations(app: FastAPI, settings: Settings, readiness: Readiness) -> None:
+    @app.get("/livez", summary="Is this process alive?")
+    async def livez(request: Request) -> Response:
+        return envelope.success({"status": "alive"}, arrival(request).request_id)
+
+    @app.get("/readyz", summary="Would a comparison sent now be answered?")
+    async def readyz(request: Request) -> Response:
+        await readiness.check()
+        return envelope.success({"status": "ready"}, arrival(request).request_id)
+
+    @app.get("/version", summary="Which software and which model answer here?")
+    async def version(request: Request) -> Response:
+        model = identity(settings.model)
+        running = {"engine": model.engine, "name": model.name, "revision": model.revision}
+        data = {"name": "pairlens", "version": __version__, "model": running}
+        return envelope.success(data, arrival(request).request_id)
+
+    @app.get("/v1/limits", summary="What this service accepts")
+    async def limits(request: Request) -> Response:
+        return envelope.success(settings.limits.model_dump(mode="json"), arrival(request).request_id)
+
+
+def _note(record: telemetry.RequestRecord, report: ComparisonReport) -> None:
+    record.verdict = report.verdict
+    record.report_id = report.report_id
+    record.model_status = report.model.status
+    record.queue_ms = report.timings_ms.queue
+    record.prepare_ms = report.timings_ms.prepare
+    record.measure_ms = report.timings_ms.measure
+    record.assess_ms = report.timings_ms.assess
+
+
+async def _refuse(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, ComparisonError)  # what it is registered for
+    arrived = arrival(request)
+    arrived.record.error = exc.type
+    return envelope.failure(exc, arrived.language, arrived.request_id)
+
+
+async def _refuse_route(request: Request, exc: Exception) -> Response:
+    """Routes that don't exist, methods that a route doesn't have: the framework's own refusals."""
+    assert isinstance(exc, HTTPException)
+    known: dict[int, ComparisonError] = {
+        404: NotFound("There is no such route."),
+        405: MethodNotAllowed("This route does not take this method."),
+    }
+    return await _refuse(request, known.get(exc.status_code, MalformedRequest("The request can't be read.")))

@@ -1,0 +1,168 @@
+"""The front desk of every request: id, clock, admission, the cap on its body, the last handler, the log line.
+Knows no route and no comparison."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+import traceback
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serve_app import telemetry
+from serve_app.api import envelope
+from serve_app.errors import BodyTooLarge, ComparisonError, DeadlineExceeded, Overloaded
+from serve_app.schema import Language
+from serve_app.settings import MIB, Limits
+
+# What comes back in a header and goes into logs: no quotes, no markup, no line ends.
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+@dataclass(slots=True)
+class Arrival:
+    """What is known of a request from its first byte; `language` once its config has been seen."""
+
+    request_id: str
+    time: float
+    record: telemetry.RequestRecord
+    language: Language = "en"
+
+
+def arrival(request: Request) -> Arrival:
+    """The arrival of the request being handled."""
+    found = request.scope["pairlens.arrival"]
+    assert isinstance(found, Arrival)  # put there by Reception, below
+    return found
+
+
+class Reception:
+    """ASGI middleware around every route.
+
+    Admission comes before the body is read, so that requests over `max_pending_requests` cost nothing:
+    300 uploads of 6 MB at once are 300 refusals, not 1.8 GB.
+    """
+
+    def __init__(
+        self, app: ASGIApp, limits: Limits, logger: logging.Logger, context_request_id: Callable[[], str | None]
+    ) -> None:
+        self._app = app
+        self._limits = limits
+        self._logger = logger
+        self._context_request_id = context_request_id
+        self._pending = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        arrived = self._arrive(scope)
+        scope["pairlens.arrival"] = arrived
+        answer = _Answer(send, arrived)
+        try:
+            await self._handle(scope, receive, answer, arrived)
+        except asyncio.CancelledError:
+            arrived.record.outcome = "client_left"
+            raise
+        finally:
+            self._log(scope, arrived)
+
+    async def _handle(self, scope: Scope, receive: Receive, answer: _Answer, arrived: Arrival) -> None:
+        takes_body = scope["method"] == "POST"
+        if takes_body and self._pending >= self._limits.max_pending_requests:
+            await answer.refuse(scope, Overloaded("Too many requests are waiting here already."))
+            return
+        self._pending += takes_body
+        try:
+            await self._app(scope, self._capped(scope, receive, arrived), answer.send)
+        except Exception as exc:  # the outermost handler: a bug of ours
+            # Where it happened, without its text: that may quote what the caller sent.
+            where = "".join(traceback.format_tb(exc.__traceback__))
+            self._logger.error("bug: %s\n%s", type(exc).__name__, where)  # noqa: TRY400
+            if answer.status:
+                raise  # half an answer can't be taken back; the server closes the connection
+            await answer.refuse(scope, ComparisonError("Something went wrong here; the request is in our log."))
+        finally:
+            self._pending -= takes_body
+
+    def _arrive(self, scope: Scope) -> Arrival:
+        sent = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
+        given = sent if _REQUEST_ID.fullmatch(sent) else None
+        request_id = given or self._context_request_id() or uuid.uuid4().hex
+        if not _REQUEST_ID.fullmatch(request_id):
+            request_id = uuid.uuid4().hex
+        record = telemetry.RequestRecord(request_id=request_id, method=scope["method"], path="unknown")
+        return Arrival(request_id, time.time(), record)
+
+    def _capped(self, scope: Scope, receive: Receive, arrived: Arrival) -> Receive:
+        """The body, up to the limit: by its declared length before the first byte, then by what comes."""
+        limit = self._limits.max_body_bytes
+        too_large = BodyTooLarge(f"The request body is over {limit / MIB:g} MiB.")
+        declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+        until = arrived.time + self._limits.max_processing_timeout_s
+
+        async def capped() -> Message:
+            if declared.isdigit() and int(declared) > limit:
+                raise too_large
+            message = await _in_time(receive, until)
+            arrived.record.body_bytes += len(message.get("body", b""))
+            if arrived.record.body_bytes > limit:
+                raise too_large
+            return message
+
+        return capped
+
+    def _log(self, scope: Scope, arrived: Arrival) -> None:
+        record = arrived.record
+        route = scope.get("route")
+        record.path = getattr(route, "path", "unknown")
+        record.total_ms = round((time.time() - arrived.time) * 1000, 2)
+        telemetry.log_request(self._logger, record)
+
+
+async def _in_time(receive: Receive, until: float) -> Message:
+    try:
+        async with asyncio.timeout(max(0.0, until - time.time())):
+            return await receive()
+    except TimeoutError:
+        raise DeadlineExceeded("The request body did not arrive in time.") from None
+
+
+class _Answer:
+    """The way out: adds the request id to the answer and remembers its status."""
+
+    def __init__(self, send: Send, arrived: Arrival) -> None:
+        self._send = send
+        self._arrived = arrived
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = self._arrived.record.status = message["status"]
+            self._arrived.record.outcome = _outcome(self.status)
+            headers = [pair for pair in message["headers"] if pair[0].lower() != b"x-request-id"]
+            headers.append((b"x-request-id", self._arrived.request_id.encode()))
+            message = {**message, "headers": headers}
+        await self._send(message)
+
+    async def refuse(self, scope: Scope, error: ComparisonError) -> None:
+        self._arrived.record.error = error.type
+
+        async def nothing() -> Message:
+            return {"type": "http.disconnect"}
+
+        response = envelope.failure(error, self._arrived.language, self._arrived.request_id)
+        await response(scope, nothing, self.send)
+
+
+def _outcome(status: int) -> telemetry.Outcome:
+    if status < 400:
+        return "answered"
+    return "refused" if status < 500 else "failed"
