@@ -1,5 +1,5 @@
 """The composition root: settings in, the deployment graph out.
-The only file with Serve options and `.bind`; what an operator tunes stands in `serve_config.yaml` and wins over them."""
+The only file with Serve options and `.bind`; what an operator sets in `serve_config.yaml` wins over them."""
 
 from __future__ import annotations
 

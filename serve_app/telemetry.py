@@ -39,4 +39,3 @@ def log_request(logger: logging.Logger, record: RequestRecord) -> None:
     # `request_id` is a key Ray Serve's own formatter sets from its context: ours goes beside it.
     fields["id"] = fields.pop("request_id")
     logger.info("request", extra=fields)
-

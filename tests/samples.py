@@ -1,0 +1,104 @@
+"""Small worlds for tests: encoded images, examinations, assessments."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from PIL import Image, ImageDraw
+
+from serve_app.core import (
+    Alignment,
+    Assessment,
+    Box,
+    Deadline,
+    Examination,
+    ImageFacts,
+    MeasuredDifference,
+    Measurement,
+    ModelIdentity,
+    ShownImage,
+    Upload,
+)
+from serve_app.schema import ImageComparisonConfig
+
+SCRIPTED = ModelIdentity("scripted", None, None)
+
+
+def card(
+    square: str | None = None, *, size: tuple[int, int] = (200, 120), place: tuple[int, int] = (120, 60)
+) -> Image.Image:
+    """A white card with a blue bar, and a square of 30 px where one is named."""
+    image = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((10, 10, size[0] - 10, 30), fill="navy")
+    if square is not None:
+        draw.rectangle((*place, place[0] + 29, place[1] + 29), fill=square)
+    return image
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def upload(square: str | None = None) -> Upload:
+    return Upload(encoded(card(square)))
+
+
+def config(**fields: Any) -> ImageComparisonConfig:
+    return ImageComparisonConfig.model_validate(fields, strict=False)
+
+
+def soon() -> Deadline:
+    return Deadline.after(30)
+
+
+def difference(**fields: Any) -> MeasuredDifference:
+    box = Box(120, 60, 30, 30)
+    values: dict[str, Any] = {
+        "kind": "changed",
+        "reference_box": box,
+        "candidate_box": box,
+        "severity": 0.5,
+        "changed_pixels": 900,
+        "delta_e": 50.0,
+    }
+    return MeasuredDifference(**{**values, **fields})
+
+
+def measured(
+    similarity: float = 0.7, *, differences: Sequence[MeasuredDifference] | None = None, **fields: Any
+) -> Measurement:
+    found = (difference(),) if differences is None else tuple(differences)
+    values: dict[str, Any] = {
+        "identical": False,
+        "similarity": similarity,
+        "similarity_interval": (similarity, similarity),
+        "changed_ratio": 0.0375,
+        "ssim": 0.9,
+        "color_delta_e": 2.0,
+        "alignment": Alignment("same_size"),
+        "smallest_visible_px": 1.0,
+        "aspects": {"color": 0.6},
+        "differences": found,
+        "further_differences": 0,
+        "version": "test",
+    }
+    return Measurement(**{**values, **fields})
+
+
+def same() -> Measurement:
+    return measured(1.0, differences=(), identical=True, changed_ratio=0.0, ssim=1.0, color_delta_e=0.0)
+
+
+def examined(measurement: Measurement, scores: Sequence[float | None] = (None,) * 4) -> Examination:
+    facts = ImageFacts(200, 120, "PNG", 500, "a" * 64, 200, 120)
+    shown = ShownImage(2, 1, "rgb", bytes(6))
+    return Examination(facts, facts, shown, shown, measurement, tuple(scores), (), 3.0, 4.0)
+
+
+def assessed(**fields: Any) -> Assessment:
+    return Assessment(**{"model": SCRIPTED, "status": "answered", **fields})
