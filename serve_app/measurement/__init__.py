@@ -1,0 +1,17 @@
+"""Two rasters in, what their pixels prove out, without any model.
+No decoding, no HTTP, no Ray: numpy, Pillow and OpenCV's filters on arrays."""
+
+from __future__ import annotations
+
+from serve_app.core import Measurement
+from serve_app.measurement import aspects
+from serve_app.measurement.overlay import draw
+from serve_app.measurement.pair import VERSION, measure, working_bytes
+
+__all__ = ["VERSION", "aspect_score", "draw", "measure", "working_bytes"]
+
+
+def aspect_score(measurement: Measurement, name: str) -> float | None:
+    """The measured score of an aspect a caller asked for, in English or Chinese; None where pixels can't tell."""
+    canonical = aspects.canonical(name)
+    return None if canonical is None else measurement.aspects.get(canonical)

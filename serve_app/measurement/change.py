@@ -1,0 +1,69 @@
+"""What became of one region: changed, added or removed, how strongly, by how much colour.
+Knows one box of two pictures on one grid."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+from serve_app.core import MeasuredDifference, Pixels
+from serve_app.measurement import colour
+from serve_app.measurement.regions import Region
+from serve_app.measurement.tiles import Grid
+from serve_app.schema import DifferenceKind
+
+SAMPLES = 48  # pixels a side that colour is read from
+EMPTY = 4.0  # levels of deviation: a ground with nothing on it
+CLEAR = 3.0  # times more deviation: something stands there
+
+
+def describe(grid: Grid, region: Region) -> MeasuredDifference:
+    """The difference in grid pixels; both boxes are the region's."""
+    views = [grid.window(region.box, background) for background in grid.backgrounds]
+    delta_e = max(_delta_e(first, second) for first, second in views)
+    return MeasuredDifference(
+        kind=_kind(*views[0]),
+        reference_box=region.box,
+        candidate_box=region.box,
+        severity=_severity(grid, region),
+        changed_pixels=min(region.pixels, region.box.area),
+        delta_e=round(delta_e, 4),
+    )
+
+
+def _severity(grid: Grid, region: Region) -> float:
+    """Grows with the strength of the change and with the share of the picture that it takes."""
+    strength = region.level / (region.level + 40)
+    share = math.sqrt(region.box.area / (grid.width * grid.height))
+    return round(min(1.0, max(0.0001, strength * (0.25 + 0.75 * share))), 4)
+
+
+def _kind(first: Pixels, second: Pixels) -> DifferenceKind:
+    one, two = (_deviation(image) for image in (first, second))
+    if one <= EMPTY and two > max(EMPTY, CLEAR * one):
+        return "added"
+    if two <= EMPTY and one > max(EMPTY, CLEAR * two):
+        return "removed"
+    return "changed"
+
+
+def _deviation(image: Pixels) -> float:
+    step = max(1, math.isqrt(image.shape[0] * image.shape[1] // 65536))
+    return float(image[::step, ::step].reshape(-1, 3).std(axis=0).max())
+
+
+def _delta_e(first: Pixels, second: Pixels) -> float:
+    """Mean CIEDE2000 of the pixels that are off, from a sample grid of the box."""
+    down, across = (max(1, math.ceil(length / SAMPLES)) for length in first.shape[:2])
+    one, two = first[::down, ::across], second[::down, ::across]
+    off = np.asarray(cv2.absdiff(one, two)).reshape(-1, 3).max(axis=1)
+    if not (off > 2).any():
+        one, two = first[:SAMPLES, :SAMPLES], second[:SAMPLES, :SAMPLES]
+        off = np.asarray(cv2.absdiff(one, two)).reshape(-1, 3).max(axis=1)
+    chosen = np.flatnonzero(off > 2)[:512]
+    if not len(chosen):
+        return 0.0
+    labs = [colour.lab(np.ascontiguousarray(image).reshape(-1, 1, 3)[chosen]) for image in (one, two)]
+    return float(colour.delta_e(*labs).mean())

@@ -1,0 +1,146 @@
+"""Pictures of a measurement as PNG: overlay, heat map, side by side.
+Decides nothing: draws what was measured."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from serve_app.core import Box, MeasuredDifference, Measurement, Pixels, Raster, Visual
+from serve_app.measurement import alignment, visible
+from serve_app.schema import VisualKind
+
+SIDE = 2000  # pixels at most of a panel: larger pictures are shown smaller, marks keep their size
+_COLOURS = {"changed": (230, 0, 70), "added": (0, 130, 60), "removed": (200, 80, 0), "moved": (20, 90, 235)}
+_TINT = np.array((255, 0, 90), np.float32)
+_PAGE = (242, 242, 244)
+
+
+def draw(kind: VisualKind, reference: Raster, candidate: Raster, measured: Measurement) -> Visual:
+    """One picture of what was found, at most `SIDE` pixels a panel.
+
+    overlay: the candidate, changed pixels tinted, every difference framed and numbered. heatmap: how far each
+    pixel is off, on the faded reference. side_by_side: both pictures with the same numbers.
+    """
+    picture = {"overlay": _overlay, "heatmap": _heatmap, "side_by_side": _side_by_side}[kind]
+    out = io.BytesIO()
+    picture(reference, candidate, measured).save(out, "PNG", compress_level=3)
+    return Visual(kind, out.getvalue())
+
+
+def _overlay(reference: Raster, candidate: Raster, measured: Measurement) -> Image.Image:
+    shown = _shown(candidate)
+    if not measured.identical:
+        there, mask, _ = _change(reference, candidate)
+        tint = cv2.resize(mask.astype(np.float32), (shown.shape[1], shown.shape[0]), interpolation=cv2.INTER_AREA)
+        share = np.clip(tint * 2, 0, 0.55)[..., None]
+        shown = (shown * (1 - share) + _TINT * share).astype(np.uint8) if there else shown
+    boxes = [each.candidate_box or each.reference_box for each in measured.differences]
+    return _marked(shown, candidate, measured.differences, boxes)
+
+
+def _heatmap(reference: Raster, candidate: Raster, measured: Measurement) -> Image.Image:
+    shown = _shown(reference)
+    grey = cv2.cvtColor(shown, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    ground = np.repeat((grey * 0.3 + 166)[..., None], 3, axis=2)
+    if measured.identical:
+        return Image.fromarray(ground.astype(np.uint8))
+    _, mask, strength = _change(reference, candidate)
+    size = (shown.shape[1], shown.shape[0])
+    level = cv2.resize(cv2.dilate(strength * mask, np.ones((3, 3), np.uint8)), size, interpolation=cv2.INTER_AREA)
+    heat = np.clip(level.astype(np.float32) / 96, 0, 1) ** 0.5
+    colours = cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
+    share = np.where(level > 0, 0.25 + 0.75 * heat, 0)[..., None]
+    return Image.fromarray((ground * (1 - share) + colours * share).astype(np.uint8))
+
+
+def _side_by_side(reference: Raster, candidate: Raster, measured: Measurement) -> Image.Image:
+    panels = [
+        _marked(_shown(reference), reference, measured.differences, [d.reference_box for d in measured.differences]),
+        _marked(_shown(candidate), candidate, measured.differences, [d.candidate_box for d in measured.differences]),
+    ]
+    gap = max(8, max(panel.width for panel in panels) // 60)
+    page = Image.new(
+        "RGB", (panels[0].width + panels[1].width + 3 * gap, max(p.height for p in panels) + 2 * gap), _PAGE
+    )
+    page.paste(panels[0], (gap, gap))
+    page.paste(panels[1], (panels[0].width + 2 * gap, gap))
+    return page
+
+
+def _shown(raster: Raster) -> Pixels:
+    factor = max(1.0, max(raster.width, raster.height) / SIDE)
+    size = (max(1, round(raster.width / factor)), max(1, round(raster.height / factor)))
+    if size == (raster.width, raster.height):
+        return raster.pixels
+    return np.asarray(cv2.resize(raster.pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _change(reference: Raster, candidate: Raster) -> tuple[bool, visible.Mask, Pixels]:
+    """Mask and strength of change, on both pictures brought to at most `SIDE` pixels a side."""
+    grid = alignment.align(*((_small(raster)) for raster in (reference, candidate))).grid
+    mask = np.zeros((grid.height, grid.width), bool)
+    strength = np.zeros((grid.height, grid.width), np.uint8)
+    whole = Box(0, 0, grid.width, grid.height)
+    for background in grid.backgrounds:
+        found, off = visible.mask(*grid.window(whole, background), grid.jitter)
+        mask |= found
+        np.maximum(strength, off, out=strength)
+    return bool(mask.any()), mask, strength
+
+
+def _small(raster: Raster) -> Raster:
+    pixels = _shown(raster)
+    alpha = raster.alpha
+    if alpha is not None and pixels is not raster.pixels:
+        size = (pixels.shape[1], pixels.shape[0])
+        alpha = np.asarray(cv2.resize(alpha, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return Raster(pixels, alpha, raster.original_width, raster.original_height)
+
+
+def _marked(
+    shown: Pixels, raster: Raster, differences: Sequence[MeasuredDifference], boxes: Sequence[Box | None]
+) -> Image.Image:
+    """Frames with a white rim (legible on dark and light) and a number at a corner."""
+    image = Image.fromarray(shown)
+    pen = ImageDraw.Draw(image)
+    across, down = image.width / raster.original_width, image.height / raster.original_height
+    line = max(1, round(math.sqrt(image.width * image.height) / 400))
+    font = ImageFont.load_default(size=max(11, 9 * line))
+    for number, (difference, box) in reversed(list(enumerate(zip(differences, boxes, strict=True), 1))):
+        if box is None:
+            continue
+        frame = _frame(box, across, down, image.size, 2 * line)
+        pen.rectangle(frame, outline=(255, 255, 255), width=2 * line)
+        pen.rectangle(frame, outline=_COLOURS[difference.kind], width=line)
+        _label(pen, str(number), frame, _COLOURS[difference.kind], font, image.size)
+    return image
+
+
+def _frame(box: Box, across: float, down: float, size: tuple[int, int], margin: int) -> tuple[int, int, int, int]:
+    left, top = max(0, math.floor(box.x * across) - margin), max(0, math.floor(box.y * down) - margin)
+    right = min(size[0] - 1, math.ceil(box.right * across) + margin - 1)
+    bottom = min(size[1] - 1, math.ceil(box.bottom * down) + margin - 1)
+    return left, top, max(left, right), max(top, bottom)
+
+
+def _label(
+    pen: ImageDraw.ImageDraw,
+    text: str,
+    frame: tuple[int, int, int, int],
+    colour: tuple[int, int, int],
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    size: tuple[int, int],
+) -> None:
+    left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
+    wide, high = round(right - left) + 6, round(bottom - top) + 6
+    x = min(max(0, frame[0]), max(0, size[0] - wide))
+    above = frame[1] - high
+    y = above if above >= 0 else min(frame[3] + 1, max(0, size[1] - high))
+    pen.rectangle((x, y, x + wide - 1, y + high - 1), fill=colour, outline=(255, 255, 255))
+    pen.text((x + 3 - left, y + 3 - top), text, fill=(255, 255, 255), font=font)

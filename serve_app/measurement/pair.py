@@ -1,0 +1,204 @@
+"""One comparison from two rasters to a Measurement: the order of the steps.
+Knows no pixels: every step is a module of its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from serve_app.core import Alignment, Box, MeasuredDifference, Measurement, Raster
+from serve_app.measurement import alignment, aspects, canvas, change, regions, similarity, tiles
+from serve_app.schema import DifferenceKind
+
+VERSION = "2"  # changes whenever results change
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a person would see of a pair on one grid."""
+
+    differences: tuple[MeasuredDifference, ...]
+    found: int
+    changed_ratio: float
+    weight: float  # changed pixels by strength, as a share of all at full strength
+
+
+def measure(reference: Raster, candidate: Raster) -> Measurement:
+    """What the pixels of two upright sRGB rasters prove. Pure, thread-safe, deterministic, symmetric.
+
+    The pair is measured in one order, whichever way it comes, and the result turned round: so (a, b) and (b, a)
+    agree to the last digit. Raises nothing for any two rasters of at least one pixel.
+    """
+    if _identical(reference, candidate):
+        return _identity(reference, candidate)
+    if _ordered(reference, candidate):
+        return _measure(reference, candidate)
+    return _turned(_measure(candidate, reference))
+
+
+def working_bytes(width: int, height: int) -> int:
+    """Predicted peak memory above the two rasters, for a pair whose larger picture has this size.
+
+    Cells take 8 bytes per 64 pixels, pictures of two sizes are brought to one in a copy (3 to 4 bytes a pixel),
+    everything else works in tiles and on at most a megapixel: measured 30 to 60 bytes a pixel of that.
+    """
+    pixels = width * height
+    return 4 * pixels + pixels // 4 + 60 * min(pixels, canvas.MOST_PIXELS) + 24 * tiles.MIB
+
+
+def _identical(reference: Raster, candidate: Raster) -> bool:
+    return tiles.same(reference.pixels, candidate.pixels) and _same_alpha(reference, candidate)
+
+
+def _same_alpha(reference: Raster, candidate: Raster) -> bool:
+    if reference.alpha is None or candidate.alpha is None:
+        return all(raster.alpha is None or bool((raster.alpha == 255).all()) for raster in (reference, candidate))
+    return bool(np.array_equal(reference.alpha, candidate.alpha))
+
+
+def _identity(reference: Raster, candidate: Raster) -> Measurement:
+    return Measurement(
+        identical=True,
+        similarity=1.0,
+        similarity_interval=(1.0, 1.0),
+        changed_ratio=0.0,
+        ssim=1.0,
+        color_delta_e=0.0,
+        alignment=Alignment("identical"),
+        smallest_visible_px=_smallest(reference, candidate),
+        aspects=dict.fromkeys(aspects.NAMES, 1.0),
+        differences=(),
+        further_differences=0,
+        version=VERSION,
+    )
+
+
+def _smallest(reference: Raster, candidate: Raster) -> float:
+    return round(max(1.0, reference.scale, candidate.scale), 4)
+
+
+def _ordered(reference: Raster, candidate: Raster) -> bool:
+    """A fixed order of the two: the smaller picture first, of one size the one whose first differing byte is less."""
+    ours, theirs = ((r.width * r.height, r.width) for r in (reference, candidate))
+    if ours != theirs:
+        return ours < theirs
+    for one, two in ((reference.pixels, candidate.pixels), (reference.alpha, candidate.alpha)):
+        if one is None or two is None:
+            if one is not two:
+                return one is None
+            continue
+        for y in range(one.shape[0]):
+            if not np.array_equal(one[y], two[y]):
+                at = int(np.argmax(one[y].ravel() != two[y].ravel()))
+                return bool(one[y].ravel()[at] < two[y].ravel()[at])
+    return True
+
+
+def _measure(first: Raster, second: Raster) -> Measurement:
+    placed = alignment.align(first, second)
+    seen = _see(first, second, placed)
+    looks = [canvas.look(placed.grid, background) for background in placed.grid.backgrounds]
+    scores = [aspects.scores(look.first, look.second) for look in looks]
+    worst = {name: min(score[name] for score in scores) for name in aspects.NAMES}
+    value = similarity.score(worst, seen.weight, placed.geometry, differs=bool(seen.differences))
+    value = _rounded(min(value, 0.9999))  # 1 is for what is identical
+    low, high = similarity.interval(value)
+    return Measurement(
+        identical=False,
+        similarity=value,
+        similarity_interval=(_rounded(low), _rounded(high)),
+        changed_ratio=_rounded(seen.changed_ratio),
+        ssim=round(min(look.ssim for look in looks), 4),
+        color_delta_e=round(max(look.delta_e for look in looks), 4),
+        alignment=placed.alignment,
+        smallest_visible_px=round(max(_smallest(first, second), placed.coarseness), 4),
+        aspects={name: _rounded(score) for name, score in worst.items()},
+        differences=seen.differences,
+        further_differences=max(0, seen.found - len(seen.differences)),
+        version=VERSION,
+    )
+
+
+def _rounded(value: float) -> float:
+    return round(min(1.0, max(0.0, value)), 4)
+
+
+def _see(first: Raster, second: Raster, placed: alignment.Placed) -> _Seen:
+    grid = placed.grid
+    found, counted = regions.find(grid)
+    whole = grid.width * grid.height
+    ratio = min(1.0, sum(min(region.pixels, region.box.area) for region in found) / whole)
+    weight = min(1.0, sum(region.pixels * min(1.0, region.level / 100) for region in found) / whole)
+    local = [change.describe(grid, region) for region in found]
+    listed = [_in_original(each, first, second, placed) for each in local]
+    if not placed.is_same_frame and (listed or not _blank(first, second)):
+        # What moved as a whole is a difference too, and its boxes hold every other: ignoring them all gives a match.
+        listed.append(_frame(first, second, placed, ratio))
+        counted += 1
+    listed.sort(key=lambda each: (-each.severity, each.reference_box or Box(0, 0, 0, 0)))
+    return _Seen(tuple(listed), counted, ratio, weight)
+
+
+def _blank(first: Raster, second: Raster) -> bool:
+    """Both pictures are one same flat colour, as after ignoring everything: sizes alone are nothing to see."""
+    one, two = first.pixels[0, 0], second.pixels[0, 0]
+    return bool(np.array_equal(one, two) and (first.pixels == one).all() and (second.pixels == two).all())
+
+
+def _frame(first: Raster, second: Raster, placed: alignment.Placed, ratio: float) -> MeasuredDifference:
+    boxes = [Box(0, 0, raster.original_width, raster.original_height) for raster in (first, second)]
+    severity = max(0.02, 1 - placed.geometry)
+    return MeasuredDifference(
+        kind="moved" if placed.alignment.kind != "unaligned" else "changed",
+        reference_box=boxes[0],
+        candidate_box=boxes[1],
+        severity=_rounded(severity),
+        changed_pixels=round(ratio * boxes[0].area),
+        delta_e=0.0,
+    )
+
+
+def _in_original(
+    found: MeasuredDifference, first: Raster, second: Raster, placed: alignment.Placed
+) -> MeasuredDifference:
+    box = found.reference_box or Box(0, 0, 1, 1)
+    one, two = placed.places(box)
+    return replace(found, reference_box=upscaled(one, first), candidate_box=upscaled(two, second))
+
+
+def upscaled(box: Box | None, raster: Raster) -> Box | None:
+    """A box of raster pixels in original ones, outwards, inside the picture."""
+    if box is None:
+        return None
+    across, down = raster.original_width / raster.width, raster.original_height / raster.height
+    left = min(max(0, math.floor(box.x * across + 1e-9)), raster.original_width - 1)
+    top = min(max(0, math.floor(box.y * down + 1e-9)), raster.original_height - 1)
+    right = min(raster.original_width, max(left + 1, math.ceil(box.right * across - 1e-9)))
+    bottom = min(raster.original_height, max(top + 1, math.ceil(box.bottom * down - 1e-9)))
+    return Box(left, top, right - left, bottom - top)
+
+
+_TURNED: Mapping[DifferenceKind, DifferenceKind] = {
+    "changed": "changed",
+    "moved": "moved",
+    "added": "removed",
+    "removed": "added",
+}
+
+
+def _turned(measured: Measurement) -> Measurement:
+    return replace(
+        measured,
+        alignment=alignment.turned(measured.alignment),
+        differences=tuple(_turn_each(measured.differences)),
+    )
+
+
+def _turn_each(differences: Sequence[MeasuredDifference]) -> list[MeasuredDifference]:
+    return [
+        replace(each, kind=_TURNED[each.kind], reference_box=each.candidate_box, candidate_box=each.reference_box)
+        for each in differences
+    ]

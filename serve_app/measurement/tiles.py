@@ -1,0 +1,134 @@
+"""A pair on one grid, read tile by tile, so that memory doesn't grow with the picture.
+Knows nothing of what a difference is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from serve_app.core import Box, Pixels
+
+CELL = 8  # pixels: the grain of regions; a byte holds one row of a cell
+TILE = 512  # pixels of a tile's side without halo: its buffers (0.9 MB) stay in a core's cache
+HALO = 16  # pixels around a tile that its rules may look at; two cells
+MIB = 1024 * 1024
+MASK_GREY = 128  # what ignored places look like, in both images
+
+Background = Literal["white", "black"]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Two pictures of one size: (height, width, 3) uint8 on white, alpha (height, width) or None.
+
+    `jitter`: how far edges may sit apart without meaning anything, in pixels: 1 where one of the two
+    was resampled to meet the other, else 0.
+    """
+
+    first: Pixels
+    second: Pixels
+    first_alpha: Pixels | None = None
+    second_alpha: Pixels | None = None
+    jitter: int = 0
+
+    @property
+    def width(self) -> int:
+        return int(self.first.shape[1])
+
+    @property
+    def height(self) -> int:
+        return int(self.first.shape[0])
+
+    @property
+    def backgrounds(self) -> tuple[Background, ...]:
+        """Transparent pictures are looked at on white and on black: neither alone shows everything."""
+        return ("white",) if self.first_alpha is None and self.second_alpha is None else ("white", "black")
+
+    def window(self, box: Box, background: Background) -> tuple[Pixels, Pixels]:
+        """Both pictures inside `box`; views on white, copies on black."""
+        rows, columns = slice(box.y, box.bottom), slice(box.x, box.right)
+        first, second = self.first[rows, columns], self.second[rows, columns]
+        if background == "white":
+            return first, second
+        return _on_black(first, self.first_alpha, box), _on_black(second, self.second_alpha, box)
+
+
+def _on_black(pixels: Pixels, alpha: Pixels | None, box: Box) -> Pixels:
+    if alpha is None:
+        return pixels
+    missing = 255 - alpha[box.y : box.bottom, box.x : box.right]
+    # Rounding of the composite may leave a pixel one level darker than its white share: clip at 0.
+    return np.maximum(pixels, missing[..., None]) - missing[..., None]
+
+
+def same(first: Pixels, second: Pixels) -> bool:
+    """Equality without a mask of the whole picture: row blocks of about 1 MB."""
+    if first.shape != second.shape:
+        return False
+    rows = max(1, (1 << 20) // max(1, first.shape[1] * 3))
+    return all(np.array_equal(first[y : y + rows], second[y : y + rows]) for y in range(0, first.shape[0], rows))
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One tile's pixels with halo. `core` is the tile itself in grid pixels, `x`, `y` where the halo starts."""
+
+    first: Pixels
+    second: Pixels
+    core: Box
+    x: int
+    y: int
+
+
+def differing(grid: Grid, background: Background, masks: Sequence[Box] = ()) -> Iterator[Tile]:
+    """Tiles whose cores are not equal. With `masks` both are grey there, and only their rims are read."""
+    for core in _rims(grid, masks) if masks else _tiles(Box(0, 0, grid.width, grid.height)):
+        near = [mask for mask in masks if _meet(mask, core, HALO)]
+        if any(_holds(mask, core) for mask in near):
+            continue
+        first, second = grid.window(core, background)
+        if not np.array_equal(first, second):
+            yield _with_halo(grid, core, background, near)
+
+
+def _tiles(area: Box) -> Iterator[Box]:
+    for y in range(area.y, area.bottom, TILE):
+        for x in range(area.x, area.right, TILE):
+            yield Box(x, y, min(TILE, area.right - x), min(TILE, area.bottom - y))
+
+
+def _rims(grid: Grid, masks: Sequence[Box]) -> Iterator[Box]:
+    for mask in masks:
+        left, top = (max(0, start - HALO) // CELL * CELL for start in (mask.x, mask.y))
+        right, bottom = min(grid.width, mask.right + HALO), min(grid.height, mask.bottom + HALO)
+        yield from _tiles(Box(left, top, right - left, bottom - top))
+
+
+def _with_halo(grid: Grid, core: Box, background: Background, masks: Sequence[Box]) -> Tile:
+    left, top = max(0, core.x - HALO), max(0, core.y - HALO)
+    right, bottom = min(grid.width, core.right + HALO), min(grid.height, core.bottom + HALO)
+    first, second = grid.window(Box(left, top, right - left, bottom - top), background)
+    if masks:
+        first, second = first.copy(), second.copy()
+    for mask in masks:
+        rows = slice(max(0, mask.y - top), max(0, mask.bottom - top))
+        columns = slice(max(0, mask.x - left), max(0, mask.right - left))
+        first[rows, columns] = MASK_GREY
+        second[rows, columns] = MASK_GREY
+    return Tile(first, second, core, left, top)
+
+
+def _meet(box: Box, other: Box, margin: int) -> bool:
+    return (
+        box.x < other.right + margin
+        and other.x < box.right + margin
+        and box.y < other.bottom + margin
+        and other.y < box.bottom + margin
+    )
+
+
+def _holds(box: Box, other: Box) -> bool:
+    return box.x <= other.x and box.y <= other.y and box.right >= other.right and box.bottom >= other.bottom
