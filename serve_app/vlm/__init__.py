@@ -1,0 +1,48 @@
+"""Engines that look at two pictures and answer questions, behind one protocol.
+No prompts, no scores, no Ray: an inquiry goes in, replies come out.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from serve_app.core import Inquiry, ModelIdentity, ModelOutput, Stop
+from serve_app.settings import ModelSettings
+from serve_app.vlm.scripted import ScriptedModel
+
+
+class ModelUnavailable(Exception):
+    """The model can't be served: one sentence for the operator."""
+
+
+class VisionLanguageModel(Protocol):
+    """What the assessor needs of an engine. It is called by one thread at a time."""
+
+    @property
+    def identity(self) -> ModelIdentity: ...
+
+    def answer(self, inquiry: Inquiry, stop: Stop) -> ModelOutput:
+        """Answer all questions; blocks.
+
+        Raises DeadlineExceeded within one decode step after `stop` has a reason; anything else that an
+        engine raises is its own failure.
+        """
+        ...
+
+    def warm_up(self) -> None:
+        """Send one small inquiry through the whole path; raises what `answer` raises."""
+        ...
+
+
+def load(settings: ModelSettings) -> VisionLanguageModel | None:
+    """The engine that the settings name, ready but not warm; None for engine `none`.
+
+    Raises ModelUnavailable.
+    """
+    if settings.engine == "scripted":
+        return ScriptedModel(settings.scripted)
+    return None
+
+
+def check(settings: ModelSettings) -> None:
+    """Look in seconds, without loading weights, whether the model can be served. Raises ModelUnavailable."""

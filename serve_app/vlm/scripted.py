@@ -1,0 +1,60 @@
+"""The engine for tests: deterministic answers; slow, failing, wrong or deaf on demand.
+No model: it looks at no pixel.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+
+from serve_app.core import Inquiry, ModelIdentity, ModelOutput, Question, Reply, Stop
+from serve_app.settings import ScriptedSettings
+
+CHOSEN = 0.9  # probability of the chosen label; half of the rest lies outside the labels
+POLL_S = 0.01
+TOKENS_PER_PROMPT = 100
+TOKENS_PER_REPLY = 10
+
+
+class ScriptedModel:
+    """Chooses the same label for every question."""
+
+    def __init__(self, settings: ScriptedSettings) -> None:
+        self._settings = settings
+        self.identity = ModelIdentity(engine="scripted", name=None, revision=None)
+
+    def answer(self, inquiry: Inquiry, stop: Stop) -> ModelOutput:
+        self._work(stop)
+        if self._settings.fails:
+            raise RuntimeError("scripted failure /secret/path pid 1234")
+        replies = tuple(self._reply(question) for question in inquiry.questions)
+        return ModelOutput(
+            replies=replies,
+            swapped_replies=tuple(self._reply(question) for question in inquiry.swapped_questions),
+            prompt_tokens=TOKENS_PER_PROMPT,
+            generated_tokens=TOKENS_PER_REPLY * len(replies),
+        )
+
+    def warm_up(self) -> None:
+        """Nothing to warm."""
+
+    def _work(self, stop: Stop) -> None:
+        end = time.monotonic() + self._settings.delay_s
+        while (left := end - time.monotonic()) > 0:
+            if not self._settings.ignores_stop:
+                stop.check()
+            time.sleep(min(POLL_S, left))
+        if not self._settings.ignores_stop:
+            stop.check()
+
+    def _reply(self, question: Question) -> Reply:
+        if self._settings.answers_badly:
+            return Reply((0.0,) * question.num_labels, "<garbage>\ud83d not what was asked for {{{")
+        if not question.num_labels:
+            return Reply((), json.dumps({question.text_key: "A scripted summary."}))
+        labels = question.wordings[0].labels
+        chosen = self._settings.label
+        rest = (1 - CHOSEN) / 2 / (len(labels) - 1)
+        probabilities = tuple(CHOSEN if i == chosen else rest for i in range(len(labels)))
+        text = f"A scripted word on {question.kind.replace('_', ' ')} {question.index + 1}: {labels[chosen]}."
+        return Reply(probabilities, json.dumps({"answer": labels[chosen], question.text_key: text}, ensure_ascii=False))
