@@ -1,0 +1,69 @@
+# The one definition of each command, for people and for CI. Needs only python3 (3.11 or later) and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq install -c constraints.txt
+# Which build of torch: an index of wheels, or empty for PyPI's (CUDA on Linux). See constraints.txt.
+CPU_TORCH := https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?= $(shell command -v nvidia-smi >/dev/null 2>&1 || $(PYTHON) -c "import urllib.request as u; u.urlopen('$(CPU_TORCH)/torch/', timeout=3)" 2>/dev/null && echo $(CPU_TORCH))
+OF_TORCH = $(if $(strip $(TORCH_INDEX)),--extra-index-url $(strip $(TORCH_INDEX)))
+SERVE_OPTIONS := $(if $(MODEL),--model '$(MODEL)') $(if $(PORT),--port $(PORT)) $(if $(HOST),--host '$(HOST)') $(ARGS)
+PYTEST_OPTIONS ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help serve test lint format examples bench clean
+
+help: ## this list
+	@echo "PairLens: make <command>"
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1|\2/' | awk -F'|' '{printf "%-10s %s\n", $$1, $$2}'
+
+serve: $(VENV)/.$(if $(MODEL),vl,core) ## install and serve in the foreground; MODEL=<folder or hub id>, PORT=8000, HOST=127.0.0.1
+	@exec $(BIN)/pairlens serve $(SERVE_OPTIONS)
+
+test: $(VENV)/.dev ## install and run every test that needs no GPU; PYTEST_OPTIONS="-k name"
+	$(BIN)/python -m pytest -m "not gpu" $(PYTEST_OPTIONS)
+
+lint: $(VENV)/.dev ## style, types, and which module may import which
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+examples: $(VENV)/.core ## draw the example pairs into examples/pairs
+	$(BIN)/python examples/draw_pairs.py
+
+bench: $(VENV)/.dev ## the benchmarks, each a table and a line of JSON
+	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean: ## remove the environment and all caches
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis examples/pairs
+
+# The environment, in layers; each stamp is newer than what it was made from, so a second run starts at once.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "PairLens needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) -V 2>&1). Name another: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "This Python cannot make environments. On Debian: apt install python3-venv"; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) -V)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing PairLens and Ray Serve (about 100 MB, once)"
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.vl: $(VENV)/.core
+	@echo "Installing PyTorch and transformers to run a model (once; $(if $(OF_TORCH),from $(TORCH_INDEX),the default build))"
+	@$(PIP) $(OF_TORCH) -e '.[vl]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.vl
+	@echo "Installing the tools for tests and checks (once)"
+	@$(PIP) $(OF_TORCH) -e '.[vl,dev]'
+	@touch $@

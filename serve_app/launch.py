@@ -1,0 +1,217 @@
+"""`pairlens serve`: a checked file in, a running service in the foreground, nothing left behind.
+No HTTP routes and no pixels: it starts Ray, deploys through Serve's REST API, waits, and ends what it started."""
+
+from __future__ import annotations
+
+import logging
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from types import FrameType
+from typing import TYPE_CHECKING, Final
+
+import httpx
+
+from serve_app import own_ray, vlm
+from serve_app.serve_file import ServeFile
+from serve_app.settings import ModelSettings
+
+if TYPE_CHECKING:
+    from ray.serve.schema import ApplicationStatusOverview
+
+Say = Callable[[str], None]
+POLL_S: Final = 0.1
+# How often a long start, that of a large model, says what it waits for.
+PROGRESS_S: Final = 15.0
+VL_PACKAGES: Final = ("torch", "transformers", "llguidance")
+
+
+class LaunchFailed(Exception):
+    """The service can't be served: one sentence for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One run of the service. `stop` ends it from outside; `listen` makes signals set it."""
+
+    file: ServeFile
+    dashboard_port: int
+    say: Say
+    stop: threading.Event
+    listen: Callable[[], None]
+
+    def run(self) -> None:
+        """Start, tell where things are, stay until `stop` is set, end everything. Raises LaunchFailed."""
+        began = time.monotonic()
+        self._check()
+        self.say("Starting Ray ...")
+        with own_ray.started(self.dashboard_port) as session:
+            self.listen()  # once more: Ray has put its own handler of SIGTERM in place
+            try:
+                self._check_gpus()
+                if not self.stop.is_set():
+                    self._deploy(session)
+                if self._wait_until_ready(session):
+                    session.remember_processes()
+                    self.say(self._welcome(session, time.monotonic() - began))
+                    self.stop.wait()
+            except LaunchFailed:
+                session.keep = True
+                raise
+            self.say("Stopping; requests under way may finish (Ctrl-C again: at once) ...")
+        self.say("Stopped; every process is gone.")
+
+    def _check(self) -> None:
+        """What can be known before anything starts. Raises LaunchFailed."""
+        for host, port, option in (
+            (self.file.host, self.file.port, "--port"),
+            ("127.0.0.1", self.dashboard_port, "--dashboard-port"),
+        ):
+            if not own_ray.port_is_free(host, port):
+                raise LaunchFailed(
+                    f"Port {port} on {host} is already in use; free it, or choose another with {option}."
+                )
+        check_model(self.file.settings.model)
+
+    def _check_gpus(self) -> None:
+        import ray
+
+        wanted, there = self.file.gpus_wanted, ray.cluster_resources().get("GPU", 0.0)
+        if wanted > there:
+            raise LaunchFailed(f"The config asks for {wanted:g} GPU a replica, but Ray sees {there:g} on this machine.")
+
+    def _deploy(self, session: own_ray.Session) -> None:
+        self.say(f"Deploying {self.file.name} ...")
+        answer = httpx.put(
+            f"http://127.0.0.1:{self.dashboard_port}/api/serve/applications/",
+            json=self.file.raw,
+            headers={"Authorization": f"Bearer {session.token}"},
+            timeout=60,
+            trust_env=False,
+        )
+        if answer.is_error:
+            raise self._failed(session, answer.text)
+
+    def _wait_until_ready(self, session: own_ray.Session) -> bool:
+        """True once a comparison has passed inside the service; False if told to stop before. Raises LaunchFailed."""
+        from ray import serve
+
+        next_word = time.monotonic() + PROGRESS_S
+        while not self.stop.wait(POLL_S):
+            status = serve.status().applications.get(self.file.name)
+            if status is None:
+                continue
+            if status.status == "DEPLOY_FAILED":
+                messages = [status.message, *(stage.message for stage in status.deployments.values())]
+                raise self._failed(session, "\n".join(messages))
+            if status.status == "RUNNING" and _is_ready(self.file.url):
+                return True
+            if time.monotonic() >= next_word:
+                next_word += PROGRESS_S
+                self.say(_waiting_for(status))
+        return False
+
+    def _failed(self, session: own_ray.Session, message: str) -> LaunchFailed:
+        details = session.folder / "start_failed.log"
+        details.write_text(message, encoding="utf-8")
+        return LaunchFailed(f"{cause(message)}\nDetails: {details} (and {session.logs})")
+
+    def _welcome(self, session: own_ray.Session, took_s: float) -> str:
+        url, model = self.file.url, self.file.settings.model
+        engine = (
+            "no model, measurement only" if model.engine == "none" else f"{model.engine} {model.name or ''}".strip()
+        )
+        return "\n".join(
+            (
+                f"PairLens is ready after {took_s:.0f} s ({engine}).",
+                "",
+                f"  API        {url}/v1/compare",
+                f"  Docs       {url}/docs",
+                f"  Dashboard  http://127.0.0.1:{self.dashboard_port} (asks for a token: cat {session.token_file})",
+                f"  Logs       {session.logs} (deleted on exit)",
+                "",
+                f"  Try        curl -F reference=@a.png -F candidate=@b.png {url}/v1/compare",
+                "             pairlens compare a.png b.png" + f" --server {url}",
+                "  Stop       Ctrl-C",
+            )
+        )
+
+
+def serve(file: ServeFile, *, dashboard_port: int, say: Say) -> None:
+    """Serve `file` in the foreground until Ctrl-C or SIGTERM. Raises LaunchFailed."""
+    # Serve's client logs each step; the files in the session's folder have them too.
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    stop = threading.Event()
+    with _signals(stop) as listen:
+        Launch(file, dashboard_port, say, stop, listen).run()
+
+
+def check_model(settings: ModelSettings) -> None:
+    """Whether the model of `settings` could be loaded, in seconds. Raises LaunchFailed."""
+    if settings.engine == "transformers" and any(find_spec(name) is None for name in VL_PACKAGES):
+        raise LaunchFailed(
+            "Engine transformers needs the packages of the `vl` extra: run `make serve MODEL=...`, "
+            "or `pip install 'pairlens[vl]'`."
+        )
+    try:
+        vlm.check(settings)
+    except vlm.ModelUnavailable as exc:
+        raise LaunchFailed(str(exc)) from exc
+
+
+def cause(message: str) -> str:
+    """One sentence from what Serve says of a failed start: the last exception that it quotes, without its trace.
+
+    >>> cause("Traceback ...\\nRuntimeError: Traceback ...\\nValueError: the folder is empty")
+    'The service could not start: the folder is empty (ValueError).'
+    """
+    raised = re.findall(r"^(?:[\w.]+\.)?([A-Z]\w+): (?!Traceback)(\S.*)$", message, re.MULTILINE)
+    if not raised:
+        return "The service could not start."
+    kind, text = raised[-1]
+    if kind == vlm.ModelUnavailable.__name__:
+        return str(text)
+    return f"The service could not start: {text.rstrip('.')} ({kind})."
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz", timeout=5, trust_env=False).status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
+
+
+def _waiting_for(status: ApplicationStatusOverview) -> str:
+    starting = [name for name, stage in status.deployments.items() if stage.status != "HEALTHY"]
+    return f"Waiting for {', '.join(starting) or 'the first comparison'} ..."
+
+
+@contextmanager
+def _signals(stop: threading.Event) -> Iterator[Callable[[], None]]:
+    """Ctrl-C and SIGTERM set `stop`, and only that: an exception in the middle of Ray's start would orphan
+    processes. A second one cuts off the wait for requests under way. Yields what puts the handlers in place.
+    """
+
+    def on_signal(signum: int, frame: FrameType | None) -> None:
+        del signum, frame
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    def listen() -> None:
+        for kind in kinds:
+            signal.signal(kind, on_signal)
+
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = {kind: signal.getsignal(kind) for kind in kinds}
+    listen()
+    try:
+        yield listen
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)

@@ -1,0 +1,132 @@
+"""A Ray of our own for as long as one `pairlens serve` runs: its folder, its key, its processes.
+Knows nothing of comparisons. It never joins, stops or disturbs another Ray on the machine."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+# Ray's sockets lie some 70 characters below its folder, and a socket's path has at most 107.
+LONGEST_PARENT: Final = 24
+# Ray's own processes end within 3 s of its shutdown (measured); what is left after this is killed.
+LAST_PROCESS_S: Final = 10.0
+
+
+@dataclass(slots=True)
+class Session:
+    """Where this Ray keeps its files, and the key without which none of its ports obeys."""
+
+    folder: Path
+    token: str
+    keep: bool = False
+    processes: dict[int, psutil.Process] = field(default_factory=dict)
+
+    @property
+    def token_file(self) -> Path:
+        return self.folder / "auth_token"
+
+    @property
+    def logs(self) -> Path:
+        return self.folder / "session_latest" / "logs" / "serve"
+
+    def remember_processes(self) -> None:
+        """Note every process below this one, so that `end` finds those that lose their parent on the way."""
+        for process in psutil.Process().children(recursive=True):
+            self.processes.setdefault(process.pid, process)
+
+    def end_processes(self) -> None:
+        """Wait for all noted processes to end by themselves; kill those that don't."""
+        self.remember_processes()
+        _, alive = psutil.wait_procs(list(self.processes.values()), timeout=LAST_PROCESS_S)
+        for process in alive:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(alive, timeout=LAST_PROCESS_S)
+
+
+def port_is_free(host: str, port: int) -> bool:
+    """Whether this process could listen there."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # As servers do: a port whose last connections are still fading is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+@contextmanager
+def started(dashboard_port: int) -> Iterator[Session]:
+    """A fresh Ray on this machine, its dashboard on 127.0.0.1; everything is gone when the block ends.
+
+    Ray's control ports listen on all interfaces and run code for whoever may speak to them, so it demands a
+    key made for this session, kept in the session's folder (mode 0700), not in the home directory.
+    """
+    session = _new_session()
+    try:
+        _set_environment(session)
+        _init(session, dashboard_port)
+        session.remember_processes()
+        yield session
+    finally:
+        _shut_down(session)
+        if not session.keep:
+            shutil.rmtree(session.folder, ignore_errors=True)
+
+
+def _new_session() -> Session:
+    parent = tempfile.gettempdir()
+    folder = Path(tempfile.mkdtemp(prefix="pairlens-", dir=parent if len(parent) <= LONGEST_PARENT else "/tmp"))
+    session = Session(folder, secrets.token_hex(32))
+    session.token_file.touch(mode=0o600)
+    session.token_file.write_text(session.token)
+    return session
+
+
+def _set_environment(session: Session) -> None:
+    """Ray takes these from the environment only, and hands them to its processes. Must precede its import."""
+    for stranger in ("RAY_ADDRESS", "RAY_AUTH_TOKEN"):
+        os.environ.pop(stranger, None)
+    os.environ["RAY_AUTH_MODE"] = "token"
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(session.token_file)
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is reported to anyone
+    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"  # else a warning on each start without a GPU
+
+
+def _init(session: Session, dashboard_port: int) -> None:
+    import ray
+
+    ray.init(
+        address="local",
+        namespace="serve",
+        include_dashboard=True,
+        dashboard_host="127.0.0.1",
+        dashboard_port=dashboard_port,
+        log_to_driver=False,  # its processes write to the session's folder
+        logging_level="ERROR",
+        _temp_dir=str(session.folder),
+    )
+
+
+def _shut_down(session: Session) -> None:
+    import ray
+    from ray import serve
+
+    session.remember_processes()
+    if ray.is_initialized():
+        with suppress(KeyboardInterrupt):  # a second Ctrl-C: don't wait for requests under way
+            serve.shutdown()
+    ray.shutdown()
+    session.end_processes()

@@ -1,0 +1,150 @@
+"""A report for a person at a terminal.
+Knows no pipeline and no server: a finished report in, text out, as wide as the terminal is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from serve_app.schema import BoxField, ComparisonReport, Difference, ImageReport
+
+COLOURS: Final = {"match": "green", "mismatch": "red", "uncertain": "yellow"}
+# More are in the JSON; the most severe come first.
+MOST_DIFFERENCES: Final = 12
+
+
+def show(report: ComparisonReport, console: Console) -> None:
+    """Print all of `report` but its pictures."""
+    console.print(Group(*_sections(report)))
+
+
+def _sections(report: ComparisonReport) -> Iterator[RenderableType]:
+    yield _headline(report)
+    yield Padding(Text(report.summary), (0, 0, 1, 2))
+    if report.differences:
+        yield from _titled(_count(report), _differences(report.differences))
+    yield from _titled("Aspects", _aspects(report))
+    if report.focus_elements:
+        yield from _titled("Focus elements", _focus_elements(report))
+    yield _facts(report)
+    for warning in report.warnings:
+        yield Text.assemble(("! ", "bold yellow"), warning)
+
+
+def _headline(report: ComparisonReport) -> Text:
+    low, high = report.similarity_interval
+    return Text.assemble(
+        (f" {report.verdict.upper()} ", f"bold reverse {COLOURS[report.verdict]}"),
+        (f"  similarity {report.similarity:.3f}", "bold"),
+        (f"  between {low:.3f} and {high:.3f}, threshold {report.similarity_threshold:g}", "dim"),
+    )
+
+
+def _titled(title: str, body: RenderableType) -> Iterator[RenderableType]:
+    yield Text(title, style="bold")
+    yield Padding(body, (0, 0, 1, 2))
+
+
+def _count(report: ComparisonReport) -> str:
+    total = len(report.differences) + report.measurement.further_differences
+    return f"{total} difference{'s' if total > 1 else ''}, most severe first; boxes are x, y, width, height"
+
+
+def _table(*columns: str, wide: str | None = None) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold", ratio=None, min_width=4)
+    if wide is not None:
+        table.add_column(wide, overflow="fold", min_width=12)
+    return table
+
+
+def _differences(differences: tuple[Difference, ...]) -> RenderableType:
+    table = _table("kind", "severity", "in reference", "in candidate", "evidence", wide="what")
+    for each in differences[:MOST_DIFFERENCES]:
+        table.add_row(
+            each.kind,
+            f"{each.severity:.2f}",
+            _box(each.reference_box),
+            _box(each.candidate_box),
+            each.evidence.replace("_", " "),
+            Text(each.description),
+        )
+    rest = len(differences) - MOST_DIFFERENCES
+    return Group(table, Text(f"and {rest} more (--json lists them)", style="dim")) if rest > 0 else table
+
+
+def _aspects(report: ComparisonReport) -> Table:
+    table = _table("aspect", "score", "measured", wide="why")
+    for each in report.aspects:
+        table.add_row(Text(each.name), _score(each.score), _score(each.measured_score), Text(each.explanation))
+    return table
+
+
+def _focus_elements(report: ComparisonReport) -> Table:
+    table = _table("element", "status", "score", "boxes", wide="why")
+    for each in report.focus_elements:
+        boxes = "\n".join(_box(box) for box in each.boxes) or "-"
+        table.add_row(Text(each.name), each.status, _score(each.score), boxes, Text(each.explanation))
+    return table
+
+
+def _facts(report: ComparisonReport) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    table.add_row("Measured", Text(_measured(report)))
+    table.add_row("Reference", Text(_image(report.images.reference)))
+    table.add_row("Candidate", Text(_image(report.images.candidate)))
+    table.add_row("Model", Text(_model(report)))
+    table.add_row("Time", Text(_time(report)))
+    return table
+
+
+def _measured(report: ComparisonReport) -> str:
+    found = report.measurement
+    if found.identical:
+        return "identical, pixel for pixel"
+    facts = [f"{found.changed_ratio:.2%} changed", f"SSIM {found.ssim:.3f}", f"colour ΔE {found.color_delta_e:.2f}"]
+    where = found.alignment
+    if where.kind not in {"identity", "none"}:
+        dx, dy = where.shift
+        facts.append(
+            f"{where.kind} by {dx:.1f}, {dy:.1f} px, scale {where.scale:.3f}, turned {where.rotation_deg:.1f}°"
+        )
+    facts.append(f"sees details from {found.smallest_visible_px:g} px")
+    return ", ".join(facts)
+
+
+def _image(image: ImageReport) -> str:
+    notes = f"; {'; '.join(image.decode_notes)}" if image.decode_notes else ""
+    return f"{image.width} x {image.height} {image.format}, {image.bytes / 1000:,.0f} kB{notes}"
+
+
+def _model(report: ComparisonReport) -> str:
+    model = report.model
+    if model.status == "disabled":
+        return "none: measurement only"
+    name = " ".join(part for part in (model.engine, model.name, model.revision) if part)
+    gap = "" if model.order_gap is None else f", order gap {model.order_gap:.2f}"
+    tokens = "" if model.tokens is None else f", {model.tokens.prompt} + {model.tokens.generated} tokens"
+    return f"{name}: {model.status.replace('_', ' ')}{gap}{tokens}"
+
+
+def _time(report: ComparisonReport) -> str:
+    spent = report.timings_ms
+    stages = (("wait", spent.queue), ("prepare", spent.prepare), ("measure", spent.measure), ("model", spent.assess))
+    return f"{spent.total:.0f} ms ({', '.join(f'{name} {ms:.0f}' for name, ms in stages)})"
+
+
+def _score(score: float | None) -> str:
+    return "-" if score is None else f"{score:.2f}"
+
+
+def _box(box: BoxField | None) -> str:
+    return "-" if box is None else ", ".join(str(side) for side in box)
