@@ -173,7 +173,7 @@ def _region(text: str) -> list[int]:
 
 
 def _visual_files(wanted: list[str]) -> dict[str, Path]:
-    files = {}
+    files: dict[str, Path] = {}
     for text in wanted:
         kind, _, name = text.partition("=")
         if kind not in VISUALS or not name:
