@@ -11,9 +11,19 @@ import cv2
 import numpy as np
 
 from serve_app.core import Alignment, Box, Pixels, Raster
+from serve_app.measurement import bands, features, regions, shifts
+from serve_app.measurement.bands import Band
+from serve_app.measurement.features import Transform
+from serve_app.measurement.shifts import Shift
 from serve_app.measurement.tiles import Grid
 
 ASPECT_SLACK = 0.01  # of the aspect ratio: rounding of a resize
+FITS = 0.004  # of the pixels may be off before a shift is looked for
+BETTER = 0.5  # of the mismatch without it: what a shift or transform must reach to explain the pair
+UNRELATED = 0.45  # of the pixels off, and no transform found: nothing explains the pair
+OFF_WARPED = 20  # levels that a pixel of a warped pair may be off: interpolation softens
+WARPED_SIDE = 1024  # pixels of the longer side that turned and zoomed pairs are measured on: corners are known
+# to a fraction of a canvas pixel, not of a native one
 Places = Callable[[Box], tuple[Box, Box]]
 
 
@@ -21,8 +31,8 @@ Places = Callable[[Box], tuple[Box, Box]]
 class Placed:
     """A pair on one grid. `places`: a box of the grid in raster pixels of each picture.
 
-    `geometry`: 1 for one size, less the more the frames differ. `coarseness`: original pixels per grid pixel.
-    `is_same_frame`: the same relative place shows the same thing in both.
+    `geometry`: 1 for one frame, less the more the frames differ. `coarseness`: original pixels per grid pixel.
+    `is_same_frame`: the same relative place shows the same thing in both. `band`: rows inserted or taken out.
     """
 
     grid: Grid
@@ -31,14 +41,67 @@ class Placed:
     geometry: float
     is_same_frame: bool
     coarseness: float = 1.0
+    band: Band | None = None
 
 
 def align(first: Raster, second: Raster) -> Placed:
-    """`first` is the smaller picture, or of one size with `second`."""
+    """`first` is the smaller picture, or of one size with `second`. The steps in order of their cost."""
     if first.pixels.shape == second.pixels.shape:
-        grid = Grid(first.pixels, second.pixels, first.alpha, second.alpha)
-        return Placed(grid, Alignment("none"), lambda box: (box, box), 1.0, True)
-    return _resized(first, second)
+        return _same_size(first, second)
+    return _banded(first, second) or _any_size(first, second)
+
+
+def _same_size(first: Raster, second: Raster) -> Placed:
+    one, two = first.pixels, second.pixels
+    off = shifts.mismatch(one, two)
+    grid = Grid(one, two, first.alpha, second.alpha)
+    moved = _moved(first, second, off)
+    # Noise may lie on a shifted picture better than on its own place: who sees no difference needs no alignment.
+    if moved is not None and regions.find(grid)[0]:
+        return moved
+    kind = "none" if off < UNRELATED or _alike(one, two) else "unaligned"
+    return Placed(grid, Alignment(kind, confidence=round(1 - off, 4)), lambda box: (box, box), 1.0, True)
+
+
+def _moved(first: Raster, second: Raster, off: float) -> Placed | None:
+    """Two pictures of one size whose content lies elsewhere; None where the same place explains them as well."""
+    one, two = first.pixels, second.pixels
+    if off <= FITS:
+        return None
+    shift = shifts.find(one, two)
+    if shift is not None and shift != (0, 0):
+        rest, stayed = shifts.mismatch(one, two, shift), shifts.mismatch_inside(one, two, shift)
+        if rest < BETTER * min(off, stayed):
+            return _shifted(first, second, shift, "shift", 1 - rest / off)
+    banded = _banded(first, second)
+    if banded is None and off > 4 * FITS:
+        return _transformed(first, second, off)
+    return banded
+
+
+def _any_size(first: Raster, second: Raster) -> Placed:
+    stretched = resized(first, second)
+    off = shifts.mismatch(stretched.grid.first, stretched.grid.second)
+    if off <= 4 * FITS and stretched.is_same_frame:
+        return stretched
+    warped = _transformed(first, second, off)
+    if warped is not None and not (stretched.is_same_frame and not regions.find(stretched.grid)[0]):
+        return warped
+    if stretched.is_same_frame and (off < UNRELATED or _alike(stretched.grid.first, stretched.grid.second)):
+        return stretched
+    alone = Alignment("unaligned", scale=stretched.alignment.scale, confidence=round(1 - off, 4))
+    return Placed(stretched.grid, alone, stretched.places, stretched.geometry, False, stretched.coarseness)
+
+
+def _alike(first: Pixels, second: Pixels) -> bool:
+    """The same shapes under another tone: correlation of both pictures made very small."""
+    one, two = (
+        shifts.luma(np.asarray(cv2.resize(image, (24, 24), interpolation=cv2.INTER_AREA))).astype(np.float64).ravel()
+        for image in (first, second)
+    )
+    one, two = one - one.mean(), two - two.mean()
+    power = math.sqrt(float(one @ one) * float(two @ two))
+    return power < 1 or abs(float(one @ two)) > 0.7 * power
 
 
 def turned(found: Alignment) -> Alignment:
@@ -56,7 +119,129 @@ def turned(found: Alignment) -> Alignment:
     )
 
 
-def _resized(first: Raster, second: Raster) -> Placed:
+def _shifted(first: Raster, second: Raster, shift: Shift, kind: str, confidence: float) -> Placed:
+    dx, dy = shift
+    views = shifts.overlapping(first.pixels, second.pixels, shift)
+    assert views is not None, "a shift is only taken where pictures overlap"
+    height, width = views[0].shape[:2]
+    x, y = max(0, -dx), max(0, -dy)
+    alphas = [
+        None if raster.alpha is None else raster.alpha[top : top + height, left : left + width]
+        for raster, left, top in ((first, x, y), (second, x + dx, y + dy))
+    ]
+
+    def places(box: Box) -> tuple[Box, Box]:
+        return box._replace(x=box.x + x, y=box.y + y), box._replace(x=box.x + x + dx, y=box.y + y + dy)
+
+    scale = first.original_width / first.width
+    found = Alignment(kind, (round(dx * scale, 2), round(dy * scale, 2)), confidence=round(confidence, 4))
+    share = width * height / max(raster.width * raster.height for raster in (first, second))
+    geometry = min(0.98, 1 - 0.6 * (1 - share) ** 0.75)
+    return Placed(Grid(views[0], views[1], alphas[0], alphas[1], jitter=1), found, places, geometry, False)
+
+
+def _banded(first: Raster, second: Raster) -> Placed | None:
+    if first.width != second.width or first.alpha is not None or second.alpha is not None:
+        return None
+    band = bands.find(first.pixels, second.pixels)
+    if band is None:
+        return None
+    one, two = band.overlap(first.pixels, second.pixels)
+    pixels = [
+        np.concatenate([raster.pixels[: band.at], raster.pixels[rows]])
+        for raster, rows in ((first, one), (second, two))
+    ]
+    confidence = 1 - shifts.mismatch(pixels[0], pixels[1])
+
+    def places(box: Box) -> tuple[Box, Box]:
+        lower = [box._replace(y=box.y - band.at + rows.start) if box.y >= band.at else box for rows in (one, two)]
+        return lower[0], lower[1]
+
+    scale = first.original_height / first.height
+    found = Alignment("bands", (0.0, round(band.by * scale, 2)), confidence=round(confidence, 4))
+    geometry = 1 - 0.5 * abs(band.by) / max(first.height, second.height) - 0.03
+    return Placed(Grid(pixels[0], pixels[1]), found, places, max(0.3, geometry), False, band=band)
+
+
+def _transformed(first: Raster, second: Raster, off: float) -> Placed | None:
+    rough = features.find(first.pixels, second.pixels)
+    same_size = first.pixels.shape == second.pixels.shape
+    if rough is None or (same_size and rough.is_still(first.width, first.height)):
+        return None
+    if abs(rough.scale - 1) < 0.012 and abs(rough.rotation_deg) < 0.3:
+        centre = (first.width / 2 * (rough.scale - 1), first.height / 2 * (rough.scale - 1))
+        whole = (round(rough.shift[0] + centre[0]), round(rough.shift[1] + centre[1]))
+        shift = shifts.settled(first.pixels, second.pixels, whole, 6)
+        if shift is not None and shift != (0, 0):
+            rest = shifts.mismatch(first.pixels, second.pixels, shift)
+            stayed = shifts.mismatch_inside(first.pixels, second.pixels, shift) if same_size else off
+            if rest < BETTER * min(off, stayed):
+                return _shifted(first, second, shift, "crop" if first.width != second.width else "shift", 1 - rest)
+    return _warped(first, second, rough, off)
+
+
+def _warped(first: Raster, second: Raster, rough: Transform, off: float) -> Placed | None:
+    """The second picture laid on the first one's frame; where it shows nothing, the first stands for it."""
+    factor = max(1.0, max(first.width, first.height) / WARPED_SIDE, 1 / rough.scale)
+    size = (max(8, round(first.width / factor)), max(8, round(first.height / factor)))
+    shrink = max(1.0, rough.scale * factor)
+    other = (max(8, round(second.width / shrink)), max(8, round(second.height / shrink)))
+    one, two = _to(first.pixels, size), _to(second.pixels, other)
+    fx, fy = first.width / size[0], second.width / other[0]
+    start = Transform(rough.scale * fx / fy, rough.rotation_deg, (rough.shift[0] / fy, rough.shift[1] / fy), 0)
+    fine = features.refined(one, two, start)
+    matrix = fine.matrix
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    laid = np.asarray(cv2.warpAffine(two, matrix, size, flags=flags), np.uint8)
+    ones = np.full(two.shape[:2], 255, np.uint8)
+    shown = cv2.erode(cv2.warpAffine(ones, matrix, size, flags=flags), np.ones((5, 5), np.uint8)) == 255
+    if shown.mean() < 0.05:
+        return None
+    rest = _mismatch_where(one, laid, shown)
+    before = _mismatch_where(one, _to(two, size), shown) if first.pixels.shape == second.pixels.shape else off
+    if rest > min(0.4, BETTER * max(before, 0.02)):
+        return None
+    laid[~shown] = one[~shown]
+
+    def places(box: Box) -> tuple[Box, Box]:
+        return _onto(box, size, first), _through(box, matrix, fy, second)
+
+    scale = fine.scale * fy / fx
+    covered = float(shown.mean()) * first.width * first.height
+    covered /= max(first.width * first.height, second.width * second.height / max(scale, 1e-6) ** 2)
+    turn = fine.rotation_deg
+    geometry = (1 - 0.6 * (1 - min(1.0, covered)) ** 0.75) * (1 - min(0.3, abs(turn) / 60)) * 0.98
+    original = first.original_width / first.width
+    found = Alignment(
+        "features",
+        (round(fine.shift[0] * fy * original, 2), round(fine.shift[1] * fy * original, 2)),
+        round(scale, 4),
+        round(turn, 2) + 0.0,
+        round(max(0.0, 1 - rest), 4),
+    )
+    coarse = max(fx * original, fy * second.original_width / second.width)
+    return Placed(Grid(one, laid, jitter=2), found, places, geometry, False, coarse)
+
+
+def _mismatch_where(one: Pixels, two: Pixels, shown: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> float:
+    """Share of shown pixels that don't fit after a blur that forgives a pixel of misplacement."""
+    planes = [cv2.GaussianBlur(shifts.luma(image), (0, 0), 1.5).astype(np.int16) for image in (one, two)]
+    apart = (planes[0] - planes[1])[shown]
+    return float((np.abs(apart - np.int16(np.median(apart))) > OFF_WARPED).mean())
+
+
+def _through(box: Box, matrix: np.ndarray[tuple[int, ...], np.dtype[np.float64]], factor: float, second: Raster) -> Box:
+    """The upright box in the second picture around where the box's corners land."""
+    corners = np.array([(x, y, 1) for x in (box.x, box.right) for y in (box.y, box.bottom)], float)
+    landed = corners @ matrix.T * factor
+    left, top = (math.floor(value + 1e-6) for value in landed.min(axis=0))
+    right, bottom = (math.ceil(value - 1e-6) for value in landed.max(axis=0))
+    left, top = min(max(0, left), second.width - 1), min(max(0, top), second.height - 1)
+    right, bottom = min(second.width, max(left + 1, right)), min(second.height, max(top + 1, bottom))
+    return Box(left, top, right - left, bottom - top)
+
+
+def resized(first: Raster, second: Raster) -> Placed:
     """Both at the smaller resolution: detail that one picture never had is no difference."""
     stretch = (second.width / first.width) / (second.height / first.height)
     rounding = 0.5 / min(first.width, first.height, second.width, second.height)
@@ -70,7 +255,7 @@ def _resized(first: Raster, second: Raster) -> Placed:
     def places(box: Box) -> tuple[Box, Box]:
         return _onto(box, size, first), _onto(box, size, second)
 
-    found = Alignment("resized" if same_aspect else "unaligned", scale=round(scale, 4))
+    found = Alignment("resized", scale=round(scale, 4))
     geometry = 1 - 0.02 * min(1.0, abs(math.log2(scale))) - min(0.15, 0.3 * abs(math.log(stretch)))
     coarse = max(raster.original_width / size[0] for raster in (first, second))
     return Placed(grid, found, places, geometry, same_aspect, coarse)

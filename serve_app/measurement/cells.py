@@ -34,11 +34,11 @@ class CellMap:
         return cls(columns, rows, count, off, np.zeros(shape, np.uint16), peak)
 
 
-def collect(grid: Grid, masks: Sequence[Box] = ()) -> CellMap:
-    """What differs visibly, on every background. With `masks` (grey in both): only around their rims."""
+def collect(grid: Grid, masks: Sequence[Box] = (), also: Sequence[Box] = ()) -> CellMap:
+    """What differs visibly, on every background. With `masks` (grey in both): only around their rims and `also`."""
     found = CellMap.empty(grid)
     for background in grid.backgrounds:
-        for tile in differing(grid, background, masks):
+        for tile in differing(grid, background, masks, also):
             _add(found, tile, grid.jitter)
     return found
 

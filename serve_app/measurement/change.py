@@ -7,8 +7,9 @@ import math
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from serve_app.core import MeasuredDifference, Pixels
+from serve_app.core import Box, MeasuredDifference, Pixels
 from serve_app.measurement import colour
 from serve_app.measurement.regions import Region
 from serve_app.measurement.tiles import Grid
@@ -16,7 +17,8 @@ from serve_app.schema import DifferenceKind
 
 SAMPLES = 48  # pixels a side that colour is read from
 EMPTY = 4.0  # levels of deviation: a ground with nothing on it
-CLEAR = 3.0  # times more deviation: something stands there
+CLEAR = 12.0  # levels: the ground inside a box is the ground around it
+RING = 4  # pixels around a box that show its ground
 
 
 def describe(grid: Grid, region: Region) -> MeasuredDifference:
@@ -24,7 +26,7 @@ def describe(grid: Grid, region: Region) -> MeasuredDifference:
     views = [grid.window(region.box, background) for background in grid.backgrounds]
     delta_e = max(_delta_e(first, second) for first, second in views)
     return MeasuredDifference(
-        kind=_kind(*views[0]),
+        kind=_kind(grid, region.box, *views[0]),
         reference_box=region.box,
         candidate_box=region.box,
         severity=_severity(grid, region),
@@ -40,13 +42,34 @@ def _severity(grid: Grid, region: Region) -> float:
     return round(min(1.0, max(0.0001, strength * (0.25 + 0.75 * share))), 4)
 
 
-def _kind(first: Pixels, second: Pixels) -> DifferenceKind:
-    one, two = (_deviation(image) for image in (first, second))
-    if one <= EMPTY and two > max(EMPTY, CLEAR * one):
-        return "added"
-    if two <= EMPTY and one > max(EMPTY, CLEAR * two):
-        return "removed"
-    return "changed"
+def _kind(grid: Grid, box: Box, first: Pixels, second: Pixels) -> DifferenceKind:
+    was_empty, is_empty = _is_ground(grid.first, box, first), _is_ground(grid.second, box, second)
+    if was_empty == is_empty:
+        return "changed"
+    return "added" if was_empty else "removed"
+
+
+def _is_ground(picture: Pixels, box: Box, inside: Pixels) -> bool:
+    """Nothing stands in the box: it is flat, and of the colour that surrounds it."""
+    if _deviation(inside) > EMPTY:
+        return False
+    return bool(np.abs(np.median(inside.reshape(-1, 3)[::7], axis=0) - surround(picture, box)).max() <= CLEAR)
+
+
+def surround(picture: Pixels, box: Box) -> NDArray[np.float64]:
+    """Median colour of the ring around a box; of the box's own rim where it fills the picture."""
+    top, bottom = max(0, box.y - RING), min(picture.shape[0], box.bottom + RING)
+    left, right = max(0, box.x - RING), min(picture.shape[1], box.right + RING)
+    sides = [
+        picture[top : box.y, left:right],
+        picture[box.bottom : bottom, left:right],
+        picture[box.y : box.bottom, left : box.x],
+        picture[box.y : box.bottom, box.right : right],
+    ]
+    ring = np.concatenate([side.reshape(-1, 3) for side in sides])
+    if not len(ring):
+        ring = picture[box.y, box.x : box.right]
+    return np.asarray(np.median(ring[:: max(1, len(ring) // 4096)], axis=0), np.float64)
 
 
 def _deviation(image: Pixels) -> float:

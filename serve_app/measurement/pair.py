@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from serve_app.core import Alignment, Box, MeasuredDifference, Measurement, Raster
-from serve_app.measurement import alignment, aspects, canvas, change, regions, similarity, tiles
+from serve_app.measurement import alignment, aspects, canvas, change, motion, regions, similarity, tiles
+from serve_app.measurement.tiles import Grid
 from serve_app.schema import DifferenceKind
 
 VERSION = "2"  # changes whenever results change
@@ -132,14 +133,49 @@ def _see(first: Raster, second: Raster, placed: alignment.Placed) -> _Seen:
     whole = grid.width * grid.height
     ratio = min(1.0, sum(min(region.pixels, region.box.area) for region in found) / whole)
     weight = min(1.0, sum(region.pixels * min(1.0, region.level / 100) for region in found) / whole)
-    local = [change.describe(grid, region) for region in found]
+    local = _told_apart(grid, [change.describe(grid, region) for region in found])
     listed = [_in_original(each, first, second, placed) for each in local]
-    if not placed.is_same_frame and (listed or not _blank(first, second)):
+    moved = not placed.is_same_frame and (listed or not _blank(first, second))
+    if moved or (listed and not _ignorable(first, second, placed, listed)):
         # What moved as a whole is a difference too, and its boxes hold every other: ignoring them all gives a match.
-        listed.append(_frame(first, second, placed, ratio))
+        listed += _framing(first, second, placed, ratio)
         counted += 1
     listed.sort(key=lambda each: (-each.severity, each.reference_box or Box(0, 0, 0, 0)))
     return _Seen(tuple(listed), counted, ratio, weight)
+
+
+def _told_apart(grid: Grid, found: list[MeasuredDifference]) -> list[MeasuredDifference]:
+    """What moved joined, unless its two boxes then miss a part of the change."""
+    joined = motion.joined(grid, found)
+    if all(each.kind != "moved" for each in joined):
+        return joined
+    boxes = [box for each in joined for box in (each.reference_box, each.candidate_box) if box]
+    return found if regions.remaining(grid, boxes, found) else joined
+
+
+def _ignorable(first: Raster, second: Raster, placed: alignment.Placed, listed: Sequence[MeasuredDifference]) -> bool:
+    """Whether nothing is left when all boxes are ignored: two sizes may round a box apart. Always so for one size."""
+    if first.pixels.shape == second.pixels.shape:
+        return True
+    # Callers name places in whichever picture is their reference: both ways must do.
+    for own, boxes in (
+        (first, [each.reference_box for each in listed]),
+        (second, [each.candidate_box for each in listed]),
+    ):
+        rasters = [_masked(raster, own, [box for box in boxes if box]) for raster in (first, second)]
+        if regions.find(alignment.resized(*rasters).grid)[0]:
+            return False
+    return True
+
+
+def _masked(raster: Raster, own: Raster, boxes: Sequence[Box]) -> Raster:
+    """`raster` grey at the relative places of `boxes`, which are in original pixels of `own`: as ignoring does it."""
+    across, down = raster.width / own.original_width, raster.height / own.original_height
+    pixels = raster.pixels.copy()
+    for box in boxes:
+        rows = slice(math.floor(box.y * down), math.ceil(box.bottom * down))
+        pixels[rows, math.floor(box.x * across) : math.ceil(box.right * across)] = tiles.MASK_GREY
+    return replace(raster, pixels=pixels)
 
 
 def _blank(first: Raster, second: Raster) -> bool:
@@ -148,25 +184,42 @@ def _blank(first: Raster, second: Raster) -> bool:
     return bool(np.array_equal(one, two) and (first.pixels == one).all() and (second.pixels == two).all())
 
 
-def _frame(first: Raster, second: Raster, placed: alignment.Placed, ratio: float) -> MeasuredDifference:
-    boxes = [Box(0, 0, raster.original_width, raster.original_height) for raster in (first, second)]
+def _framing(first: Raster, second: Raster, placed: alignment.Placed, ratio: float) -> list[MeasuredDifference]:
+    """What differs about the frames themselves: everything moved, or a band came between."""
+    frames = [Box(0, 0, raster.width, raster.height) for raster in (first, second)]
     severity = max(0.02, 1 - placed.geometry)
+    if placed.band is None:
+        kind: DifferenceKind = "changed" if placed.alignment.kind in ("unaligned", "resized", "none") else "moved"
+        return [_framed(kind, frames[0], frames[1], first, second, severity, ratio)]
+    band, rows = placed.band, placed.band.overlap(first.pixels, second.pixels)
+    came = [Box(0, min(band.at, frame.height - 1), frame.width, 1) for frame in frames]
+    came[0 if band.by < 0 else 1] = Box(0, band.at, first.width, abs(band.by))
+    listed = [_framed("added" if band.by > 0 else "removed", came[0], came[1], first, second, severity, 0.0)]
+    if first.pixels.shape == second.pixels.shape:
+        # Both reach the bottom edge: what was pushed out of the frame belongs to what moved.
+        frames = [Box(0, row.start, first.width, first.height - row.start) for row in rows]
+    listed.append(_framed("moved", frames[0], frames[1], first, second, severity / 2, 0.0))
+    return listed
+
+
+def _framed(
+    kind: DifferenceKind, one: Box, two: Box, first: Raster, second: Raster, severity: float, ratio: float
+) -> MeasuredDifference:
     return MeasuredDifference(
-        kind="moved" if placed.alignment.kind != "unaligned" else "changed",
-        reference_box=boxes[0],
-        candidate_box=boxes[1],
-        severity=_rounded(severity),
-        changed_pixels=round(ratio * boxes[0].area),
-        delta_e=0.0,
+        kind, upscaled(one, first), upscaled(two, second), _rounded(severity), round(ratio * one.area), 0.0
     )
 
 
 def _in_original(
     found: MeasuredDifference, first: Raster, second: Raster, placed: alignment.Placed
 ) -> MeasuredDifference:
-    box = found.reference_box or Box(0, 0, 1, 1)
-    one, two = placed.places(box)
-    return replace(found, reference_box=upscaled(one, first), candidate_box=upscaled(two, second))
+    """Boxes of the grid in upright original pixels of each picture."""
+    one, two = found.reference_box, found.candidate_box
+    return replace(
+        found,
+        reference_box=None if one is None else upscaled(placed.places(one)[0], first),
+        candidate_box=None if two is None else upscaled(placed.places(two)[1], second),
+    )
 
 
 def upscaled(box: Box | None, raster: Raster) -> Box | None:

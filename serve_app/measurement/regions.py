@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.core import Box
+from serve_app.core import Box, MeasuredDifference
 from serve_app.measurement.cells import CellMap, collect
 from serve_app.measurement.tiles import CELL, Grid
 
@@ -49,6 +49,13 @@ def find(grid: Grid) -> tuple[list[Region], int]:
             return regions, found
         regions, found = _joined(cells, [*boxes, *(region.box for region in rest)])
     return [_whole(grid, regions)], found
+
+
+def remaining(grid: Grid, boxes: Sequence[Box], found: Sequence[MeasuredDifference]) -> bool:
+    """Whether anything is still seen with `boxes` grey in both, around them or around where it was found."""
+    masks = sorted(set(boxes))
+    rest = [each.reference_box for each in found if each.reference_box and each.reference_box not in boxes]
+    return bool(_joined(collect(grid, masks, rest), [])[0])
 
 
 def _whole(grid: Grid, regions: Sequence[Region]) -> Region:

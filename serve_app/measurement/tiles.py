@@ -83,9 +83,11 @@ class Tile:
     y: int
 
 
-def differing(grid: Grid, background: Background, masks: Sequence[Box] = ()) -> Iterator[Tile]:
-    """Tiles whose cores are not equal. With `masks` both are grey there, and only their rims are read."""
-    for core in _rims(grid, masks) if masks else _tiles(Box(0, 0, grid.width, grid.height)):
+def differing(
+    grid: Grid, background: Background, masks: Sequence[Box] = (), also: Sequence[Box] = ()
+) -> Iterator[Tile]:
+    """Tiles whose cores are not equal. With `masks` both are grey there, and only their rims and `also` are read."""
+    for core in _rims(grid, [*masks, *also]) if masks else _tiles(Box(0, 0, grid.width, grid.height)):
         near = [mask for mask in masks if _meet(mask, core, HALO)]
         if any(_holds(mask, core) for mask in near):
             continue

@@ -1,0 +1,112 @@
+"""Crops, zooms and turns: the similarity transform between two pictures from their corners.
+Knows small luma pictures; what differs under the transform is others' work."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from serve_app.core import Pixels
+from serve_app.measurement.shifts import luma
+
+CANVAS = 512  # pixels of the longer side that corners are found on
+SMALLEST = 40  # pixels a side: below, a corner's patch doesn't fit
+CORNERS = 1000
+INLIERS = 12  # matches that agree, at least
+SHARE = 0.25  # of the matches
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """x' = scale * rotation * x + shift: from pixels of the first picture to pixels of the second."""
+
+    scale: float
+    rotation_deg: float
+    shift: tuple[float, float]
+    confidence: float
+
+    def is_still(self, width: int, height: int) -> bool:
+        """Nothing moves by a pixel and a half: no transform at all."""
+        corners = np.array([(x, y, 1) for x in (0, width) for y in (0, height)], float)
+        return bool(np.abs(corners @ self.matrix.T - corners[:, :2]).max() < 1.5)
+
+    @property
+    def matrix(self) -> NDArray[np.float64]:
+        angle = math.radians(self.rotation_deg)
+        cos, sin = self.scale * math.cos(angle), self.scale * math.sin(angle)
+        return np.array([[cos, -sin, self.shift[0]], [sin, cos, self.shift[1]]])
+
+
+def find(first: Pixels, second: Pixels) -> Transform | None:
+    """ORB corners (Rublee et al. 2011), cross-checked, then RANSAC (Fischler and Bolles 1981); None without agreement.
+
+    Deterministic: OpenCV seeds RANSAC with a constant.
+    """
+    if min(*first.shape[:2], *second.shape[:2]) < SMALLEST:
+        return None
+    one, two = (_small(image) for image in (first, second))
+    if min(*one.shape, *two.shape) < SMALLEST:
+        return None
+    orb = cv2.ORB.create(CORNERS, scaleFactor=1.2, nlevels=8, fastThreshold=8)
+    (points, words), (others, other_words) = (orb.detectAndCompute(image, None) for image in (one, two))
+    if words is None or other_words is None or min(len(words), len(other_words)) < INLIERS:
+        return None
+    matches = cv2.BFMatcher(cv2.NORM_HAMMING, crossCheck=True).match(words, other_words)
+    matches = sorted(matches, key=lambda match: (match.distance, match.queryIdx))[: CORNERS // 2]
+    if len(matches) < INLIERS:
+        return None
+    # In pixels of the pictures themselves: the centre of a shrunk pixel lies between theirs.
+    source = _native([points[match.queryIdx].pt for match in matches], first, one)
+    target = _native([others[match.trainIdx].pt for match in matches], second, two)
+    reach = 2.5 * max(second.shape[0] / two.shape[0], second.shape[1] / two.shape[1])
+    matrix, agree = cv2.estimateAffinePartial2D(source, target, method=cv2.RANSAC, ransacReprojThreshold=reach)
+    if matrix is None or int(agree.sum()) < max(INLIERS, SHARE * len(matches)):
+        return None
+    scale = math.hypot(matrix[0, 0], matrix[1, 0])
+    if not 0.1 < scale < 10:
+        return None
+    turn = math.degrees(math.atan2(matrix[1, 0], matrix[0, 0]))
+    confidence = float(agree.sum()) / len(matches)
+    return Transform(scale, turn, (float(matrix[0, 2]), float(matrix[1, 2])), confidence)
+
+
+def refined(first: Pixels, second: Pixels, rough: Transform) -> Transform:
+    """`rough` settled by maximising correlation (ECC, Evangelidis and Psarakis 2008) on pictures of one canvas."""
+    one = luma(first)
+    start = rough.matrix
+    try:
+        _, matrix = cv2.findTransformECC(
+            one,
+            luma(second),
+            start.astype(np.float32),
+            cv2.MOTION_AFFINE,
+            (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 25, 1e-4),
+            None,
+            5,
+        )
+    except cv2.error:  # did not converge: the corners' answer stands
+        return rough
+    scale = math.sqrt(abs(matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0]))
+    turn = math.degrees(math.atan2(matrix[1, 0] - matrix[0, 1], matrix[0, 0] + matrix[1, 1]))
+    if abs(math.log(scale / rough.scale)) > 0.03 or abs(turn - rough.rotation_deg) > 2:
+        return rough
+    return Transform(scale, turn, (float(matrix[0, 2]), float(matrix[1, 2])), rough.confidence)
+
+
+def _small(image: Pixels) -> Pixels:
+    factor = max(image.shape[:2]) / CANVAS
+    if factor <= 1:
+        return luma(image)
+    size = (max(1, round(image.shape[1] / factor)), max(1, round(image.shape[0] / factor)))
+    return luma(
+        np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8).reshape(size[1], size[0], 3)
+    )
+
+
+def _native(points: list[tuple[float, float]], image: Pixels, small: Pixels) -> NDArray[np.float32]:
+    factors = np.array([image.shape[1] / small.shape[1], image.shape[0] / small.shape[0]])
+    return np.asarray((np.array(points) + 0.5) * factors - 0.5, np.float32)
