@@ -85,6 +85,9 @@ def serve(
     dashboard_port: Annotated[int, typer.Option(help="Where Ray's dashboard listens, on 127.0.0.1.")] = 8265,
 ) -> None:
     """Serve the HTTP API in the foreground; Ctrl-C ends all that it started."""
+    from serve_app import own_ray
+
+    own_ray.set_environment()
     # Ray takes a second to import and is not needed by the other commands.
     from serve_app import launch, serve_file
 

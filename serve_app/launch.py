@@ -87,13 +87,16 @@ class Launch:
 
     def _deploy(self, session: own_ray.Session) -> None:
         self.say(f"Deploying {self.file.name} ...")
-        answer = httpx.put(
-            f"http://127.0.0.1:{self.dashboard_port}/api/serve/applications/",
-            json=self.file.raw,
-            headers={"Authorization": f"Bearer {session.token}"},
-            timeout=60,
-            trust_env=False,
-        )
+        try:
+            answer = httpx.put(
+                f"http://127.0.0.1:{self.dashboard_port}/api/serve/applications/",
+                json=self.file.raw,
+                headers={"Authorization": f"Bearer {session.token}"},
+                timeout=60,
+                trust_env=False,
+            )
+        except httpx.TransportError as exc:
+            raise self._failed(session, f"{type(exc).__name__}: Ray's dashboard does not answer") from exc
         if answer.is_error:
             raise self._failed(session, answer.text)
 

@@ -67,16 +67,28 @@ def port_is_free(host: str, port: int) -> bool:
     return True
 
 
+def set_environment() -> None:
+    """Ray takes these from the environment only, hands them to its processes, and reads some of them once, when
+    it is first imported: call this before.
+    """
+    for stranger in ("RAY_ADDRESS", "RAY_AUTH_TOKEN"):
+        os.environ.pop(stranger, None)
+    os.environ["RAY_AUTH_MODE"] = "token"
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is reported to anyone
+    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"  # else a warning on each start without a GPU
+
+
 @contextmanager
 def started(dashboard_port: int) -> Iterator[Session]:
     """A fresh Ray on this machine, its dashboard on 127.0.0.1; everything is gone when the block ends.
 
     Ray's control ports listen on all interfaces and run code for whoever may speak to them, so it demands a
     key made for this session, kept in the session's folder (mode 0700), not in the home directory.
+    `set_environment` must have been called.
     """
     session = _new_session()
     try:
-        _set_environment(session)
+        os.environ["RAY_AUTH_TOKEN_PATH"] = str(session.token_file)
         _init(session, dashboard_port)
         session.remember_processes()
         yield session
@@ -93,16 +105,6 @@ def _new_session() -> Session:
     session.token_file.touch(mode=0o600)
     session.token_file.write_text(session.token)
     return session
-
-
-def _set_environment(session: Session) -> None:
-    """Ray takes these from the environment only, and hands them to its processes. Must precede its import."""
-    for stranger in ("RAY_ADDRESS", "RAY_AUTH_TOKEN"):
-        os.environ.pop(stranger, None)
-    os.environ["RAY_AUTH_MODE"] = "token"
-    os.environ["RAY_AUTH_TOKEN_PATH"] = str(session.token_file)
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is reported to anyone
-    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"  # else a warning on each start without a GPU
 
 
 def _init(session: Session, dashboard_port: int) -> None:
