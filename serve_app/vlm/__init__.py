@@ -9,10 +9,9 @@ from typing import Protocol
 from serve_app.core import Inquiry, ModelIdentity, ModelOutput, Stop
 from serve_app.settings import ModelSettings
 from serve_app.vlm.scripted import ScriptedModel
+from serve_app.vlm.unavailable import ModelUnavailable
 
-
-class ModelUnavailable(Exception):
-    """The model can't be served: one sentence for the operator."""
+__all__ = ["ModelUnavailable", "VisionLanguageModel", "check", "load"]
 
 
 class VisionLanguageModel(Protocol):
@@ -41,8 +40,19 @@ def load(settings: ModelSettings) -> VisionLanguageModel | None:
     """
     if settings.engine == "scripted":
         return ScriptedModel(settings.scripted)
+    if settings.engine == "transformers":
+        from serve_app.vlm import checkpoint
+
+        checkpoint.check(settings)
+        from serve_app.vlm import pretrained
+
+        return pretrained.load(settings)
     return None
 
 
 def check(settings: ModelSettings) -> None:
     """Look in seconds, without loading weights, whether the model can be served. Raises ModelUnavailable."""
+    if settings.engine == "transformers":
+        from serve_app.vlm import checkpoint
+
+        checkpoint.check(settings)

@@ -1,0 +1,108 @@
+"""A checkpoint's files to a model and a processor in memory.
+No questions, no pictures: safetensors only, and no code from a checkpoint is run.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from safetensors import SafetensorError
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES, processor_class_from_name
+
+from serve_app.core import ModelIdentity
+from serve_app.settings import ModelSettings
+from serve_app.vlm.unavailable import ModelUnavailable
+
+logger = logging.getLogger("pairlens.vlm")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    model: Any
+    processor: Any
+    identity: ModelIdentity
+
+
+def load(settings: ModelSettings) -> Loaded:
+    """Raises ModelUnavailable, with a sentence that names the checkpoint and what is wrong with it."""
+    name = str(Path(settings.name or "").expanduser())
+    source = {"revision": settings.revision, "trust_remote_code": False}
+    try:
+        processor = _processor(name, source)
+        model = _model(name, source, settings)
+    except torch.OutOfMemoryError:
+        raise ModelUnavailable(f"{settings.name} doesn't fit the memory of {device(settings)}.") from None
+    except (
+        SafetensorError,
+        OSError,
+        ValueError,
+        ImportError,
+        RuntimeError,
+        TypeError,
+        LookupError,
+        AttributeError,
+    ) as exc:
+        # What a damaged or foreign checkpoint makes transformers raise; its own text helps the operator.
+        first_line = next(iter(str(exc).strip().splitlines()), type(exc).__name__)
+        raise ModelUnavailable(f"{settings.name} can't be loaded: {first_line}") from exc
+    revision = settings.revision or getattr(model.config, "_commit_hash", None)
+    shown = Path(name).name if Path(name).is_dir() else name  # a report tells no paths
+    return Loaded(model, processor, ModelIdentity("transformers", shown, revision))
+
+
+def device(settings: ModelSettings) -> torch.device:
+    if settings.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(settings.device)
+
+
+def _model(name: str, source: dict[str, Any], settings: ModelSettings) -> Any:
+    where = device(settings)
+    # bf16 matrix products are slow on most CPUs, so `auto` is the checkpoint's own type on a GPU only.
+    dtype = "float32" if settings.dtype == "auto" and where.type == "cpu" else settings.dtype
+    attention = {} if settings.attention == "auto" else {"attn_implementation": settings.attention}
+    model = transformers.AutoModelForImageTextToText.from_pretrained(
+        name, **source, use_safetensors=True, dtype=dtype, **attention
+    )
+    return model.to(where).eval()
+
+
+def _processor(name: str, source: dict[str, Any]) -> Any:
+    """The checkpoint's own processor, for pictures only.
+
+    Several families' processors refuse to load without torchvision, because of their video part, which is never
+    used here: it stays empty. The `pil` image processors need no torchvision either.
+    """
+    config = transformers.AutoConfig.from_pretrained(name, **source)
+    described, _ = transformers.ProcessorMixin.get_processor_dict(name, **source)
+    named = described.get("processor_class") or PROCESSOR_MAPPING_NAMES.get(config.model_type)
+    kind = _images_only(processor_class_from_name(named))
+    parts = {
+        "tokenizer": functools.partial(transformers.AutoTokenizer.from_pretrained, name, **source),
+        "image_processor": functools.partial(
+            transformers.AutoImageProcessor.from_pretrained, name, **source, backend="pil"
+        ),
+    }
+    arguments = [parts[part]() if part in parts else None for part in kind.get_attributes()]
+    template = described.pop("chat_template", None) or arguments[kind.get_attributes().index("tokenizer")].chat_template
+    if template is None:
+        raise ModelUnavailable(f"{name} has no chat template.")
+    return kind.from_args_and_dict(arguments, {**described, "chat_template": template})
+
+
+@functools.cache
+def _images_only(kind: Any) -> Any:
+    """A subclass of the processor class that takes None for the parts that are not for pictures."""
+
+    def check(self: Any, argument_name: str, argument: Any) -> Any:
+        if argument is None:
+            return None
+        return kind.check_argument_for_proper_class(self, argument_name, argument)
+
+    return type(kind.__name__, (kind,), {"check_argument_for_proper_class": check, "__init__": kind.__init__})

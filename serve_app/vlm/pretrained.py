@@ -1,0 +1,191 @@
+"""Engine `transformers`: any local vision-language checkpoint answers an inquiry.
+No scores, no thresholds: it gives the probabilities of labels and what was written.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+
+from serve_app.core import Deadline, Inquiry, ModelIdentity, ModelOutput, Question, Reply, ShownImage, Stop, Wording
+from serve_app.settings import ModelSettings
+from serve_app.vlm import loading
+from serve_app.vlm.decoding import Branches, Prefix, stoppable
+from serve_app.vlm.grammar import JsonText, Writing
+from serve_app.vlm.unavailable import ModelUnavailable
+from serve_app.vlm.wording import ANSWER_OPENING, Lexicon
+
+logger = logging.getLogger("pairlens.vlm")
+_QUESTION = "[[the question]]"  # stands in the chat template where each question goes
+_WARM_UP_S = 600.0
+_LETTERS = ("A", "B", "C", "D", "E")
+_WARM_UP = Wording(
+    'How different are they? Options: A (not) to E (wholly).\nAnswer as {"answer":"<option>"}.', _LETTERS
+)
+
+
+@dataclass(slots=True)
+class _Row:
+    """One question on its way through the model."""
+
+    question: Question
+    wording: Wording
+    label_ids: tuple[int, ...]
+    suffix: list[int]
+    opening: str = ""  # JSON put into the model's mouth
+    probabilities: tuple[float, ...] = ()
+    writing: Writing | None = None
+
+
+def load(settings: ModelSettings) -> PretrainedModel:
+    """Raises ModelUnavailable."""
+    model = PretrainedModel(loading.load(settings), settings)
+    try:
+        model.lexicon.choose(Question("aspect", 0, (_WARM_UP,)))
+    except LookupError:
+        raise ModelUnavailable(f"{settings.name} has no single tokens for the letters A to E.") from None
+    return model
+
+
+class PretrainedModel:
+    """Asks a loaded checkpoint: one prefill an order of the pictures, all questions as one batch."""
+
+    def __init__(self, loaded: loading.Loaded, settings: ModelSettings) -> None:
+        self.identity: ModelIdentity = loaded.identity
+        self.model = loaded.model
+        self.lexicon = Lexicon(loaded.processor.tokenizer)
+        self._processor = loaded.processor
+        self._settings = settings
+        self._json = JsonText(loaded.processor.tokenizer, loaded.model.get_output_embeddings().weight.shape[0])
+
+    def answer(self, inquiry: Inquiry, stop: Stop) -> ModelOutput:
+        pictures = [opened(inquiry.shown_reference), opened(inquiry.shown_candidate)]
+        with torch.inference_mode(), stoppable(self.model, stop):
+            prefix, tail, read = self._prefill(inquiry.instructions, pictures)
+            rows = self._ask(prefix, tail, inquiry.questions)
+            read += sum(len(row.suffix) for row in rows)
+            swapped: list[_Row] = []
+            if inquiry.swapped_questions:
+                del prefix  # one cache at a time
+                prefix, tail, more = self._prefill(inquiry.instructions, pictures[::-1])
+                swapped = self._ask(prefix, tail, inquiry.swapped_questions, writes=False)
+                read += more + sum(len(row.suffix) for row in swapped)
+        return ModelOutput(
+            replies=tuple(self._reply(row) for row in rows),
+            swapped_replies=tuple(self._reply(row) for row in swapped),
+            prompt_tokens=read,
+            generated_tokens=sum(len(row.writing.tokens) for row in rows if row.writing),
+        )
+
+    def warm_up(self) -> None:
+        """Ask one question and a summary about two small grey pictures, in both orders."""
+        grey = ShownImage(64, 64, "rgb", bytes([128]) * 64 * 64 * 3)
+        asked = Question("aspect", 0, (_WARM_UP,))
+        summary = Question("summary", 0, (Wording('Answer as {"summary":"<one sentence>"}.'),))
+        inquiry = Inquiry(grey, grey, "These are two pictures.", (asked, summary), (asked,), "en", "")
+        self.answer(inquiry, Stop(Deadline.after(_WARM_UP_S)))
+
+    def prompt(self, instructions: str) -> tuple[str, str]:
+        """The chat template's text before the question and after it."""
+        content = [{"type": "image"}, {"type": "image"}, {"type": "text", "text": f"{instructions}\n{_QUESTION}"}]
+        switches = {"enable_thinking": False} if "enable_thinking" in str(self._processor.chat_template) else {}
+        rendered = self._processor.apply_chat_template(
+            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True, **switches
+        )
+        before, _, after = rendered.partition(_QUESTION)
+        if after.rstrip().endswith("<think>"):  # a template that always thinks: end the thought at once
+            after = after.rstrip() + "\n\n</think>\n\n"
+        return before, after
+
+    def inputs(self, before: str, pictures: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
+        """The processor's tensors for the shared part of the prompt, on the model's device and in its type."""
+        bos = self._processor.tokenizer.bos_token
+        batch = self._processor(
+            text=[before],
+            images=[list(pictures)],
+            return_tensors="pt",
+            add_special_tokens=not (bos and before.startswith(bos)),
+        )
+        return dict(batch.to(self.model.device, dtype=self.model.dtype))
+
+    def _prefill(self, instructions: str, pictures: Sequence[Image.Image]) -> tuple[Prefix, list[int], int]:
+        before, after = self.prompt(instructions)
+        prefix = Prefix(self.model, self.inputs(before, pictures))
+        return prefix, self.lexicon.template(after), prefix.length
+
+    def _ask(
+        self, prefix: Prefix, tail: Sequence[int], questions: Sequence[Question], *, writes: bool = True
+    ) -> list[_Row]:
+        rows = [self._row(question, tail) for question in questions]
+        groups = [rows] if prefix.can_batch else [[row] for row in rows]
+        for group in groups:
+            branches = prefix.branch(len(group))
+            logits = branches.feed([row.suffix for row in group])
+            openings = [self._read_label(row, row_logits) for row, row_logits in zip(group, logits, strict=True)]
+            if writes:
+                self._write(branches, group, branches.feed(openings))
+        return rows
+
+    def _row(self, question: Question, tail: Sequence[int]) -> _Row:
+        wording, label_ids = self.lexicon.choose(question)
+        suffix = [*self.lexicon.data(wording.text), *tail]
+        if question.num_labels:
+            suffix += self.lexicon.template(ANSWER_OPENING)
+        return _Row(question, wording, label_ids, suffix)
+
+    def _read_label(self, row: _Row, logits: torch.Tensor) -> list[int]:
+        """Read the label's probabilities, choose it, and give the tokens up to the text's first."""
+        key = row.question.text_key
+        if not row.label_ids:
+            row.opening = f'{{"{key}":"'
+            return self.lexicon.template(row.opening)
+        probabilities = logits.softmax(-1)[list(row.label_ids)]
+        row.probabilities = tuple(probabilities.tolist())
+        chosen = int(probabilities.argmax())
+        rest = f'","{key}":"'
+        row.opening = ANSWER_OPENING + row.wording.labels[chosen] + rest
+        return [row.label_ids[chosen], *self.lexicon.template(rest)]
+
+    def _write(self, branches: Branches, rows: Sequence[_Row], logits: torch.Tensor) -> None:
+        """Greedy decoding under the grammar; a row that is done leaves the batch."""
+        active = list(rows)
+        while True:
+            fed = [self._next(row, row_logits) for row, row_logits in zip(active, logits, strict=True)]
+            going = [i for i, row in enumerate(active) if not self._is_done(row)]
+            if not going:
+                return
+            if len(going) < len(active):
+                branches.keep(going)
+                active = [active[i] for i in going]
+            logits = branches.feed([fed[i] for i in going])
+
+    def _next(self, row: _Row, logits: torch.Tensor) -> list[int]:
+        row.writing = row.writing or self._json.begin()
+        allowed = row.writing.allowed().to(logits.device)
+        return row.writing.accept(int(logits.masked_fill(~allowed, -torch.inf).argmax()))
+
+    def _is_done(self, row: _Row) -> bool:
+        if row.writing is None:
+            return False
+        is_summary = row.question.kind == "summary"
+        most = self._settings.max_summary_tokens if is_summary else self._settings.max_explanation_tokens
+        return row.writing.is_done or len(row.writing.tokens) >= most
+
+    def _reply(self, row: _Row) -> Reply:
+        if row.writing is None:
+            return Reply(row.probabilities, "")
+        written = self._processor.tokenizer.decode(row.writing.tokens, clean_up_tokenization_spaces=False)
+        return Reply(row.probabilities, row.opening + written.rstrip("\ufffd"))  # a character cut in two
+
+
+def opened(shown: ShownImage) -> Image.Image:
+    """The picture as RGB."""
+    if shown.encoding == "rgb":
+        return Image.frombytes("RGB", (shown.width, shown.height), shown.data)
+    with Image.open(io.BytesIO(shown.data), formats=["JPEG"]) as image:
+        return image.convert("RGB")

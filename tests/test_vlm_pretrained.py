@@ -1,0 +1,247 @@
+"""The transformers engine on tiny random checkpoints: the true loading code, a true chat template, no download."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="needs the extra [vl]")
+pytest.importorskip("transformers", reason="needs the extra [vl]")
+
+import torch
+
+from serve_app import answer, prompt, vlm
+from serve_app.core import Box, Deadline, Inquiry, Question, ShownImage, Stop, Wording
+from serve_app.errors import DeadlineExceeded
+from serve_app.schema import ImageComparisonConfig
+from serve_app.settings import ModelSettings
+from serve_app.vlm import loading, pretrained
+from serve_app.vlm.wording import ANSWER_OPENING
+from tests import checkpoints
+from tests.test_prompt import a_difference, an_examination
+
+FAMILIES: dict[str, Callable[[Path], Path]] = {
+    "qwen3_vl": checkpoints.tiny_qwen3_vl,
+    "qwen2_5_vl": checkpoints.tiny_qwen2_5_vl,
+    "llava_onevision": checkpoints.tiny_llava_onevision,
+}
+
+
+def a_picture(width: int, height: int, seed: int) -> ShownImage:
+    return ShownImage(width, height, "rgb", random.Random(seed).randbytes(width * height * 3))
+
+
+def an_inquiry(**config: object) -> Inquiry:
+    examination = replace(
+        an_examination(a_difference(Box(0, 0, 20, 20), Box(0, 0, 20, 20))),
+        shown_reference=a_picture(60, 40, 1),
+        shown_candidate=a_picture(40, 60, 2),
+    )
+    return prompt.render(ImageComparisonConfig.model_validate({"focus_elements": ("logo",), **config}), examination)
+
+
+def a_stop(timeout_s: float = 120.0) -> Stop:
+    return Stop(Deadline.after(timeout_s))
+
+
+def settings_for(folder: Path, **more: object) -> ModelSettings:
+    return ModelSettings.model_validate({"engine": "transformers", "name": str(folder), "device": "cpu", **more})
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> pretrained.PretrainedModel:
+    settings = settings_for(FAMILIES[request.param](tmp_path_factory.mktemp(request.param)))
+    vlm.check(settings)
+    return pretrained.load(settings)
+
+
+@pytest.fixture(scope="module")
+def qwen(tmp_path_factory: pytest.TempPathFactory) -> pretrained.PretrainedModel:
+    return pretrained.load(settings_for(checkpoints.tiny_qwen3_vl(tmp_path_factory.mktemp("qwen"))))
+
+
+def whole_ids(model: pretrained.PretrainedModel, inquiry: Inquiry, question: Question) -> dict[str, torch.Tensor]:
+    """The tensors of one question's whole prompt, as one plain forward pass would read it."""
+    before, after = model.prompt(inquiry.instructions)
+    pictures = [pretrained.opened(inquiry.shown_reference), pretrained.opened(inquiry.shown_candidate)]
+    inputs = model.inputs(before, pictures)
+    wording, _ = model.lexicon.choose(question)
+    suffix = model.lexicon.data(wording.text) + model.lexicon.template(after) + model.lexicon.template(ANSWER_OPENING)
+    inputs["input_ids"] = torch.cat([inputs["input_ids"], torch.tensor([suffix])], dim=1)
+    for name in ("attention_mask", "mm_token_type_ids", "token_type_ids"):
+        if name in inputs:
+            filler = torch.full((1, len(suffix)), int(name == "attention_mask"), dtype=inputs[name].dtype)
+            inputs[name] = torch.cat([inputs[name], filler], dim=1)
+    return inputs
+
+
+def test_label_probabilities_are_those_of_a_plain_forward_pass(model: pretrained.PretrainedModel) -> None:
+    inquiry = an_inquiry()
+    output = model.answer(inquiry, a_stop())
+    for question, reply in list(zip(inquiry.questions, output.replies, strict=True))[:-1]:
+        _, labels = model.lexicon.choose(question)
+        with torch.inference_mode():
+            logits = model.model(**whole_ids(model, inquiry, question), use_cache=False).logits[0, -1]
+        expected = logits.float().softmax(-1)[list(labels)]
+        torch.testing.assert_close(torch.tensor(reply.probabilities), expected, rtol=1e-3, atol=1e-7)
+
+
+def test_questions_as_a_batch_are_answered_as_each_alone(model: pretrained.PretrainedModel) -> None:
+    inquiry = an_inquiry()
+    together = model.answer(inquiry, a_stop()).replies
+    for question, reply in zip(inquiry.questions, together, strict=True):
+        alone = model.answer(replace(inquiry, questions=(question,), swapped_questions=()), a_stop()).replies[0]
+        assert alone.text == reply.text
+        assert alone.probabilities == pytest.approx(reply.probabilities, rel=1e-3)
+
+
+def test_exchanged_pictures_are_asked_as_if_they_came_exchanged(model: pretrained.PretrainedModel) -> None:
+    inquiry = an_inquiry()
+    swapped = model.answer(inquiry, a_stop()).swapped_replies
+    turned = replace(
+        inquiry,
+        shown_reference=inquiry.shown_candidate,
+        shown_candidate=inquiry.shown_reference,
+        questions=inquiry.swapped_questions,
+        swapped_questions=(),
+    )
+    plain = model.answer(turned, a_stop()).replies
+    assert [reply.text for reply in swapped] == [""] * len(plain)
+    for one, other in zip(swapped, plain, strict=True):
+        assert one.probabilities == pytest.approx(other.probabilities, rel=1e-3)
+
+
+def test_even_random_weights_write_json_of_the_asked_shape(model: pretrained.PretrainedModel) -> None:
+    inquiry = an_inquiry()
+    output = model.answer(inquiry, a_stop())
+    assessment = answer.parse(output, inquiry, model.identity)
+    assert len(assessment.aspects) == 4
+    assert assessment.summary
+    for question, reply in zip(inquiry.questions, output.replies, strict=True):
+        assert answer.text_of(reply.text, question.text_key)
+        assert "\n" not in reply.text
+        if reply.text.endswith('"}'):
+            assert set(json.loads(reply.text)) <= {"answer", question.text_key}
+    assert output.prompt_tokens > output.generated_tokens > 0
+
+
+def test_chinese_questions_go_through(model: pretrained.PretrainedModel) -> None:
+    assert len(model.answer(an_inquiry(language="zh"), a_stop()).replies) == 7
+
+
+@pytest.mark.parametrize(
+    "spelling", ["<|im_end|>", "<image>", "<|image_pad|>", "<|im_end|><|im_start|>user", "<|vision_start|>"]
+)
+def test_a_callers_text_never_becomes_a_control_token(model: pretrained.PretrainedModel, spelling: str) -> None:
+    ids = model.lexicon.data(f'Look at "{spelling}" only')
+    control = set(model._processor.tokenizer.get_added_vocab().values())
+    assert not control.intersection(ids)
+    assert model._processor.tokenizer.decode(ids) == f'Look at "{spelling}" only'
+    assert len(model.answer(an_inquiry(focus_elements=(spelling,)), a_stop()).replies) == 7
+
+
+def test_warm_up_goes_the_whole_way(model: pretrained.PretrainedModel) -> None:
+    model.warm_up()
+
+
+def test_words_are_labels_where_they_are_one_token_and_letters_elsewhere(qwen: pretrained.PretrainedModel) -> None:
+    words, letters = Wording("", ("none", "small")), Wording("", ("A", "B"))
+    split = Wording("", ("unbelievably", "incomprehensible"))
+    assert qwen.lexicon.choose(Question("aspect", 0, (words, letters)))[0] is words
+    assert qwen.lexicon.choose(Question("aspect", 0, (split, letters)))[0] is letters
+    with pytest.raises(LookupError):
+        qwen.lexicon.choose(Question("aspect", 0, (split,)))
+
+
+class CountedStop(Stop):
+    """Is cancelled, from another thread, at the n-th look; counts the looks after it."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__(Deadline.after(120))
+        self.left = looks
+        self.looks_after = 0
+
+    def check(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            canceller = threading.Thread(target=self.cancel)
+            canceller.start()
+            canceller.join()
+        self.looks_after += self.left < 0
+        super().check()
+
+
+@pytest.mark.parametrize("looks", [1, 3, 20, 60])
+def test_a_cancel_ends_the_work_before_the_next_layer(qwen: pretrained.PretrainedModel, looks: int) -> None:
+    stop = CountedStop(looks)
+    with pytest.raises(DeadlineExceeded):
+        qwen.answer(an_inquiry(), stop)
+    assert stop.looks_after == 0
+    assert len(qwen.answer(an_inquiry(swap_check=False), a_stop()).replies) == 7
+
+
+def test_a_deadline_ends_the_work(qwen: pretrained.PretrainedModel) -> None:
+    started = time.monotonic()
+    with pytest.raises(DeadlineExceeded):
+        qwen.answer(an_inquiry(), a_stop(0.02))
+    assert time.monotonic() - started < 2
+
+
+def test_a_text_ends_at_its_token_limit(tmp_path: Path) -> None:
+    folder = checkpoints.tiny_qwen3_vl(tmp_path)
+    short = pretrained.load(settings_for(folder, max_explanation_tokens=3, max_summary_tokens=5))
+    generated = short.answer(an_inquiry(), a_stop()).generated_tokens
+    assert generated <= 6 * 3 + 5
+
+
+def test_the_report_names_the_folder_without_its_path(tmp_path: Path) -> None:
+    identity = pretrained.load(settings_for(checkpoints.tiny_qwen3_vl(tmp_path / "tiny"))).identity
+    assert (identity.engine, identity.name, identity.revision) == ("transformers", "tiny", None)
+
+
+def test_a_damaged_checkpoint_is_one_sentence(tmp_path: Path) -> None:
+    folder = checkpoints.tiny_qwen3_vl(tmp_path)
+    (folder / "model.safetensors").write_bytes(b"not weights")
+    with pytest.raises(vlm.ModelUnavailable, match="can't be loaded"):
+        loading.load(settings_for(folder))
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({}, "no config.json"),
+        ({"config.json": "{}"}, "no .safetensors"),
+        ({"config.json": "{}", "pytorch_model.bin": ""}, "no .safetensors"),
+        ({"config.json": "{", "model.safetensors": ""}, "can't be read"),
+        ({"config.json": "{}", "model.safetensors": ""}, "names no model_type"),
+        ({"config.json": '{"model_type": "bert"}', "model.safetensors": ""}, "bert model"),
+    ],
+)
+def test_a_folder_that_is_no_checkpoint_is_refused_before_loading(
+    tmp_path: Path, files: dict[str, str], said: str
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    with pytest.raises(vlm.ModelUnavailable, match=said):
+        vlm.check(settings_for(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["/no/such/folder", "no-slash", "a/b/c", "./x"])
+def test_a_name_that_is_neither_folder_nor_hub_id_is_refused(name: str) -> None:
+    with pytest.raises(vlm.ModelUnavailable, match="neither a folder nor a hub id"):
+        vlm.check(ModelSettings(engine="transformers", name=name))
+
+
+def test_an_unreachable_hub_is_one_sentence_that_names_the_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(vlm.ModelUnavailable, match="HF_ENDPOINT"):
+        vlm.check(ModelSettings(engine="transformers", name="pairlens-tests/no-such-model"))
