@@ -58,7 +58,7 @@ def _count(report: ComparisonReport) -> str:
 def _table(*columns: str, wide: str | None = None) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold", ratio=None, min_width=4)
+        table.add_column(column, overflow="fold")
     if wide is not None:
         table.add_column(wide, overflow="fold", min_width=12)
     return table
@@ -71,7 +71,7 @@ def _differences(differences: tuple[Difference, ...]) -> RenderableType:
             each.kind,
             f"{each.severity:.2f}",
             _box(each.reference_box),
-            _box(each.candidate_box),
+            "same place" if each.candidate_box == each.reference_box else _box(each.candidate_box),
             each.evidence.replace("_", " "),
             Text(each.description),
         )
@@ -147,4 +147,4 @@ def _score(score: float | None) -> str:
 
 
 def _box(box: BoxField | None) -> str:
-    return "-" if box is None else ", ".join(str(side) for side in box)
+    return "-" if box is None else ",".join(str(side) for side in box)  # as --ignore takes it
