@@ -92,7 +92,7 @@ def identity(settings: ModelSettings) -> ModelIdentity:
     """Which model a report names before, or without, asking it."""
     if settings.engine == "none":
         return ModelIdentity("none", None, None)
-    return ModelIdentity(settings.engine, settings.name, settings.revision)
+    return ModelIdentity(settings.engine, settings.public_name, settings.revision)
 
 
 @asynccontextmanager

@@ -76,6 +76,13 @@ class ModelSettings(_Strict):
     )
     scripted: ScriptedSettings = ScriptedSettings()
 
+    @property
+    def public_name(self) -> str | None:
+        """The name callers see: a hub id as it is, of a folder its last part only, never a path of ours."""
+        if self.name is None or not self.name.startswith(("/", ".", "~")):
+            return self.name
+        return self.name.rstrip("/").rpartition("/")[2]
+
     @model_validator(mode="after")
     def _named(self) -> ModelSettings:
         if self.engine == "transformers" and not self.name:

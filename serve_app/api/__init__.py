@@ -47,9 +47,10 @@ def create_app(
     *,
     readiness: Readiness,
     logger: logging.Logger,
-    context_request_id: Callable[[], str | None] = lambda: None,
+    context_request_id: Callable[[], str | None] | None = None,
 ) -> FastAPI:
-    """The ASGI app. `context_request_id`: the id the server in front has given a request, if any."""
+    """The ASGI app. `context_request_id`: the id that a server in front has given the request being handled;
+    such a server also puts it on the answer."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

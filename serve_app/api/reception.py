@@ -51,7 +51,7 @@ class Reception:
     """
 
     def __init__(
-        self, app: ASGIApp, limits: Limits, logger: logging.Logger, context_request_id: Callable[[], str | None]
+        self, app: ASGIApp, limits: Limits, logger: logging.Logger, context_request_id: Callable[[], str | None] | None
     ) -> None:
         self._app = app
         self._limits = limits
@@ -65,7 +65,7 @@ class Reception:
             return
         arrived = self._arrive(scope)
         scope["pairlens.arrival"] = arrived
-        answer = _Answer(send, arrived)
+        answer = _Answer(send, arrived, names_id=self._context_request_id is None)
         try:
             await self._handle(scope, receive, answer, arrived)
         except asyncio.CancelledError:
@@ -95,7 +95,7 @@ class Reception:
     def _arrive(self, scope: Scope) -> Arrival:
         sent = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
         given = sent if _REQUEST_ID.fullmatch(sent) else None
-        request_id = given or self._context_request_id() or uuid.uuid4().hex
+        request_id = given or (self._context_request_id or _no_id)() or uuid.uuid4().hex
         if not _REQUEST_ID.fullmatch(request_id):
             request_id = uuid.uuid4().hex
         record = telemetry.RequestRecord(request_id=request_id, method=scope["method"], path="unknown")
@@ -136,20 +136,21 @@ async def _in_time(receive: Receive, until: float) -> Message:
 
 
 class _Answer:
-    """The way out: adds the request id to the answer and remembers its status."""
+    """The way out: remembers the status, and adds the request id where no server in front does (`names_id`)."""
 
-    def __init__(self, send: Send, arrived: Arrival) -> None:
+    def __init__(self, send: Send, arrived: Arrival, *, names_id: bool) -> None:
         self._send = send
         self._arrived = arrived
+        self._names_id = names_id
         self.status = 0
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = self._arrived.record.status = message["status"]
             self._arrived.record.outcome = _outcome(self.status)
-            headers = [pair for pair in message["headers"] if pair[0].lower() != b"x-request-id"]
-            headers.append((b"x-request-id", self._arrived.request_id.encode()))
-            message = {**message, "headers": headers}
+            if self._names_id:
+                named = (b"x-request-id", self._arrived.request_id.encode())
+                message = {**message, "headers": [*message["headers"], named]}
         await self._send(message)
 
     async def refuse(self, scope: Scope, error: ComparisonError) -> None:
@@ -160,6 +161,10 @@ class _Answer:
 
         response = envelope.failure(error, self._arrived.language, self._arrived.request_id)
         await response(scope, nothing, self.send)
+
+
+def _no_id() -> None:
+    """The id of a server in front where there is none."""
 
 
 def _outcome(status: int) -> telemetry.Outcome:

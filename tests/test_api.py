@@ -1,0 +1,338 @@
+"""The HTTP door over a pipeline whose stages are given: every status of the contract, no Ray, no model."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from serve_app.api import AlwaysReady, create_app
+from serve_app.core import Assessment, Deadline, Examination, Upload
+from serve_app.errors import ComparisonError, ModelFailed, Overloaded, Unavailable
+from serve_app.pipeline import Pipeline
+from serve_app.schema import ImageComparisonConfig
+from serve_app.settings import Limits, ModelSettings, Settings
+from tests.samples import assessed, card, encoded, examined, measured
+
+A, B = encoded(card()), encoded(card("red"))
+
+
+class Stages:
+    """Both stages, answering what the test says."""
+
+    def __init__(self) -> None:
+        self.examined: list[tuple[Upload, Upload, ImageComparisonConfig, Deadline]] = []
+        self.fault: Exception | None = None
+        self.gate: asyncio.Event | None = None
+        self.entered = asyncio.Event()
+
+    async def examine(
+        self, reference: Upload, candidate: Upload, config: ImageComparisonConfig, deadline: Deadline
+    ) -> Examination:
+        self.examined.append((reference, candidate, config, deadline))
+        self.entered.set()
+        if self.gate is not None:
+            await self.gate.wait()
+        return examined(measured(0.5), (None,) * len(config.comparison_aspects))
+
+    async def assess(self, config: ImageComparisonConfig, examination: Examination, deadline: Deadline) -> Assessment:
+        if self.fault is not None:
+            raise self.fault
+        return assessed()
+
+
+class Entries(logging.Handler):
+    """Keeps what was logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+class Service:
+    """One app over `Stages`, and a client for it."""
+
+    def __init__(self, settings: Settings, readiness: Any = None) -> None:
+        self.stages = Stages()
+        self.log = Entries()
+        logger = logging.Logger("test")  # noqa: LOG001 - a logger of this test alone
+        logger.addHandler(self.log)
+        app = create_app(
+            Pipeline(self.stages, self.stages, settings),
+            settings,
+            readiness=readiness or AlwaysReady(),
+            logger=logger,
+        )
+        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
+
+    async def compare(self, *, config: Any = None, **request: Any) -> httpx.Response:
+        if not request:
+            request = {"files": [("files", ("a", A)), ("files", ("b", B))]}
+        if config is not None:
+            request["data"] = {"config": config if isinstance(config, str) else json.dumps(config)}
+        return await self.client.post("/v1/compare", **request)
+
+
+@pytest.fixture
+async def open_service() -> AsyncIterator[Callable[..., Service]]:
+    opened: list[Service] = []
+
+    def open_(limits: Limits | None = None, readiness: Any = None) -> Service:
+        settings = Settings(limits=limits or Limits(), model=ModelSettings(engine="scripted"))
+        opened.append(Service(settings, readiness))
+        return opened[-1]
+
+    yield open_
+    for service in opened:
+        await service.client.aclose()
+
+
+def refusal(response: httpx.Response) -> tuple[int, str, str | None]:
+    """Status, type and field of an error, after checking the envelope around it."""
+    answer = response.json()
+    assert answer["code"] == response.status_code
+    assert answer["data"] is None
+    assert answer["request_id"] == response.headers["x-request-id"]
+    assert answer["error"]["detail"].endswith(".")
+    return response.status_code, answer["error"]["type"], answer["error"]["field"]
+
+
+def data_url(image: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(image).decode()
+
+
+async def test_the_seeds_form_gets_a_report(open_service: Callable[..., Service]) -> None:
+    service = open_service()
+    response = await service.compare(config={"similarity_threshold": 0.4})
+    answer = response.json()
+    assert (response.status_code, answer["code"], answer["msg"], answer["error"]) == (200, 200, "ok", None)
+    assert answer["data"]["verdict"] == "match"
+    assert [upload.data for upload in service.stages.examined[0][:2]] == [A, B]
+
+
+async def test_named_parts_may_come_in_any_order(open_service: Callable[..., Service]) -> None:
+    service = open_service()
+    response = await service.compare(files=[("candidate", ("b", B)), ("reference", ("a", A))])
+    assert response.status_code == 200
+    assert [upload.data for upload in service.stages.examined[0][:2]] == [A, B]
+
+
+async def test_json_with_data_urls_is_the_same_request(open_service: Callable[..., Service]) -> None:
+    service = open_service()
+    body = {"reference": data_url(A), "candidate": data_url(B), "config": {"language": "zh"}}
+    response = await service.compare(json=body)
+    assert response.status_code == 200
+    assert [upload.data for upload in service.stages.examined[0][:2]] == [A, B]
+    assert service.stages.examined[0][2].language == "zh"
+
+
+ONE = [("files", ("a", A))]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ONE,
+        ONE * 3,
+        [*ONE, ("reference", ("b", B))],
+        [("reference", ("a", A))],
+        [("reference", ("a", A)), ("reference", ("b", B))],
+    ],
+)
+async def test_anything_but_two_images_is_refused(open_service: Callable[..., Service], files: Any) -> None:
+    assert refusal(await open_service().compare(files=files)) == (400, "two_images_required", None)
+
+
+async def test_the_seeds_sentence_comes_back_in_chinese(open_service: Callable[..., Service]) -> None:
+    response = await open_service().compare(files=ONE, config={"language": "zh"})
+    assert response.json()["msg"] == "请提供两个文件进行对比"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"content": b"hello", "headers": {"content-type": "text/plain"}},
+        {"content": b"{", "headers": {"content-type": "application/json"}},
+        {"content": b"[1]", "headers": {"content-type": "application/json"}},
+        {"content": b"no boundary at all", "headers": {"content-type": "multipart/form-data; boundary=x"}},
+        {"content": b"", "headers": {"content-type": "multipart/form-data"}},
+        {"json": {"reference": "data:,x", "candidate": data_url(B)}},
+        {"json": {"reference": "data:image/png;base64,%%%", "candidate": data_url(B)}},
+        {"json": {"reference": 5, "candidate": data_url(B)}},
+        {"json": {"reference": "https://example.com/a.png", "candidate": data_url(B)}},
+        {"json": {"reference": data_url(A), "candidate": data_url(B), "extra": 1}},
+        {"files": [*ONE, *ONE, ("surprise", ("c", B))]},
+    ],
+)
+async def test_what_is_not_parsable_is_refused_by_name(open_service: Callable[..., Service], request_: Any) -> None:
+    status, kind, _ = refusal(await open_service().compare(**request_))
+    assert (status, kind) == (400, "malformed_request")
+
+
+@pytest.mark.parametrize(
+    ("config", "field"),
+    [
+        ({"similarity_threshold": 1.5}, "/config/similarity_threshold"),
+        ({"similarity_threshold": "0.5"}, "/config/similarity_threshold"),
+        ({"comparison_aspects": []}, "/config/comparison_aspects"),
+        ({"focus_elements": ["x" * 201]}, "/config/focus_elements/0"),
+        ({"focus_elements": ["  "]}, "/config/focus_elements/0"),
+        ({"max_image_size": [1024, 63]}, "/config/max_image_size/1"),
+        ({"image_quality": 0}, "/config/image_quality"),
+        ({"processing_timeout": 0}, "/config/processing_timeout"),
+        ({"ignore_regions": [[0, 0, 0, 5]]}, "/config/ignore_regions/0/2"),
+        ({"language": "fr"}, "/config/language"),
+        ({"visuals": ["secret-value"]}, "/config/visuals/0"),
+        ({"treshold": 0.5}, "/config/treshold"),
+        ({"<script>": 1}, "/config"),
+    ],
+)
+async def test_a_config_field_out_of_range_is_pointed_at_and_not_echoed(
+    open_service: Callable[..., Service], config: dict[str, Any], field: str
+) -> None:
+    response = await open_service().compare(config=config)
+    assert refusal(response) == (422, "invalid_config", field)
+    assert "secret-value" not in response.text
+    assert "<script>" not in response.text
+
+
+async def test_a_config_that_is_no_json_is_malformed(open_service: Callable[..., Service]) -> None:
+    assert refusal(await open_service().compare(config="{nope")) == (400, "malformed_request", "/config")
+
+
+@pytest.mark.parametrize("declared", [True, False])
+async def test_a_body_over_the_limit_is_refused_while_it_comes(
+    open_service: Callable[..., Service], declared: bool
+) -> None:
+    service = open_service(Limits(max_body_bytes=10_000))
+    sent = 0
+
+    async def drip() -> AsyncIterator[bytes]:
+        nonlocal sent
+        yield b'--x\r\ncontent-disposition: form-data; name="files"; filename="a"\r\n\r\n'
+        for _ in range(1000):
+            sent += 1000
+            yield bytes(1000)
+
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    if declared:
+        headers["content-length"] = "1000000"
+    response = await service.compare(content=drip(), headers=headers)
+    assert refusal(response) == (413, "body_too_large", None)
+    assert sent <= 20_000
+
+
+async def test_a_timeout_over_the_ceiling_is_clamped_and_said_so(open_service: Callable[..., Service]) -> None:
+    service = open_service(Limits(max_processing_timeout_s=7))
+    response = await service.compare(config={"processing_timeout": 1000})
+    assert service.stages.examined[0][3].timeout_s == 7
+    assert any("ceiling" in warning for warning in response.json()["data"]["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "kind"),
+    [
+        (Deadline.after(3).exceeded(), 504, "deadline_exceeded"),
+        (ModelFailed("The model could not assess this pair."), 500, "internal"),
+        (Unavailable("A worker was lost."), 503, "not_ready"),
+        (RuntimeError("secret of ours /root/x"), 500, "internal"),
+    ],
+)
+async def test_each_failure_has_its_status(
+    open_service: Callable[..., Service], fault: Exception, status: int, kind: str
+) -> None:
+    service = open_service()
+    service.stages.fault = fault
+    response = await service.compare()
+    assert refusal(response)[:2] == (status, kind)
+    assert "secret" not in response.text
+    assert ("retry-after" in response.headers) == (status == 503)
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"), [(Deadline.after(3).exceeded(), "timed_out"), (ModelFailed("It broke."), "failed")]
+)
+async def test_the_measurement_alone_answers_where_the_caller_prefers_it(
+    open_service: Callable[..., Service], fault: ComparisonError, status: str
+) -> None:
+    service = open_service()
+    service.stages.fault = fault
+    response = await service.compare(config={"on_model_failure": "measurement"})
+    assert response.status_code == 200
+    assert response.json()["data"]["model"]["status"] == status
+
+
+async def test_more_than_the_pending_limit_is_refused_before_its_body(open_service: Callable[..., Service]) -> None:
+    service = open_service(Limits(max_pending_requests=1))
+    service.stages.gate = asyncio.Event()
+    first = asyncio.create_task(service.compare())
+    await service.stages.entered.wait()
+    response = await service.compare()
+    assert refusal(response)[:2] == (503, Overloaded.type)
+    assert int(response.headers["retry-after"]) >= 1
+    service.stages.gate.set()
+    assert (await first).status_code == 200
+    assert (await service.compare()).status_code == 200
+
+
+async def test_each_request_leaves_one_log_line_without_its_content(open_service: Callable[..., Service]) -> None:
+    service = open_service()
+    await service.compare(config={"focus_elements": ["the secret logo"]})
+    await service.compare(files=ONE)
+    answered, refused = (record.__dict__ for record in service.log.records)
+    assert (answered["path"], answered["status"], answered["outcome"]) == ("/v1/compare", 200, "answered")
+    assert answered["total_ms"] > 0
+    assert answered["body_bytes"] > len(A) + len(B)
+    assert (refused["status"], refused["outcome"], refused["error"]) == (400, "refused", "two_images_required")
+    assert "secret logo" not in str(answered)
+
+
+async def test_a_request_id_is_taken_over_only_if_it_is_plain(open_service: Callable[..., Service]) -> None:
+    service = open_service()
+    plain = await service.client.get("/livez", headers={"x-request-id": "abc-123"})
+    evil = await service.client.get("/livez", headers={"x-request-id": 'e"<script>'})
+    assert plain.json()["request_id"] == plain.headers["x-request-id"] == "abc-123"
+    assert "<" not in evil.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/version", "/v1/limits", "/docs", "/openapi.json"])
+async def test_the_other_routes_answer(open_service: Callable[..., Service], path: str) -> None:
+    assert (await open_service().client.get(path)).status_code == 200
+
+
+async def test_limits_are_the_operators(open_service: Callable[..., Service]) -> None:
+    service = open_service(Limits(max_pixels=12345))
+    assert (await service.client.get("/v1/limits")).json()["data"]["max_pixels"] == 12345
+
+
+async def test_a_service_that_is_not_ready_says_why(open_service: Callable[..., Service]) -> None:
+    class Lost(AlwaysReady):
+        async def check(self) -> None:
+            raise Unavailable("No worker runs for: VLModel.")
+
+    response = await open_service(readiness=Lost()).client.get("/readyz")
+    assert refusal(response)[:2] == (503, "not_ready")
+    assert "retry-after" in response.headers
+
+
+async def test_unknown_routes_and_methods_come_in_the_envelope(open_service: Callable[..., Service]) -> None:
+    client = open_service().client
+    assert refusal(await client.get("/nope"))[:2] == (404, "not_found")
+    assert refusal(await client.get("/v1/compare"))[:2] == (405, "method_not_allowed")
+
+
+async def test_every_config_field_is_described_in_openapi(open_service: Callable[..., Service]) -> None:
+    spec = (await open_service().client.get("/openapi.json")).json()
+    content = spec["paths"]["/v1/compare"]["post"]["requestBody"]["content"]
+    described = content["application/json"]["schema"]["properties"]["config"]["properties"]
+    assert described.keys() == ImageComparisonConfig.model_fields.keys()
+    assert content["multipart/form-data"]["schema"]["properties"].keys() >= {"files", "config"}
