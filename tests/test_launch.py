@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -112,12 +114,13 @@ def serving(folder: Path, port: int) -> Iterator[Run]:
 
 
 @pytest.fixture
-def short_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder whose name is short enough for Ray's sockets."""
-    folder = Path("/tmp") / f"pl{os.getpid()}"
-    folder.mkdir()
+def short_folder() -> Iterator[Path]:
+    """A folder whose name is short enough for Ray's sockets; a run must leave it empty."""
+    folder = Path(tempfile.mkdtemp(prefix="pl", dir="/tmp"))
     yield folder
-    folder.rmdir()  # fails if the run left anything in it
+    left = [path.name for path in folder.iterdir()]
+    shutil.rmtree(folder)
+    assert left == []
 
 
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
