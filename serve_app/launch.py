@@ -151,7 +151,10 @@ def serve(file: ServeFile, *, dashboard_port: int, say: Say) -> None:
     logging.getLogger("ray").setLevel(logging.ERROR)
     stop = threading.Event()
     with _signals(stop) as listen:
-        Launch(file, dashboard_port, say, stop, listen).run()
+        try:
+            Launch(file, dashboard_port, say, stop, listen).run()
+        except SystemExit:  # what Ray's own handler of SIGTERM raises while it starts; all is ended by now
+            say("Stopped; every process is gone.")
 
 
 def check_model(settings: ModelSettings) -> None:

@@ -89,6 +89,8 @@ def started(dashboard_port: int) -> Iterator[Session]:
     session = _new_session()
     try:
         os.environ["RAY_AUTH_TOKEN_PATH"] = str(session.token_file)
+        # What its processes leave behind when they are killed goes with the folder.
+        os.environ["TMPDIR"] = str(session.folder)
         _init(session, dashboard_port)
         session.remember_processes()
         yield session
