@@ -1,0 +1,58 @@
+"""How many frames a file holds, where saying so costs next to nothing.
+Decodes none of them: only the first is ever compared."""
+
+from __future__ import annotations
+
+from PIL import Image
+
+from serve_app.settings import ImageFormat
+
+# A GIF of one-byte blocks would make a walk of minutes; past this many steps we stop counting.
+_MAX_STEPS = 100_000
+
+
+def count_frames(image: Image.Image, data: bytes, kind: ImageFormat) -> int | None:
+    """Frames of an opened, not yet loaded image; None: more than one, not counted.
+
+    Pillow's `n_frames` is a number read from the header for WebP, AVIF, PNG and MPO, but a walk
+    through the whole file in Python for GIF and TIFF, so these two are looked at here.
+    Leaves a TIFF at its second page.
+    """
+    if kind == "GIF":
+        return _gif_frames(data)
+    if kind == "TIFF":
+        try:
+            image.seek(1)
+        except EOFError:
+            return 1
+        return None
+    return max(1, int(getattr(image, "n_frames", 1)))
+
+
+def first_frame_note(frames: int | None) -> str | None:
+    if frames == 1:
+        return None
+    return f"Only the first of {frames or 'several'} frames is compared."
+
+
+def _gif_frames(data: bytes) -> int | None:
+    at = 13 + _colour_table_bytes(data, 10)
+    frames = 0
+    for _ in range(_MAX_STEPS):
+        kind = data[at : at + 1]
+        if kind == b",":
+            frames += 1
+            at += 11 + _colour_table_bytes(data, at + 9)
+        elif kind == b"!":
+            at += 2
+        else:
+            return max(1, frames)
+        while size := data[at] if at < len(data) else 0:
+            at += 1 + size
+        at += 1
+    return None
+
+
+def _colour_table_bytes(data: bytes, at: int) -> int:
+    flags = data[at] if at < len(data) else 0
+    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
