@@ -56,9 +56,7 @@ def tiny_qwen3_vl(folder: Path, *, width: int = 64, layers: int = 2) -> Path:
         },
         **_qwen_ids(tokenizer),
     )
-    images = transformers.Qwen2VLImageProcessorPil(
-        patch_size=8, merge_size=2, size={"shortest_edge": 16 * 16, "longest_edge": 64 * 64}
-    )
+    images = _qwen_images()
     return _saved(folder, transformers.Qwen3VLForConditionalGeneration, config, tokenizer, images, "Qwen3VLProcessor")
 
 
@@ -79,9 +77,7 @@ def tiny_qwen2_5_vl(folder: Path) -> Path:
         },
         **_qwen_ids(tokenizer),
     )
-    images = transformers.Qwen2VLImageProcessorPil(
-        patch_size=8, merge_size=2, size={"shortest_edge": 16 * 16, "longest_edge": 64 * 64}
-    )
+    images = _qwen_images()
     model = transformers.Qwen2_5_VLForConditionalGeneration
     return _saved(folder, model, config, tokenizer, images, "Qwen2_5_VLProcessor")
 
@@ -91,16 +87,7 @@ def tiny_llava_onevision(folder: Path) -> Path:
     tokenizer = _tokenizer(("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "<video>"))
     config = transformers.LlavaOnevisionConfig(
         text_config={"model_type": "qwen2", **_text(tokenizer, 64, 2)},
-        vision_config={
-            "model_type": "siglip_vision_model",
-            "hidden_size": 64,
-            "intermediate_size": 128,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "image_size": 32,
-            "patch_size": 8,
-            "vision_use_head": False,
-        },
+        vision_config=_siglip(),
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
         video_token_id=tokenizer.convert_tokens_to_ids("<video>"),
         image_grid_pinpoints=[[32, 32], [32, 64], [64, 32]],
@@ -122,7 +109,118 @@ def tiny_llava_onevision(folder: Path) -> Path:
     )
 
 
-def _tokenizer(special: tuple[str, ...]) -> Any:
+def tiny_qwen2_vl(folder: Path) -> Path:
+    """A Qwen2-VL: M-RoPE in sections, full vision attention."""
+    tokenizer = _tokenizer(QWEN_TOKENS)
+    config = transformers.Qwen2VLConfig(
+        text_config=_text(tokenizer, 64, 2, rope_parameters=_mrope([4, 2, 2], 16, interleaved=False)),
+        vision_config={"depth": 2, "embed_dim": 64, "hidden_size": 64, "mlp_ratio": 2, "num_heads": 4, "patch_size": 8},
+        **_qwen_ids(tokenizer),
+    )
+    model = transformers.Qwen2VLForConditionalGeneration
+    return _saved(folder, model, config, tokenizer, _qwen_images(), "Qwen2VLProcessor")
+
+
+def tiny_qwen3_5(folder: Path) -> Path:
+    """A Qwen3.5: three layers of four keep a recurrent state instead of keys and values."""
+    tokenizer = _tokenizer(QWEN_TOKENS)
+    rope = {**_mrope([2, 1, 1], 8, interleaved=True), "partial_rotary_factor": 0.5}
+    linear = {
+        "linear_key_head_dim": 16,
+        "linear_value_head_dim": 16,
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 4,
+    }
+    layers = ["linear_attention", "linear_attention", "linear_attention", "full_attention"]
+    config = transformers.Qwen3_5Config(
+        text_config=_text(tokenizer, 64, 4, rope_parameters=rope, layer_types=layers, **linear),
+        vision_config={
+            "depth": 2,
+            "hidden_size": 64,
+            "intermediate_size": 128,
+            "num_heads": 4,
+            "patch_size": 8,
+            "out_hidden_size": 64,
+            "num_position_embeddings": 64,
+        },
+        **_qwen_ids(tokenizer),
+    )
+    model = transformers.Qwen3_5ForConditionalGeneration
+    return _saved(folder, model, config, tokenizer, _qwen_images(), "Qwen3VLProcessor")
+
+
+def tiny_gemma3(folder: Path) -> Path:
+    """A Gemma 3: a sliding window shorter than the prompt, pictures that see themselves both ways."""
+    names = {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_token": "<image_soft_token>"}
+    tokenizer = _tokenizer(("<|endoftext|>", "<|im_start|>", "<|im_end|>", *names.values()), **names)
+    layers = ["sliding_attention", "full_attention"]
+    config = transformers.Gemma3Config(
+        text_config=_text(tokenizer, 64, 2, sliding_window=24, layer_types=layers, query_pre_attn_scalar=16),
+        vision_config=_siglip(),
+        mm_tokens_per_image=4,
+        boi_token_index=tokenizer.convert_tokens_to_ids(names["boi_token"]),
+        eoi_token_index=tokenizer.convert_tokens_to_ids(names["eoi_token"]),
+        image_token_index=tokenizer.convert_tokens_to_ids(names["image_token"]),
+    )
+    images = transformers.Gemma3ImageProcessorPil(size={"height": 32, "width": 32})
+    model = transformers.Gemma3ForConditionalGeneration
+    image = names["boi_token"]
+    return _saved(folder, model, config, tokenizer, images, "Gemma3Processor", image=image, image_seq_length=4)
+
+
+def tiny_idefics3(folder: Path) -> Path:
+    """An Idefics3, the mother of SmolVLM: pictures in tiles with row and column tokens."""
+    tiles = [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
+    marks = ("<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>")
+    tokenizer = _tokenizer(("<|endoftext|>", "<|im_start|>", "<|im_end|>", *marks, *tiles))
+    config = transformers.Idefics3Config(
+        text_config={"model_type": "llama", **_text(tokenizer, 64, 2)},
+        vision_config={
+            "hidden_size": 64,
+            "intermediate_size": 128,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "image_size": 32,
+            "patch_size": 8,
+        },
+        scale_factor=2,
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    images = transformers.Idefics3ImageProcessorPil(size={"longest_edge": 64}, max_image_size={"longest_edge": 32})
+    model = transformers.Idefics3ForConditionalGeneration
+    return _saved(folder, model, config, tokenizer, images, "Idefics3Processor", image="<image>", image_seq_len=4)
+
+
+def tiny_internvl(folder: Path) -> Path:
+    """An InternVL: pixel shuffle, a Qwen2 language model."""
+    names = {
+        "start_image_token": "<img>",
+        "end_image_token": "</img>",
+        "context_image_token": "<IMG_CONTEXT>",
+        "video_token": "<video>",
+    }
+    tokenizer = _tokenizer(("<|endoftext|>", "<|im_start|>", "<|im_end|>", *names.values()), **names)
+    config = transformers.InternVLConfig(
+        text_config={"model_type": "qwen2", **_text(tokenizer, 64, 2)},
+        vision_config={
+            "hidden_size": 64,
+            "intermediate_size": 128,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "image_size": [32, 32],
+            "patch_size": [8, 8],
+        },
+        image_token_id=tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"),
+        image_seq_length=4,
+    )
+    images = transformers.GotOcr2ImageProcessorPil(size={"height": 32, "width": 32}, crop_to_patches=False)
+    model = transformers.InternVLForConditionalGeneration
+    image = "<IMG_CONTEXT>"
+    return _saved(folder, model, config, tokenizer, images, "InternVLProcessor", image=image, image_seq_length=4)
+
+
+def _tokenizer(special: tuple[str, ...], **named: str) -> Any:
     """A byte-level BPE trained on a few sentences; every label is one token, as in large vocabularies."""
     inner = Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -135,7 +233,11 @@ def _tokenizer(special: tuple[str, ...]) -> Any:
     )
     inner.train_from_iterator(SENTENCES, trainer)
     return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=inner, eos_token="<|im_end|>", pad_token="<|endoftext|>", model_max_length=8192
+        tokenizer_object=inner,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        model_max_length=8192,
+        extra_special_tokens=named,
     )
 
 
@@ -159,7 +261,26 @@ def _text(tokenizer: Any, width: int, layers: int, **more: Any) -> dict[str, Any
 def _mrope(section: list[int], head_dim: int, *, interleaved: bool) -> dict[str, Any]:
     scale = head_dim // 2 // sum(section)
     scaled = [part * scale for part in section]
-    return {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": scaled, "mrope_interleaved": interleaved}
+    rope: dict[str, Any] = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": scaled}
+    return {**rope, "mrope_interleaved": True} if interleaved else rope
+
+
+def _siglip() -> dict[str, Any]:
+    return {
+        "model_type": "siglip_vision_model",
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "image_size": 32,
+        "patch_size": 8,
+        "vision_use_head": False,
+    }
+
+
+def _qwen_images() -> Any:
+    size = {"shortest_edge": 16 * 16, "longest_edge": 64 * 64}
+    return transformers.Qwen2VLImageProcessorPil(patch_size=8, merge_size=2, size=size)
 
 
 def _qwen_ids(tokenizer: Any) -> dict[str, int]:

@@ -30,6 +30,11 @@ from tests.test_prompt import a_difference, an_examination
 FAMILIES: dict[str, Callable[[Path], Path]] = {
     "qwen3_vl": checkpoints.tiny_qwen3_vl,
     "qwen2_5_vl": checkpoints.tiny_qwen2_5_vl,
+    "qwen2_vl": checkpoints.tiny_qwen2_vl,
+    "qwen3_5": checkpoints.tiny_qwen3_5,
+    "gemma3": checkpoints.tiny_gemma3,
+    "idefics3": checkpoints.tiny_idefics3,
+    "internvl": checkpoints.tiny_internvl,
     "llava_onevision": checkpoints.tiny_llava_onevision,
 }
 

@@ -32,9 +32,10 @@ class Loaded:
 def load(settings: ModelSettings) -> Loaded:
     """Raises ModelUnavailable, with a sentence that names the checkpoint and what is wrong with it."""
     name = str(Path(settings.name or "").expanduser())
+    transformers.utils.logging.disable_progress_bar()  # one line an event in a server's log
     source = {"revision": settings.revision, "trust_remote_code": False}
     try:
-        processor = _processor(name, source)
+        parts = processor(name, source)
         model = _model(name, source, settings)
     except torch.OutOfMemoryError:
         raise ModelUnavailable(f"{settings.name} doesn't fit the memory of {device(settings)}.") from None
@@ -53,7 +54,7 @@ def load(settings: ModelSettings) -> Loaded:
         raise ModelUnavailable(f"{settings.name} can't be loaded: {first_line}") from exc
     revision = settings.revision or getattr(model.config, "_commit_hash", None)
     shown = Path(name).name if Path(name).is_dir() else name  # a report tells no paths
-    return Loaded(model, processor, ModelIdentity("transformers", shown, revision))
+    return Loaded(model, parts, ModelIdentity("transformers", shown, revision))
 
 
 def device(settings: ModelSettings) -> torch.device:
@@ -73,7 +74,7 @@ def _model(name: str, source: dict[str, Any], settings: ModelSettings) -> Any:
     return model.to(where).eval()
 
 
-def _processor(name: str, source: dict[str, Any]) -> Any:
+def processor(name: str, source: dict[str, Any]) -> Any:
     """The checkpoint's own processor, for pictures only.
 
     Several families' processors refuse to load without torchvision, because of their video part, which is never
