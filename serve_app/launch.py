@@ -6,12 +6,14 @@ from __future__ import annotations
 import logging
 import re
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
@@ -139,7 +141,7 @@ class Launch:
                 f"  Logs       {session.logs} (deleted on exit)",
                 "",
                 f"  Try        curl -F reference=@a.png -F candidate=@b.png {url}/v1/compare",
-                "             pairlens compare a.png b.png" + f" --server {url}",
+                f"             {_command()} compare a.png b.png --server {url}",
                 "  Stop       Ctrl-C",
             )
         )
@@ -183,6 +185,14 @@ def cause(message: str) -> str:
     if kind == vlm.ModelUnavailable.__name__:
         return str(text)
     return f"The service could not start: {text.rstrip('.')} ({kind})."
+
+
+def _command() -> str:
+    """How this program was called, as it can be called again from here."""
+    called = Path(sys.argv[0])
+    if called.name != "pairlens":
+        return "pairlens"
+    return str(called.relative_to(Path.cwd()) if called.is_relative_to(Path.cwd()) else called)
 
 
 def _is_ready(url: str) -> bool:
