@@ -203,5 +203,5 @@ def _say(line: str) -> None:
 
 
 def _fail(sentence: str) -> NoReturn:
-    sys.stderr.write(f"pairlens: {sentence}\n")
+    sys.stderr.write(f"pairlens: {terminal.plain(sentence)}\n")
     raise typer.Exit(EXIT_ERROR)

@@ -23,9 +23,14 @@ def show(report: ComparisonReport, console: Console) -> None:
     console.print(Group(*_sections(report)))
 
 
+def plain(text: str) -> str:
+    """`text` without control characters: what a model, a server or a file wrote must not steer the terminal."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
 def _sections(report: ComparisonReport) -> Iterator[RenderableType]:
     yield _headline(report)
-    yield Padding(Text(report.summary), (0, 0, 1, 2))
+    yield Padding(Text(plain(report.summary)), (0, 0, 1, 2))
     if report.differences:
         yield from _titled(_count(report), _differences(report.differences))
     yield from _titled("Aspects", _aspects(report))
@@ -33,7 +38,7 @@ def _sections(report: ComparisonReport) -> Iterator[RenderableType]:
         yield from _titled("Focus elements", _focus_elements(report))
     yield _facts(report)
     for warning in report.warnings:
-        yield Text.assemble(("! ", "bold yellow"), warning)
+        yield Text.assemble(("! ", "bold yellow"), plain(warning))
 
 
 def _headline(report: ComparisonReport) -> Text:
@@ -73,7 +78,7 @@ def _differences(differences: tuple[Difference, ...]) -> RenderableType:
             _box(each.reference_box),
             "same place" if each.candidate_box == each.reference_box else _box(each.candidate_box),
             each.evidence.replace("_", " "),
-            Text(each.description),
+            Text(plain(each.description)),
         )
     rest = len(differences) - MOST_DIFFERENCES
     return Group(table, Text(f"and {rest} more (--json lists them)", style="dim")) if rest > 0 else table
@@ -82,7 +87,9 @@ def _differences(differences: tuple[Difference, ...]) -> RenderableType:
 def _aspects(report: ComparisonReport) -> Table:
     table = _table("aspect", "score", "measured", wide="why")
     for each in report.aspects:
-        table.add_row(Text(each.name), _score(each.score), _score(each.measured_score), Text(each.explanation))
+        table.add_row(
+            Text(plain(each.name)), _score(each.score), _score(each.measured_score), Text(plain(each.explanation))
+        )
     return table
 
 
@@ -90,7 +97,7 @@ def _focus_elements(report: ComparisonReport) -> Table:
     table = _table("element", "status", "score", "boxes", wide="why")
     for each in report.focus_elements:
         boxes = "\n".join(_box(box) for box in each.boxes) or "-"
-        table.add_row(Text(each.name), each.status, _score(each.score), boxes, Text(each.explanation))
+        table.add_row(Text(plain(each.name)), each.status, _score(each.score), boxes, Text(plain(each.explanation)))
     return table
 
 
@@ -99,9 +106,9 @@ def _facts(report: ComparisonReport) -> Table:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     table.add_row("Measured", Text(_measured(report)))
-    table.add_row("Reference", Text(_image(report.images.reference)))
-    table.add_row("Candidate", Text(_image(report.images.candidate)))
-    table.add_row("Model", Text(_model(report)))
+    table.add_row("Reference", Text(plain(_image(report.images.reference))))
+    table.add_row("Candidate", Text(plain(_image(report.images.candidate))))
+    table.add_row("Model", Text(plain(_model(report))))
     table.add_row("Time", Text(_time(report)))
     return table
 

@@ -192,6 +192,16 @@ def test_report_fits_the_terminal(report: ComparisonReport, width: int) -> None:
     assert max(len(line) for line in text.splitlines()) <= width
 
 
+def test_text_of_others_cannot_steer_the_terminal(report: ComparisonReport) -> None:
+    hostile = report.model_copy(update={"summary": "\x1b]0;owned\x07\x1b[2J", "warnings": ("\x1b[31m",)})
+    console = Console(width=80, color_system=None)
+    with console.capture() as capture:
+        terminal.show(hostile, console)
+
+    assert "\x1b" not in capture.get()
+    assert "\x07" not in capture.get()
+
+
 def test_version_is_printed() -> None:
     assert pairlens("version").stdout.startswith("pairlens 0.")
 
