@@ -20,6 +20,8 @@ def build(settings: Settings) -> serve.Application:
         # The default back-off (25 to 500 ms) leaves the device idle between queued requests: 34 to 52 % of
         # its throughput once clients queue.
         request_router_config=RequestRouterConfig(initial_backoff_s=0.005, backoff_multiplier=1.5, max_backoff_s=0.02),
+        # Readiness promises to notice a lost model within 5 s, and Serve replaces one that fails three checks.
+        health_check_period_s=1,
         ray_actor_options={"num_gpus": gpus_per_replica(settings.model)},
     )
     # The default of 5 would queue requests here, before the model's own queue limit can refuse any.

@@ -95,7 +95,7 @@ def test_a_pair_inside_the_budget_decodes_together() -> None:
 
 
 def test_a_pair_that_fits_only_in_turn_decodes_in_turn() -> None:
-    large = Upload(encoded(Image.new("RGBA", (3000, 2000)), compress_level=1))
+    large = Upload(encoded(Image.new("RGB", (3000, 2000)), "WEBP", lossless=True))
     together = plan_pair(large, large, LIMITS, BUDGET)
     plan = plan_pair(large, large, LIMITS, together.reserved_bytes - 1)
     assert not plan.decodes_together

@@ -28,6 +28,7 @@ from serve_app.app import build
 from serve_app.settings import Settings
 from tests.cluster.waiting import eventually
 
+LOGGING = {"encoding": "JSON", "log_level": "INFO"}
 Deploy = Callable[..., AbstractContextManager[str]]
 
 
@@ -45,12 +46,12 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def ray_url() -> Iterator[str]:
-    """The address of Serve's HTTP proxy on a Ray of two CPUs and no GPU."""
+    """The address of Serve's HTTP proxy on a Ray without a GPU."""
     folder = tempfile.mkdtemp(prefix="pl-", dir="/tmp")  # short: sockets live under it, 107 bytes at most
     port = free_port()
     ray.init(
         address="local",
-        num_cpus=4,  # logical: replicas of one app overlap with those of the app before it
+        num_cpus=16,  # logical: several apps of three replicas each stand side by side
         num_gpus=0,
         include_dashboard=False,
         object_store_memory=200_000_000,
@@ -63,7 +64,7 @@ def ray_url() -> Iterator[str]:
         serve.start(
             proxy_location="HeadOnly",
             http_options={"host": "127.0.0.1", "port": port, "request_timeout_s": 60},
-            logging_config={"encoding": "JSON", "log_level": "INFO"},
+            logging_config=LOGGING,
         )
         yield f"http://127.0.0.1:{port}"
     finally:
@@ -81,7 +82,7 @@ def deploy(ray_url: str) -> Deploy:
     def deployed(settings: Settings, *, ready: bool = True) -> Iterator[str]:
         name = f"app{len(taken)}"
         taken.append(name)
-        serve.run(build(settings), name=name, route_prefix=f"/{name}")
+        serve.run(build(settings), name=name, route_prefix=f"/{name}", logging_config=LOGGING)
         url = f"{ray_url}/{name}"
         try:
             if ready:

@@ -15,7 +15,7 @@ import ray
 
 from serve_app.settings import Limits, ModelSettings, ScriptedSettings, Settings
 
-# from tests import checkpoints
+from tests import checkpoints
 from tests.cluster.conftest import Deploy
 from tests.cluster.waiting import eventually
 from tests.samples import card, encoded
@@ -41,7 +41,7 @@ def measured_url(deploy: Deploy) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def slow_url(deploy: Deploy) -> Iterator[str]:
-    with deploy(scripted(delay_s=JOB_S)) as url:
+    with deploy(scripted(delay_s=JOB_S, label=1)) as url:
         yield url
 
 
