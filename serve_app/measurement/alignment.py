@@ -20,6 +20,7 @@ from serve_app.measurement.tiles import Grid
 ASPECT_SLACK = 0.01  # of the aspect ratio: rounding of a resize
 FITS = 0.004  # of the pixels may be off before a shift is looked for
 BETTER = 0.5  # of the mismatch without it: what a shift or transform must reach to explain the pair
+CUT_OUT = 0.2  # of the pixels that may differ in a part cut out
 UNRELATED = 0.45  # of the pixels off, and no transform found: nothing explains the pair
 OFF_WARPED = 20  # levels that a pixel of a warped pair may be off: interpolation softens
 WARPED_SIDE = 1024  # pixels of the longer side that turned and zoomed pairs are measured on: corners are known
@@ -84,13 +85,22 @@ def _any_size(first: Raster, second: Raster) -> Placed:
     off = shifts.mismatch(stretched.grid.first, stretched.grid.second)
     if off <= 4 * FITS and stretched.is_same_frame:
         return stretched
-    warped = _transformed(first, second, off)
+    warped = _cut_out(first, second, off) or _transformed(first, second, off)
     if warped is not None and not (stretched.is_same_frame and not regions.find(stretched.grid)[0]):
         return warped
     if stretched.is_same_frame and (off < UNRELATED or _alike(stretched.grid.first, stretched.grid.second)):
         return stretched
     alone = Alignment("unaligned", scale=stretched.alignment.scale, confidence=round(1 - off, 4))
     return Placed(stretched.grid, alone, stretched.places, stretched.geometry, False, stretched.coarseness)
+
+
+def _cut_out(first: Raster, second: Raster, off: float) -> Placed | None:
+    """The smaller picture as a part of the larger one, at its resolution."""
+    shift = shifts.place(first.pixels, second.pixels)
+    rest = 1.0 if shift is None else shifts.mismatch(first.pixels, second.pixels, shift)
+    if shift is None or rest > BETTER * off or rest > CUT_OUT:
+        return None
+    return _shifted(first, second, shift, "crop", 1 - rest)
 
 
 def _alike(first: Pixels, second: Pixels) -> bool:
@@ -191,7 +201,7 @@ def _warped(first: Raster, second: Raster, rough: Transform, off: float) -> Plac
     start = Transform(rough.scale * fx / fy, rough.rotation_deg, (rough.shift[0] / fy, rough.shift[1] / fy), 0)
     fine = features.refined(one, two, start)
     matrix = fine.matrix
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
     laid = np.asarray(cv2.warpAffine(two, matrix, size, flags=flags), np.uint8)
     ones = np.full(two.shape[:2], 255, np.uint8)
     shown = cv2.erode(cv2.warpAffine(ones, matrix, size, flags=flags), np.ones((5, 5), np.uint8)) == 255

@@ -53,7 +53,7 @@ def _is_ground(picture: Pixels, box: Box, inside: Pixels) -> bool:
     """Nothing stands in the box: it is flat, and of the colour that surrounds it."""
     if _deviation(inside) > EMPTY:
         return False
-    return bool(np.abs(np.median(inside.reshape(-1, 3)[::7], axis=0) - surround(picture, box)).max() <= CLEAR)
+    return bool(np.abs(np.median(_sampled(inside), axis=0) - surround(picture, box)).max() <= CLEAR)
 
 
 def surround(picture: Pixels, box: Box) -> NDArray[np.float64]:
@@ -73,8 +73,13 @@ def surround(picture: Pixels, box: Box) -> NDArray[np.float64]:
 
 
 def _deviation(image: Pixels) -> float:
-    step = max(1, math.isqrt(image.shape[0] * image.shape[1] // 65536))
-    return float(image[::step, ::step].reshape(-1, 3).std(axis=0).max())
+    return float(_sampled(image).std(axis=0).max())
+
+
+def _sampled(image: Pixels) -> NDArray[np.float32]:
+    """At most some ten thousand colours, evenly from everywhere."""
+    step = max(1, math.isqrt(image.shape[0] * image.shape[1] // 8192))
+    return image[::step, ::step].reshape(-1, 3).astype(np.float32)
 
 
 def _delta_e(first: Pixels, second: Pixels) -> float:

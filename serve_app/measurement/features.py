@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from serve_app.core import Pixels
 from serve_app.measurement.shifts import luma
 
+SETTLED = 400  # pixels of the longer side that correlation is maximised on
 CANVAS = 512  # pixels of the longer side that corners are found on
 SMALLEST = 40  # pixels a side: below, a corner's patch doesn't fit
 CORNERS = 1000
@@ -76,20 +77,19 @@ def find(first: Pixels, second: Pixels) -> Transform | None:
 
 def refined(first: Pixels, second: Pixels, rough: Transform) -> Transform:
     """`rough` settled by maximising correlation (ECC, Evangelidis and Psarakis 2008) on pictures of one canvas."""
-    one = luma(first)
+    factor = max(1.0, max(*first.shape[:2], *second.shape[:2]) / SETTLED)
+    planes = [_small(image, factor) for image in (first, second)]
     start = rough.matrix
+    start[:, 2] = _moved_centre(start, 1 / factor)
+    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 12, 1e-4)
     try:
         _, matrix = cv2.findTransformECC(
-            one,
-            luma(second),
-            start.astype(np.float32),
-            cv2.MOTION_AFFINE,
-            (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 25, 1e-4),
-            None,
-            5,
+            planes[0], planes[1], start.astype(np.float32), cv2.MOTION_AFFINE, stop, None, 5
         )
     except cv2.error:  # did not converge: the corners' answer stands
         return rough
+    matrix = matrix.astype(np.float64)
+    matrix[:, 2] = _moved_centre(matrix, factor)
     scale = math.sqrt(abs(matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0]))
     turn = math.degrees(math.atan2(matrix[1, 0] - matrix[0, 1], matrix[0, 0] + matrix[1, 1]))
     if abs(math.log(scale / rough.scale)) > 0.03 or abs(turn - rough.rotation_deg) > 2:
@@ -97,8 +97,15 @@ def refined(first: Pixels, second: Pixels, rough: Transform) -> Transform:
     return Transform(scale, turn, (float(matrix[0, 2]), float(matrix[1, 2])), rough.confidence)
 
 
-def _small(image: Pixels) -> Pixels:
-    factor = max(image.shape[:2]) / CANVAS
+def _moved_centre(matrix: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
+    """The shift of the same transform on pictures `factor` times larger, whose pixel centres lie elsewhere."""
+    linear, shift = matrix[:, :2], matrix[:, 2]
+    middle = np.full(2, (factor - 1) / 2)
+    return np.asarray(shift * factor + middle - linear @ middle)
+
+
+def _small(image: Pixels, factor: float | None = None) -> Pixels:
+    factor = factor or max(image.shape[:2]) / CANVAS
     if factor <= 1:
         return luma(image)
     size = (max(1, round(image.shape[1] / factor)), max(1, round(image.shape[0] / factor)))

@@ -15,7 +15,10 @@ from serve_app.measurement.change import surround
 from serve_app.measurement.tiles import Grid
 
 MOST = 24  # largest regions that are matched with each other
+NEAREST = 2  # pixels: less is a change of the edge
 EDGES = 6  # most severe regions that may be edges of one thing
+LARGEST = 0.5  # of the picture: more has no ground around it
+LARGEST_PIXELS = 1 << 20  # what slid is looked for on: 5 ms
 SMALLEST = 64  # pixels: repeated glyphs are below
 ALIKE = 0.9  # normalised correlation of content that moved
 APART = 12.0  # mean levels it may differ by
@@ -88,10 +91,11 @@ def _view(picture: Pixels, box: Box) -> Pixels:
 def _slid(grid: Grid, found: MeasuredDifference) -> MeasuredDifference:
     """One region in which something slid by less than its size over one ground: its two places."""
     box = found.reference_box or _NONE
-    if box.area < SMALLEST or found.kind != "changed":
+    largest = min(LARGEST * grid.width * grid.height, LARGEST_PIXELS)
+    if not SMALLEST <= box.area <= largest or found.kind != "changed":
         return found
     old, new = (_content(picture, box) for picture in (grid.first, grid.second))
-    if old is None or new is None or old == new or old.area < SMALLEST:
+    if old is None or new is None or old.area < SMALLEST or abs(old.x - new.x) + abs(old.y - new.y) < NEAREST:
         return found
     if abs(old.width - new.width) > SLACK or abs(old.height - new.height) > SLACK or not _shows(grid, old, new):
         return found
@@ -104,6 +108,10 @@ def _slid_together(grid: Grid, found: list[MeasuredDifference]) -> list[Measured
     for one, two in itertools.combinations(sorted(open_ones, key=lambda each: -each.severity)[:EDGES], 2):
         box, other = one.reference_box or _NONE, two.reference_box or _NONE
         both = _around(box, other)
+        in_line = abs(box.y - other.y) + abs(box.bottom - other.bottom) <= SLACK
+        in_column = abs(box.x - other.x) + abs(box.right - other.right) <= SLACK
+        if not (in_line or in_column):
+            continue
         whole = replace(one, kind="changed", reference_box=both, candidate_box=both)
         slid = _slid(grid, whole)
         if slid.kind != "moved" or _around(slid.reference_box or _NONE, slid.candidate_box or _NONE) != both:
@@ -122,8 +130,8 @@ def _content(picture: Pixels, box: Box) -> Box | None:
     """What stands out of the ground around a box; None where nothing does, or the ground isn't one colour."""
     ground = surround(picture, box)
     view = _view(picture, box)
-    off = np.abs(view.astype(np.int16) - ground.astype(np.int16)).max(axis=2) > APART
+    off = cv2.absdiff(view, np.broadcast_to(np.round(ground).astype(np.uint8), view.shape)).max(axis=2) > APART
     if not off.any() or off.mean() > 0.98:
         return None
-    x, y, width, height = cv2.boundingRect(off.astype(np.uint8))
+    x, y, width, height = cv2.boundingRect(off.view(np.uint8))
     return Box(box.x + x, box.y + y, width, height)

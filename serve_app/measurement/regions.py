@@ -17,9 +17,9 @@ from serve_app.measurement.tiles import CELL, Grid
 MOST = 50  # boxes reported; nearest ones join rather than be dropped, so that ignoring all boxes ignores all changes
 JOIN = 3  # cells: changes less than two cells apart (8 to 16 pixels: a letter's gap) are one
 FAINTEST = 2.5  # levels times the share below: what is just noticed
-SPREAD = 16  # pixels over which the eye sums a change (Ricco's law): a smaller one must be stronger
+SPREAD = 64  # pixels over which the eye sums a change (Ricco's law): a smaller one must be stronger
 SPECK, SPECK_PEAK = 48, 72  # pixels, levels: less is residue where everything around was re-encoded
-RE_ENCODED = 0.3  # of the pixels around differ somehow
+RE_ENCODED = 0.15  # of the pixels around differ somehow
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,8 @@ def _components(cells: CellMap, occupied: NDArray[np.bool_], reach: int) -> list
     pixels = np.add.reduceat(cells.count[down, across].astype(np.int64), starts)
     total = np.add.reduceat(cells.total[down, across].astype(np.int64), starts)
     peak = np.maximum.reduceat(cells.peak[down, across], starts)
-    around = cv2.blur(cells.off.astype(np.float32) / (CELL * CELL), (5, 5), borderType=cv2.BORDER_REFLECT_101)
+    share = cells.off.astype(np.float32) / (CELL * CELL)
+    around = cv2.max(*(cv2.blur(share, (near, near), borderType=cv2.BORDER_REFLECT_101) for near in (3, 5)))
     density = np.maximum.reduceat(around[down, across], starts)
     level = total / np.maximum(pixels, 1)
     seen = level * np.minimum(1, np.sqrt(pixels / SPREAD)) >= FAINTEST

@@ -72,6 +72,20 @@ def find(first: Pixels, second: Pixels) -> Shift | None:
     return settled(first, second, rough, math.ceil(factor) + 1)
 
 
+def place(first: Pixels, second: Pixels) -> Shift | None:
+    """Where in the larger `second` all of `first` lies, by normalised correlation; None where it can't fit."""
+    (height, width), (tall, wide) = first.shape[:2], second.shape[:2]
+    factor = max(1.0, max(tall, wide) / CANVAS)
+    small, large = ((round(w / factor), round(h / factor)) for w, h in ((width, height), (wide, tall)))
+    if height > tall or width > wide or min(small) < 16:
+        return None
+    one = luma(cv2.resize(first, small, interpolation=cv2.INTER_AREA))
+    two = luma(cv2.resize(second, large, interpolation=cv2.INTER_AREA))
+    _, _, _, (x, y) = cv2.minMaxLoc(cv2.matchTemplate(two, one, cv2.TM_CCOEFF_NORMED))
+    rough = (min(round(x * factor), wide - width), min(round(y * factor), tall - height))
+    return settled(first, second, rough, math.ceil(factor) + 1)
+
+
 def _edges(image: Pixels) -> NDArray[np.float32]:
     """Luma less its blur: a change of exposure or a soft gradient doesn't pull the correlation."""
     plane = image.astype(np.float32)

@@ -26,7 +26,7 @@ def mean_ssim(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
     return float(np.clip(values.mean(dtype=np.float64), -1, 1))
 
 
-def _means(image: NDArray[np.float32], window: tuple[int, int]) -> NDArray[np.float64]:
+def _means(image: NDArray[np.float32], window: tuple[int, int]) -> NDArray[np.float32]:
     width, height = window
-    means = cv2.boxFilter(image, cv2.CV_64F, window, anchor=(0, 0), borderType=cv2.BORDER_REPLICATE)
+    means = cv2.boxFilter(image, cv2.CV_32F, window, anchor=(0, 0), borderType=cv2.BORDER_REPLICATE)
     return np.asarray(means[: image.shape[0] - height + 1 : STRIDE, : image.shape[1] - width + 1 : STRIDE])

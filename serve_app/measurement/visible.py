@@ -83,11 +83,11 @@ def _contrast(image: Pixels, near: Pixels) -> Pixels:
 
 
 def _cells(image: NDArray[Any]) -> NDArray[np.float32]:
-    """Means over cells; a ragged edge is filled with its last pixels."""
+    """Means over cells; a ragged edge is filled with its mirror image."""
     height, width = image.shape[:2]
     down, right = -height % CELL, -width % CELL
     if down or right:
-        image = cv2.copyMakeBorder(image, 0, down, 0, right, cv2.BORDER_REPLICATE)
+        image = cv2.copyMakeBorder(image, 0, down, 0, right, cv2.BORDER_REFLECT)
     size = (image.shape[1] // CELL, image.shape[0] // CELL)
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
 
