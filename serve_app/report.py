@@ -25,6 +25,7 @@ from serve_app.schema import (
     ComparisonReport,
     Difference,
     FocusElementReport,
+    FocusStatus,
     ImageComparisonConfig,
     ImageReport,
     ImagesReport,
@@ -62,7 +63,7 @@ def build(
     measured = examination.measurement
     judgement = judge(config, measured, assessment)
     focus, refuted = _focus_elements(config, measured, assessment)
-    missing = ()
+    missing: tuple[str, ...] = ()
     if assessment.status in ("failed", "timed_out"):
         missing = (wording.model_missing(assessment.status, config.language),)
     return ComparisonReport(
@@ -203,7 +204,7 @@ def _focus_element(
             name=name, status=said.status, score=round(said.score, 4), explanation=said.explanation, boxes=()
         )
     # Where nothing visible differs nothing can have changed, whether a model looked or not.
-    status = "unassessed" if measured.differences else "unchanged"
+    status: FocusStatus = "unassessed" if measured.differences else "unchanged"
     return FocusElementReport(
         name=name,
         status=status,

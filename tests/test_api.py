@@ -64,7 +64,7 @@ class Service:
     def __init__(self, settings: Settings, readiness: Any = None) -> None:
         self.stages = Stages()
         self.log = Entries()
-        logger = logging.Logger("test")  # noqa: LOG001 - a logger of this test alone
+        logger = logging.Logger("test")
         logger.addHandler(self.log)
         app = create_app(
             Pipeline(self.stages, self.stages, settings),

@@ -14,7 +14,6 @@ import pytest
 import ray
 
 from serve_app.settings import Limits, ModelSettings, ScriptedSettings, Settings
-
 from tests import checkpoints
 from tests.cluster.conftest import Deploy
 from tests.cluster.waiting import eventually
