@@ -10,17 +10,19 @@ from serve_app.imaging.header import Header
 from serve_app.imaging.orientation import stored_size
 from serve_app.settings import MIB, Limits
 
-_STRIP_BYTES = 6 * MIB  # one strip of rows on its way to the raster, with its conversions
-# Bytes a pixel that a decoder holds beside Pillow's image, measured with Pillow 13.
-_DECODER_BYTES = {"JPEG": 0.0, "PNG": 0.0, "WEBP": 11.6, "AVIF": 5.2, "GIF": 1.0, "BMP": 0.0, "TIFF": 0.5}
+_STRIP_BYTES = 5 * MIB  # one strip of rows on its way to the raster, with its conversions
+_MARGIN, _BUFFERED_MARGIN = 1.03, 1.08  # the allocator's, the latter where a JPEG freed its coefficients before
 _SHOWN_SIDE = 1024
+# Bytes a pixel beside Pillow's image, measured with Pillow 13: while decoding, and until the image is closed.
+_WHILE_DECODING = {"WEBP": 12.0, "AVIF": 6.0}
+_UNTIL_CLOSED = {"WEBP": 8.0, "AVIF": 2.5}
 
 
 def predicted_bytes(header: Header, scale: float, shown_size: tuple[int, int] = (_SHOWN_SIDE, _SHOWN_SIDE)) -> int:
     """Peak memory in bytes, over the encoded upload, to prepare an image at `scale`.
 
     `scale`: original pixels per measured pixel, >= 1. Includes the raster and the shown copy.
-    The largest of the steps: decoding, shrinking, filling the raster.
+    The largest of the steps: decoding, shrinking to either size, filling the raster.
     """
     width, height = stored_size(header.width, header.height, header.orientation)
     measured = (math.ceil(width / scale), math.ceil(height / scale))
@@ -28,20 +30,22 @@ def predicted_bytes(header: Header, scale: float, shown_size: tuple[int, int] = 
     shown = (max(1, round(width * ratio)), max(1, round(height * ratio)))
     draft = _draft(header, (max(measured[0], shown[0]), max(measured[1], shown[1])), (width, height))
     decoded = width * height / draft**2
-    held = _pillow_bytes(header.mode) * decoded
-    work = _working_bytes(header) * decoded
-    raster = (3 + header.has_transparency) * measured[0] * measured[1]
-    copies = 12 * shown[0] * shown[1]
+    held = (_held_bytes(header.mode) + _UNTIL_CLOSED.get(header.format, 0.0)) * decoded
+    sample = _resampled_bytes(header)
     # Pillow resamples across first: all rows of the source, the width of the target.
-    rows = 4 * shown[0] * height / draft
-    decoding = held + _decoder_bytes(header, decoded)
-    shrinking = held + work + rows + copies
-    filling = held + raster + copies + _STRIP_BYTES
+    source = held + _widened_bytes(header) * decoded
+    copy = 3 * shown[0] * shown[1]
+    steps = [
+        _decoding_bytes(header, decoded),
+        source + sample * shown[0] * (height / draft + shown[1]),
+        held + copy + (3 + header.has_transparency) * measured[0] * measured[1] + _STRIP_BYTES,
+    ]
     if scale > 1:
-        small = 4 * measured[0] * measured[1]
-        shrinking = max(shrinking, held + work + 4 * measured[0] * height / draft + small)
-        filling = max(small + raster + copies + _STRIP_BYTES, held + small)
-    return math.ceil(max(decoding, shrinking, filling)) + MIB
+        small = sample * measured[0] * measured[1]
+        steps[2] += small
+        steps.append(source + copy + sample * measured[0] * height / draft + small)
+    is_buffered = header.jpeg is not None and header.jpeg.is_buffered
+    return math.ceil(max(steps) * (_BUFFERED_MARGIN if is_buffered else _MARGIN)) + MIB
 
 
 def check_decodable(header: Header, scale: float, limits: Limits, role: ImageRole) -> None:
@@ -63,25 +67,27 @@ def _draft(header: Header, target: tuple[int, int], size: tuple[int, int]) -> in
     return next((step for step in (8, 4, 2) if ratio >= step), 1)
 
 
-def _pillow_bytes(mode: str) -> int:
-    """Bytes a pixel of Pillow's own image."""
-    if mode in ("1", "L", "P"):
-        return 1
-    return 2 if mode.startswith("I;16") else 4
-
-
-def _working_bytes(header: Header) -> float:
-    """Bytes a pixel of the copies made before resampling: widened palettes and greys, premultiplied alpha."""
-    if header.mode in ("P", "PA", "LA", "La", "1") or (header.has_transparency and header.mode != "RGBA"):
-        return 8 if header.has_transparency else 4
-    if header.has_transparency:
-        return 4
+def _decoding_bytes(header: Header, decoded: float) -> float:
+    if header.jpeg is not None and header.jpeg.is_buffered:  # all coefficients, whatever the draft
+        return 4 * decoded + 2 * header.pixels * header.jpeg.samples_per_pixel
     if header.mode.startswith("I") or header.mode == "F":
-        return 2
-    return 0
+        wide = 2 if header.mode.startswith("I;16") else 4
+        return (wide + 1 + header.has_transparency) * decoded
+    return (_held_bytes(header.mode) + _WHILE_DECODING.get(header.format, 0.0)) * decoded
 
 
-def _decoder_bytes(header: Header, decoded: float) -> float:
-    if header.jpeg is not None and header.jpeg.is_buffered:
-        return 2 * header.pixels * header.jpeg.samples_per_pixel
-    return _DECODER_BYTES[header.format] * decoded
+def _held_bytes(mode: str) -> int:
+    """Bytes a pixel of the image that is kept; greys of more bits have become one byte."""
+    return 1 if mode in ("1", "L", "P", "F") or mode.startswith("I") else 4
+
+
+def _resampled_bytes(header: Header) -> int:
+    """Bytes a pixel in the mode that is resampled."""
+    return 1 if _held_bytes(header.mode) == 1 and header.mode != "P" and not header.has_transparency else 4
+
+
+def _widened_bytes(header: Header) -> int:
+    """Bytes a pixel of the copies made before resampling: palettes to colour, premultiplied alpha."""
+    if header.has_transparency:
+        return 4 if header.mode in ("RGBA", "LA") else 8
+    return {"P": 4, "1": 2}.get(header.mode, 0)
