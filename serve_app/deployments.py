@@ -174,8 +174,6 @@ class ClusterReadiness:
     PERIOD_S: Final = 1.0
     # An answer older than this means the watch itself hangs, so nothing is known.
     STALE_S: Final = 4.0
-    # A warm-up may stand behind a real job in the model's queue.
-    WARM_UP_S: Final = 60.0
 
     def __init__(self, app_name: str, pipeline: Pipeline) -> None:
         self._app_name = app_name
@@ -223,7 +221,7 @@ class ClusterReadiness:
 
     async def _warm_up(self) -> None:
         try:
-            await warmup.compare(self._pipeline, Deadline.after(self.WARM_UP_S))
+            await warmup.compare(self._pipeline)
         except ComparisonError as exc:
             self._problem = "The warm-up comparison failed."
             logger.warning("warm-up comparison failed: %s", exc.type)

@@ -186,7 +186,8 @@ def test_a_broken_model_tells_nothing_of_itself(deploy: Deploy) -> None:
 
 def test_a_model_that_hangs_is_replaced(deploy: Deploy) -> None:
     hanging = scripted(delay_s=60, ignores_stop=True)
-    settings = Settings(model=hanging.model.model_copy(update={"stop_grace_s": 0.5}))
+    model = hanging.model.model_copy(update={"stop_grace_s": 0.5})
+    settings = Settings(model=model, limits=Limits(max_processing_timeout_s=2))  # the warm-up's time, too
     with deploy(settings, ready=False) as url:
         assert compare(url, processing_timeout=0.5).status_code == 504
         before = replica_ids(url)
