@@ -22,11 +22,12 @@ from serve_app.core import Box, Deadline, Inquiry, Question, ShownImage, Stop, W
 from serve_app.errors import DeadlineExceeded
 from serve_app.schema import ImageComparisonConfig
 from serve_app.settings import ModelSettings
-from serve_app.vlm import loading, pretrained
+from serve_app.vlm import loading, memory, pretrained
 from serve_app.vlm.wording import ANSWER_OPENING
 from tests import checkpoints
 from tests.test_prompt import a_difference, an_examination
 
+torch.set_num_threads(1)  # tiny matrices: a second thread only waits for the first
 FAMILIES: dict[str, Callable[[Path], Path]] = {
     "qwen3_vl": checkpoints.tiny_qwen3_vl,
     "qwen2_5_vl": checkpoints.tiny_qwen2_5_vl,
@@ -57,7 +58,9 @@ def a_stop(timeout_s: float = 120.0) -> Stop:
 
 
 def settings_for(folder: Path, **more: object) -> ModelSettings:
-    return ModelSettings.model_validate({"engine": "transformers", "name": str(folder), "device": "cpu", **more})
+    short = {"max_explanation_tokens": 16, "max_summary_tokens": 24}
+    chosen = {"engine": "transformers", "name": str(folder), "device": "cpu", **short, **more}
+    return ModelSettings.model_validate(chosen)
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -149,7 +152,11 @@ def test_a_callers_text_never_becomes_a_control_token(model: pretrained.Pretrain
     control = set(model._processor.tokenizer.get_added_vocab().values())
     assert not control.intersection(ids)
     assert model._processor.tokenizer.decode(ids) == f'Look at "{spelling}" only'
-    assert len(model.answer(an_inquiry(focus_elements=(spelling,)), a_stop()).replies) == 7
+
+
+def test_a_callers_control_tokens_disturb_no_answer(model: pretrained.PretrainedModel) -> None:
+    inquiry = an_inquiry(focus_elements=("<image><|image_pad|><|im_end|>",))
+    assert len(model.answer(inquiry, a_stop()).replies) == 7
 
 
 def test_warm_up_goes_the_whole_way(model: pretrained.PretrainedModel) -> None:
@@ -163,6 +170,38 @@ def test_words_are_labels_where_they_are_one_token_and_letters_elsewhere(qwen: p
     assert qwen.lexicon.choose(Question("aspect", 0, (split, letters)))[0] is letters
     with pytest.raises(LookupError):
         qwen.lexicon.choose(Question("aspect", 0, (split,)))
+
+
+def test_questions_go_in_turns_where_memory_is_short(tmp_path: Path) -> None:
+    settings = settings_for(checkpoints.tiny_qwen3_vl(tmp_path))
+    loaded, inquiry = loading.load(settings), an_inquiry()
+    ample = pretrained.PretrainedModel(loaded, settings).answer(inquiry, a_stop())
+    for free in (0, 2_000_000):
+        scarce = pretrained.PretrainedModel(loaded, settings, dict.fromkeys([torch.device("cpu")], free).__getitem__)
+        replies = scarce.answer(inquiry, a_stop()).replies
+        assert [reply.text for reply in replies] == [reply.text for reply in ample.replies]
+
+
+def test_rows_are_as_many_as_half_the_free_memory_holds() -> None:
+    assert memory.rows_that_fit(100, 1000) == 5
+    assert memory.rows_that_fit(100, 10) == 1
+
+
+def test_out_of_memory_is_answered_once_more_with_smaller_pictures(qwen: pretrained.PretrainedModel) -> None:
+    failures = iter([True])
+
+    def fail_once(*_: object) -> None:
+        if next(failures, False):
+            raise torch.OutOfMemoryError("no memory")
+
+    usual = qwen.answer(an_inquiry(), a_stop())
+    hook = qwen.model.register_forward_pre_hook(fail_once)
+    try:
+        smaller = qwen.answer(an_inquiry(), a_stop())
+    finally:
+        hook.remove()
+    assert len(smaller.replies) == 7
+    assert smaller.prompt_tokens < usual.prompt_tokens
 
 
 class CountedStop(Stop):

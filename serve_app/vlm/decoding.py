@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from serve_app.core import Stop
+from serve_app.vlm import memory
 
 
 class Prefix:
@@ -40,6 +41,11 @@ class Prefix:
         from transformers.cache_utils import DynamicLayer
 
         return all(type(layer) is DynamicLayer for layer in self._cache.layers)
+
+    @property
+    def row_bytes(self) -> int:
+        """Memory of one more continuation."""
+        return memory.row_bytes(self._cache, self.length)
 
     def branch(self, count: int) -> Branches:
         """`count` continuations. The prefix stays as it is and can be branched again."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +14,7 @@ from PIL import Image
 
 from serve_app.core import Deadline, Inquiry, ModelIdentity, ModelOutput, Question, Reply, ShownImage, Stop, Wording
 from serve_app.settings import ModelSettings
-from serve_app.vlm import loading
+from serve_app.vlm import loading, memory
 from serve_app.vlm.decoding import Branches, Prefix, stoppable
 from serve_app.vlm.grammar import JsonText, Writing
 from serve_app.vlm.unavailable import ModelUnavailable
@@ -55,30 +55,49 @@ def load(settings: ModelSettings) -> PretrainedModel:
 class PretrainedModel:
     """Asks a loaded checkpoint: one prefill an order of the pictures, all questions as one batch."""
 
-    def __init__(self, loaded: loading.Loaded, settings: ModelSettings) -> None:
+    def __init__(
+        self,
+        loaded: loading.Loaded,
+        settings: ModelSettings,
+        free_bytes: Callable[[torch.device], int] = memory.free_bytes,
+    ) -> None:
         self.identity: ModelIdentity = loaded.identity
         self.model = loaded.model
         self.lexicon = Lexicon(loaded.processor.tokenizer)
         self._processor = loaded.processor
         self._settings = settings
+        self._free_bytes = free_bytes
         self._json = JsonText(loaded.processor.tokenizer, loaded.model.get_output_embeddings().weight.shape[0])
 
     def answer(self, inquiry: Inquiry, stop: Stop) -> ModelOutput:
+        """See the protocol. Out of memory, it tries once more: pictures of half the sides, one question at a time."""
         pictures = [opened(inquiry.shown_reference), opened(inquiry.shown_candidate)]
+        try:
+            return self._answer(inquiry, pictures, self._free_bytes, stop)
+        except torch.OutOfMemoryError:
+            logger.warning("out of memory: trying once more, smaller")
+        # Outside the handler: the error's traceback would keep the tensors of the failed try alive.
+        if self.model.device.type == "cuda":
+            torch.cuda.empty_cache()
+        smaller = [picture.reduce(2) for picture in pictures]
+        return self._answer(inquiry, smaller, lambda _: 0, stop)
+
+    def _answer(
+        self,
+        inquiry: Inquiry,
+        pictures: Sequence[Image.Image],
+        free_bytes: Callable[[torch.device], int],
+        stop: Stop,
+    ) -> ModelOutput:
         with torch.inference_mode(), stoppable(self.model, stop):
-            prefix, tail, read = self._prefill(inquiry.instructions, pictures)
-            rows = self._ask(prefix, tail, inquiry.questions)
-            read += sum(len(row.suffix) for row in rows)
-            swapped: list[_Row] = []
-            if inquiry.swapped_questions:
-                del prefix  # one cache at a time
-                prefix, tail, more = self._prefill(inquiry.instructions, pictures[::-1])
-                swapped = self._ask(prefix, tail, inquiry.swapped_questions, writes=False)
-                read += more + sum(len(row.suffix) for row in swapped)
+            rows, read = self._asked(inquiry.instructions, pictures, inquiry.questions, free_bytes, writes=True)
+            swapped, more = self._asked(
+                inquiry.instructions, pictures[::-1], inquiry.swapped_questions, free_bytes, writes=False
+            )
         return ModelOutput(
             replies=tuple(self._reply(row) for row in rows),
             swapped_replies=tuple(self._reply(row) for row in swapped),
-            prompt_tokens=read,
+            prompt_tokens=read + more,
             generated_tokens=sum(len(row.writing.tokens) for row in rows if row.writing),
         )
 
@@ -113,23 +132,33 @@ class PretrainedModel:
         )
         return dict(batch.to(self.model.device, dtype=self.model.dtype))
 
-    def _prefill(self, instructions: str, pictures: Sequence[Image.Image]) -> tuple[Prefix, list[int], int]:
+    def _asked(
+        self,
+        instructions: str,
+        pictures: Sequence[Image.Image],
+        questions: Sequence[Question],
+        free_bytes: Callable[[torch.device], int],
+        *,
+        writes: bool,
+    ) -> tuple[list[_Row], int]:
+        """All questions about the pictures in this order, and the number of tokens read for them."""
+        if not questions:
+            return [], 0
         before, after = self.prompt(instructions)
-        prefix = Prefix(self.model, self.inputs(before, pictures))
-        return prefix, self.lexicon.template(after), prefix.length
-
-    def _ask(
-        self, prefix: Prefix, tail: Sequence[int], questions: Sequence[Question], *, writes: bool = True
-    ) -> list[_Row]:
+        tail = self.lexicon.template(after)
         rows = [self._row(question, tail) for question in questions]
-        groups = [rows] if prefix.can_batch else [[row] for row in rows]
-        for group in groups:
-            branches = prefix.branch(len(group))
-            logits = branches.feed([row.suffix for row in group])
-            openings = [self._read_label(row, row_logits) for row, row_logits in zip(group, logits, strict=True)]
-            if writes:
-                self._write(branches, group, branches.feed(openings))
-        return rows
+        prefix = Prefix(self.model, self.inputs(before, pictures))
+        fitting = memory.rows_that_fit(prefix.row_bytes, free_bytes(self.model.device)) if prefix.can_batch else 1
+        for start in range(0, len(rows), fitting):
+            self._ask(prefix, rows[start : start + fitting], writes=writes)
+        return rows, prefix.length + sum(len(row.suffix) for row in rows)
+
+    def _ask(self, prefix: Prefix, rows: Sequence[_Row], *, writes: bool) -> None:
+        branches = prefix.branch(len(rows))
+        logits = branches.feed([row.suffix for row in rows])
+        openings = [self._read_label(row, row_logits) for row, row_logits in zip(rows, logits, strict=True)]
+        if writes:
+            self._write(branches, rows, branches.feed(openings))
 
     def _row(self, question: Question, tail: Sequence[int]) -> _Row:
         wording, label_ids = self.lexicon.choose(question)

@@ -1,0 +1,42 @@
+"""The transformers engine on a CUDA device, bfloat16, on tiny random checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra [vl]")
+if not torch.cuda.is_available():
+    pytest.skip("needs a CUDA device", allow_module_level=True)
+
+from serve_app.vlm import pretrained  # noqa: E402
+from tests.test_vlm_pretrained import FAMILIES, a_stop, an_inquiry, settings_for  # noqa: E402
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_pair_is_answered_on_the_gpu_in_half_precision(family: str, tmp_path: Path) -> None:
+    folder = FAMILIES[family](tmp_path)
+    model = pretrained.load(settings_for(folder, device="cuda", dtype="bfloat16"))
+    output = model.answer(an_inquiry(), a_stop())
+    assert len(output.replies) == 7
+    assert all(0 <= sum(reply.probabilities) <= 1.01 for reply in output.replies)
+
+
+def test_gpu_and_cpu_read_the_same_probabilities_in_single_precision(tmp_path: Path) -> None:
+    folder = FAMILIES["qwen3_vl"](tmp_path)
+    cpu = pretrained.load(settings_for(folder, dtype="float32")).answer(an_inquiry(), a_stop())
+    gpu = pretrained.load(settings_for(folder, device="cuda", dtype="float32")).answer(an_inquiry(), a_stop())
+    for one, other in zip(cpu.replies, gpu.replies, strict=True):
+        assert one.probabilities == pytest.approx(other.probabilities, rel=0.05, abs=1e-6)
+
+
+def test_an_answer_leaves_no_memory_behind(tmp_path: Path) -> None:
+    model = pretrained.load(settings_for(FAMILIES["qwen3_vl"](tmp_path), device="cuda"))
+    model.warm_up()
+    model.answer(an_inquiry(), a_stop())
+    held = torch.cuda.memory_allocated()
+    model.answer(an_inquiry(), a_stop())
+    assert torch.cuda.memory_allocated() == held
