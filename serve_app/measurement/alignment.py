@@ -44,6 +44,16 @@ class Placed:
     coarseness: float = 1.0
     band: Band | None = None
 
+    @property
+    def parts(self) -> list[Box]:
+        """Boxes of the grid that lie as rectangles in both pictures; none where one is turned."""
+        width, height = self.grid.width, self.grid.height
+        if abs(self.alignment.rotation_deg) > 0.2:
+            return []
+        if self.band is None or not 0 < self.band.at < height:
+            return [Box(0, 0, width, height)]
+        return [Box(0, 0, width, self.band.at), Box(0, self.band.at, width, height - self.band.at)]
+
 
 def align(first: Raster, second: Raster) -> Placed:
     """`first` is the smaller picture, or of one size with `second`. The steps in order of their cost."""

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from serve_app.core import Box, MeasuredDifference, Measurement, Pixels, Raster, Visual
-from serve_app.measurement import alignment, visible
+from serve_app.measurement import alignment, pair, visible
 from serve_app.schema import VisualKind
 
 SIDE = 2000  # pixels at most of a panel: larger pictures are shown smaller, marks keep their size
@@ -36,12 +37,23 @@ def draw(kind: VisualKind, reference: Raster, candidate: Raster, measured: Measu
 def _overlay(reference: Raster, candidate: Raster, measured: Measurement) -> Image.Image:
     shown = _shown(candidate)
     if not measured.identical:
-        there, mask, _ = _change(reference, candidate)
-        tint = cv2.resize(mask.astype(np.float32), (shown.shape[1], shown.shape[0]), interpolation=cv2.INTER_AREA)
-        share = np.clip(tint * 2, 0, 0.55)[..., None]
-        shown = (shown * (1 - share) + _TINT * share).astype(np.uint8) if there else shown
+        change = _change(reference, candidate, on_reference=False)
+        share = (np.where(change > 0, 0.55, 0) * _inside(shown, candidate, measured))[..., None]
+        shown = (shown * (1 - share) + _TINT * share).astype(np.uint8)
     boxes = [each.candidate_box or each.reference_box for each in measured.differences]
     return _marked(shown, candidate, measured.differences, boxes)
+
+
+def _inside(shown: Pixels, raster: Raster, measured: Measurement) -> NDArray[np.float32]:
+    """1 inside the differences' boxes of the candidate, else 0: what was judged too small to see isn't drawn."""
+    out = np.zeros(shown.shape[:2], np.float32)
+    across, down = shown.shape[1] / raster.original_width, shown.shape[0] / raster.original_height
+    for each in measured.differences:
+        box = each.candidate_box
+        if box is not None:
+            rows = slice(math.floor(box.y * down), math.ceil(box.bottom * down))
+            out[rows, math.floor(box.x * across) : math.ceil(box.right * across)] = 1
+    return out
 
 
 def _heatmap(reference: Raster, candidate: Raster, measured: Measurement) -> Image.Image:
@@ -50,9 +62,7 @@ def _heatmap(reference: Raster, candidate: Raster, measured: Measurement) -> Ima
     ground = np.repeat((grey * 0.3 + 166)[..., None], 3, axis=2)
     if measured.identical:
         return Image.fromarray(ground.astype(np.uint8))
-    _, mask, strength = _change(reference, candidate)
-    size = (shown.shape[1], shown.shape[0])
-    level = cv2.resize(cv2.dilate(strength * mask, np.ones((3, 3), np.uint8)), size, interpolation=cv2.INTER_AREA)
+    level = cv2.dilate(_change(reference, candidate, on_reference=True), np.ones((3, 3), np.uint8))
     heat = np.clip(level.astype(np.float32) / 96, 0, 1) ** 0.5
     colours = cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
     share = np.where(level > 0, 0.25 + 0.75 * heat, 0)[..., None]
@@ -81,17 +91,35 @@ def _shown(raster: Raster) -> Pixels:
     return np.asarray(cv2.resize(raster.pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _change(reference: Raster, candidate: Raster) -> tuple[bool, visible.Mask, Pixels]:
-    """Mask and strength of change, on both pictures brought to at most `SIDE` pixels a side."""
-    grid = alignment.align(*((_small(raster)) for raster in (reference, candidate))).grid
-    mask = np.zeros((grid.height, grid.width), bool)
-    strength = np.zeros((grid.height, grid.width), np.uint8)
+def _change(reference: Raster, candidate: Raster, *, on_reference: bool) -> Pixels:
+    """How far visible changes are off, in levels, as a picture of the shown reference or candidate.
+
+    Measured on both pictures brought to at most `SIDE` pixels; nothing is drawn where one is turned.
+    """
+    rasters = _small(reference), _small(candidate)
+    if pair.ordered(*rasters):
+        placed, own = alignment.align(*rasters), 0 if on_reference else 1
+    else:
+        placed, own = alignment.align(*rasters[::-1]), 1 if on_reference else 0
+    levels = _levels(placed)
+    target = rasters[0 if on_reference else 1]
+    out = np.zeros((target.height, target.width), np.uint8)
+    for part in placed.parts:
+        box = placed.places(part)[own]
+        source = levels[part.y : part.bottom, part.x : part.right]
+        laid = cv2.resize(source, (box.width, box.height), interpolation=cv2.INTER_NEAREST)
+        out[box.y : box.bottom, box.x : box.right] = laid.reshape(box.height, box.width)
+    return out
+
+
+def _levels(placed: alignment.Placed) -> Pixels:
+    grid = placed.grid
+    levels = np.zeros((grid.height, grid.width), np.uint8)
     whole = Box(0, 0, grid.width, grid.height)
     for background in grid.backgrounds:
         found, off = visible.mask(*grid.window(whole, background), grid.jitter)
-        mask |= found
-        np.maximum(strength, off, out=strength)
-    return bool(mask.any()), mask, strength
+        np.maximum(levels, off * found.view(np.uint8), out=levels)
+    return levels
 
 
 def _small(raster: Raster) -> Raster:
@@ -110,7 +138,7 @@ def _marked(
     image = Image.fromarray(shown)
     pen = ImageDraw.Draw(image)
     across, down = image.width / raster.original_width, image.height / raster.original_height
-    line = max(1, round(math.sqrt(image.width * image.height) / 400))
+    line = max(1, round(min(image.width, image.height) / 400))
     font = ImageFont.load_default(size=max(11, 9 * line))
     for number, (difference, box) in reversed(list(enumerate(zip(differences, boxes, strict=True), 1))):
         if box is None:

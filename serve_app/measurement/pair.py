@@ -35,7 +35,7 @@ def measure(reference: Raster, candidate: Raster) -> Measurement:
     """
     if _identical(reference, candidate):
         return _identity(reference, candidate)
-    if _ordered(reference, candidate):
+    if ordered(reference, candidate):
         return _measure(reference, candidate)
     return _turned(_measure(candidate, reference))
 
@@ -81,7 +81,7 @@ def _smallest(reference: Raster, candidate: Raster) -> float:
     return round(max(1.0, reference.scale, candidate.scale), 4)
 
 
-def _ordered(reference: Raster, candidate: Raster) -> bool:
+def ordered(reference: Raster, candidate: Raster) -> bool:
     """A fixed order of the two: the smaller picture first, of one size the one whose first differing byte is less."""
     ours, theirs = ((r.width * r.height, r.width) for r in (reference, candidate))
     if ours != theirs:

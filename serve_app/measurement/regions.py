@@ -16,6 +16,7 @@ from serve_app.measurement.tiles import CELL, Grid
 
 MOST = 50  # boxes reported; nearest ones join rather than be dropped, so that ignoring all boxes ignores all changes
 JOIN = 3  # cells: changes less than two cells apart (8 to 16 pixels: a letter's gap) are one
+GAP = 8  # pixels: boxes nearer than this are one; less than cells joined, at least
 FAINTEST = 2.5  # levels times the share below: what is just noticed
 SPREAD = 64  # pixels over which the eye sums a change (Ricco's law): a smaller one must be stronger
 SPECK, SPECK_PEAK = 48, 72  # pixels, levels: less is residue where everything around was re-encoded
@@ -40,6 +41,7 @@ def find(grid: Grid) -> tuple[list[Region], int]:
     """
     cells = collect(grid)
     regions, found = _joined(cells, [])
+    known: list[Region] = []
     for _ in range(4):
         if not regions:
             return [], 0
@@ -47,7 +49,8 @@ def find(grid: Grid) -> tuple[list[Region], int]:
         rest, _ = _joined(collect(grid, boxes), [])
         if not rest:
             return regions, found
-        regions, found = _joined(cells, [*boxes, *(region.box for region in rest)])
+        known += rest
+        regions, found = _joined(cells, [*(Region(box, 0, 0.0) for box in boxes), *known])
     return [_whole(grid, regions)], found
 
 
@@ -64,15 +67,15 @@ def _whole(grid: Grid, regions: Sequence[Region]) -> Region:
     return Region(Box(0, 0, grid.width, grid.height), pixels, level)
 
 
-def _joined(cells: CellMap, boxes: Sequence[Box]) -> tuple[list[Region], int]:
-    """Regions of the cells, and of `boxes` that are known to differ: they widen what they touch."""
+def _joined(cells: CellMap, known: Sequence[Region]) -> tuple[list[Region], int]:
+    """Regions of the cells, and `known` ones: they widen what they touch."""
     occupied = cells.count > 0
-    if not occupied.any() and not boxes:
+    if not occupied.any() and not known:
         return [], 0
     reach, found = JOIN, 0
     while True:
         regions = _components(cells, occupied, reach)
-        regions = _merged([*regions, *(Region(box, 1, 255.0) for box in boxes)])
+        regions = _merged([*regions, *known])
         found = found or len(regions)
         if len(regions) <= MOST:
             return regions, found
@@ -122,7 +125,7 @@ _FIRST, _LAST = _bits(True), _bits(False)
 
 
 def _merged(regions: Iterable[Region]) -> list[Region]:
-    """Overlapping boxes become one, until none overlap. Sorted by place: the result doesn't depend on the order."""
+    """Boxes that overlap or nearly touch become one, until none do. Sorted: the result doesn't depend on the order."""
     rest = sorted(regions, key=lambda region: region.box)
     if len(rest) > 20 * MOST:
         return rest  # they will be joined at a wider reach first
@@ -142,9 +145,14 @@ def _union(regions: Sequence[Region]) -> Region:
     left, top = min(r.box.x for r in regions), min(r.box.y for r in regions)
     right, bottom = max(r.box.right for r in regions), max(r.box.bottom for r in regions)
     pixels = sum(r.pixels for r in regions)
-    level = sum(r.pixels * r.level for r in regions) / pixels
+    level = sum(r.pixels * r.level for r in regions) / max(1, pixels)
     return Region(Box(left, top, right - left, bottom - top), pixels, level)
 
 
 def _overlap(box: Box, other: Box) -> bool:
-    return box.x < other.right and other.x < box.right and box.y < other.bottom and other.y < box.bottom
+    return (
+        box.x < other.right + GAP
+        and other.x < box.right + GAP
+        and box.y < other.bottom + GAP
+        and other.y < box.bottom + GAP
+    )
