@@ -1,5 +1,5 @@
 """EXIF orientation: read it, and say where a pixel lies before and after turning.
-Turns no pixels itself: it gives views and boxes."""
+Knows no pixels' meaning: it turns images, and finds boxes and bands."""
 
 from __future__ import annotations
 
@@ -13,6 +13,15 @@ from serve_app.core import Box, Pixels
 _EXCHANGED = {5, 6, 7, 8}
 _MIRRORED_ACROSS = {2, 3, 7, 8}
 _MIRRORED_DOWN = {3, 4, 6, 7}
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def read_orientation(image: Image.Image, data: bytes) -> int:
@@ -50,14 +59,18 @@ def stored_box(box: Box, stored_width: int, stored_height: int, orientation: int
     return Box(x, y, width, height)
 
 
-def stored_view(upright: Pixels, orientation: int) -> Pixels:
-    """A view of an upright array (height, width, ...) through which stored rows are written."""
-    view = upright.swapaxes(0, 1) if is_exchanged(orientation) else upright
-    if orientation in _MIRRORED_ACROSS:
-        view = view[:, ::-1]
+def turned(image: Image.Image, orientation: int) -> Image.Image:
+    """A stored image or strip as it looks upright; itself where nothing is to turn."""
+    turn = _TURNS.get(orientation)
+    return image if turn is None else image.transpose(turn)
+
+
+def upright_band(upright: Pixels, rows: slice, orientation: int) -> Pixels:
+    """The part of an upright array (height, width, ...) that holds these rows of the stored image."""
+    length = upright.shape[1 if is_exchanged(orientation) else 0]
     if orientation in _MIRRORED_DOWN:
-        view = view[::-1]
-    return view
+        rows = slice(length - rows.stop, length - rows.start)
+    return upright[:, rows] if is_exchanged(orientation) else upright[rows]
 
 
 def _late_png_exif(data: bytes) -> bytes | None:

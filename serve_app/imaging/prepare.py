@@ -76,13 +76,14 @@ def _decode(
         native = _load(image, data, header, role, target)
         copy = None
         if shown is not None and shown != measured:
-            copy, _ = _at(shown, native, header, masks)
+            copy, _ = rasterise(_shrunk(shown, native, header, masks), native.colour, header.orientation)
             fill_masks(copy, None, masks, upright)
-        if measured == upright:
-            pixels, alpha = rasterise(native.image, native.colour, header.orientation)
-        else:
-            pixels, alpha = _at(measured, native, header, masks)
-        native.image.close()
+        source = native.image
+        if measured != upright:
+            source = _shrunk(measured, native, header, masks)
+            native.image.close()  # frees its pixels before the raster needs memory
+        pixels, alpha = rasterise(source, native.colour, header.orientation)
+        source.close()
     fill_masks(pixels, alpha, masks, upright)
     return native, pixels, alpha, pixels if shown == measured else copy
 
@@ -105,13 +106,11 @@ def _load(image: Image.Image, data: bytes, header: Header, role: ImageRole, targ
     return _Native(loaded, colour, decoded.across, decoded.down, tuple(note for note in notes if note))
 
 
-def _at(size: Size, native: _Native, header: Header, masks: Sequence[Box]) -> tuple[Pixels, Pixels | None]:
-    """The image at an upright `size`: masks, then LANCZOS on the stored image, colour after the shrink."""
+def _shrunk(size: Size, native: _Native, header: Header, masks: Sequence[Box]) -> Image.Image:
+    """The stored image for an upright `size`: masks first, then LANCZOS; turning and colour come after."""
     stored = stored_size(header.width, header.height, header.orientation)
     image = modes.plain(native.image)
     paint_masks(image, [stored_box(mask, *stored, header.orientation) for mask in masks], native.across, native.down)
     box = (0.0, 0.0, stored[0] / native.across, stored[1] / native.down)
-    small = image.resize(
-        stored_size(*size, header.orientation), Image.Resampling.LANCZOS, box=box, reducing_gap=_REDUCING_GAP
-    )
-    return rasterise(small, native.colour, header.orientation)
+    target = stored_size(*size, header.orientation)
+    return image.resize(target, Image.Resampling.LANCZOS, box=box, reducing_gap=_REDUCING_GAP)
