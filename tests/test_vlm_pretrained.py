@@ -250,6 +250,41 @@ def test_the_report_names_the_folder_without_its_path(tmp_path: Path) -> None:
     assert (identity.engine, identity.name, identity.revision) == ("transformers", "tiny", None)
 
 
+def test_a_checkpoint_laid_out_as_older_ones_on_the_hub_loads(tmp_path: Path) -> None:
+    folder = checkpoints.tiny_qwen3_vl(tmp_path)
+    (folder / "processor_config.json").unlink()
+    template = (folder / "chat_template.jinja").read_text()
+    (folder / "chat_template.jinja").unlink()
+    (folder / "chat_template.json").write_text(json.dumps({"chat_template": template}))
+    images = json.loads((folder / "preprocessor_config.json").read_text())
+    images |= {"image_processor_type": "Qwen2VLImageProcessorFast", "processor_class": "Qwen3VLProcessor"}
+    (folder / "preprocessor_config.json").write_text(json.dumps(images))
+    (folder / "video_preprocessor_config.json").write_text(
+        json.dumps({"video_processor_type": "Qwen3VLVideoProcessor"})
+    )
+    pretrained.load(settings_for(folder)).warm_up()
+
+
+def test_a_checkpoint_saved_with_its_video_part_loads(tmp_path: Path) -> None:
+    folder = checkpoints.tiny_qwen3_vl(tmp_path)
+    images = json.loads((folder / "preprocessor_config.json").read_text())
+    (folder / "preprocessor_config.json").unlink()
+    whole = {
+        "processor_class": "Qwen3VLProcessor",
+        "image_processor": images,
+        "video_processor": {"video_processor_type": "Qwen3VLVideoProcessor"},
+    }
+    (folder / "processor_config.json").write_text(json.dumps(whole))
+    pretrained.load(settings_for(folder)).warm_up()
+
+
+def test_a_checkpoint_without_a_chat_template_is_refused(tmp_path: Path) -> None:
+    folder = checkpoints.tiny_qwen3_vl(tmp_path)
+    (folder / "chat_template.jinja").unlink()
+    with pytest.raises(vlm.ModelUnavailable, match="no chat template"):
+        pretrained.load(settings_for(folder))
+
+
 def test_a_damaged_checkpoint_is_one_sentence(tmp_path: Path) -> None:
     folder = checkpoints.tiny_qwen3_vl(tmp_path)
     (folder / "model.safetensors").write_bytes(b"not weights")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -71,3 +73,8 @@ def test_a_cancel_from_another_thread_ends_it() -> None:
 def test_a_deaf_one_works_past_its_deadline() -> None:
     output = a_model(ScriptedSettings(delay_s=0.05, ignores_stop=True)).answer(an_inquiry(), a_stop(0.001))
     assert len(output.replies) == 2
+
+
+def test_no_torch_is_imported_before_a_checkpoint_is_asked_for() -> None:
+    code = "import sys, serve_app.vlm; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
