@@ -150,11 +150,14 @@ class Launch:
 def serve(file: ServeFile, *, dashboard_port: int, say: Say) -> None:
     """Serve `file` in the foreground until Ctrl-C or SIGTERM. Raises LaunchFailed."""
     # Serve's client logs each step; the files in the session's folder have them too.
-    logging.getLogger("ray").setLevel(logging.ERROR)
+    for name in ("ray", "ray.serve"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     stop = threading.Event()
     with _signals(stop) as listen:
         try:
             Launch(file, dashboard_port, say, stop, listen).run()
+        except own_ray.RayFailed as exc:
+            raise LaunchFailed(str(exc)) from exc
         except SystemExit:  # what Ray's own handler of SIGTERM raises while it starts; all is ended by now
             say("Stopped; every process is gone.")
 

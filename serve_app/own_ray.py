@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +21,10 @@ import psutil
 LONGEST_PARENT: Final = 24
 # Ray's own processes end within 3 s of its shutdown (measured); what is left after this is killed.
 LAST_PROCESS_S: Final = 10.0
+
+
+class RayFailed(Exception):
+    """Ray did not start: one sentence for the operator."""
 
 
 @dataclass(slots=True)
@@ -112,16 +117,28 @@ def _new_session() -> Session:
 def _init(session: Session, dashboard_port: int) -> None:
     import ray
 
-    ray.init(
-        address="local",
-        namespace="serve",
-        include_dashboard=True,
-        dashboard_host="127.0.0.1",
-        dashboard_port=dashboard_port,
-        log_to_driver=False,  # its processes write to the session's folder
-        logging_level="ERROR",
-        _temp_dir=str(session.folder),
-    )
+    # A terminal sends Ctrl-C to every process in front of it. What Ray starts inherits that it is ignored (and
+    # blocked, but Python's multiprocessing unblocks it); for this process alone it is kept until Ray stands.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        ray.init(
+            address="local",
+            namespace="serve",
+            include_dashboard=True,
+            dashboard_host="127.0.0.1",
+            dashboard_port=dashboard_port,
+            log_to_driver=False,  # its processes write to the session's folder
+            logging_level="ERROR",
+            _temp_dir=str(session.folder),
+        )
+    except Exception as exc:  # Ray raises bare ones when a process of its own does not start
+        session.keep = True
+        (session.folder / "start_failed.log").write_text(str(exc), encoding="utf-8")
+        raise RayFailed(f"Ray did not start. Details: {session.folder / 'start_failed.log'}") from exc
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _shut_down(session: Session) -> None:

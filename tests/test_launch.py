@@ -94,8 +94,11 @@ class Run:
         raise AssertionError(f"ended without {wanted!r}: {''.join(self.lines)}")
 
     def end(self, kind: signal.Signals) -> str:
-        """Send `kind`, wait; all that it said."""
-        self.process.send_signal(kind)
+        """Send `kind`, wait; all that it said. A terminal sends Ctrl-C to all processes that it started."""
+        if kind == signal.SIGINT:
+            os.killpg(self.process.pid, kind)
+        else:
+            self.process.send_signal(kind)
         rest, _ = self.process.communicate(timeout=90)
         return "".join(self.lines) + rest
 
@@ -105,7 +108,13 @@ def serving(folder: Path, port: int) -> Iterator[Run]:
     command = [*COMMAND, "--port", str(port), "--dashboard-port", str(free_port())]
     environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
-        command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command,
+        cwd=ROOT,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
     ) as process:
         try:
             yield Run(process)
@@ -143,11 +152,11 @@ def test_serves_and_leaves_nothing_behind(short_folder: Path) -> None:
 
 
 @pytest.mark.cluster
-@pytest.mark.parametrize("moment", ["Starting", "Deploying"])
-def test_stop_during_the_start_leaves_nothing_behind(short_folder: Path, moment: str) -> None:
+@pytest.mark.parametrize(("moment", "kind"), [("Starting", signal.SIGTERM), ("Deploying", signal.SIGINT)])
+def test_stop_during_the_start_leaves_nothing_behind(short_folder: Path, moment: str, kind: signal.Signals) -> None:
     with serving(short_folder, free_port()) as run:
         processes = run.read_until(moment)
-        said = run.end(signal.SIGTERM)
+        said = run.end(kind)
 
     assert run.process.returncode == 0, said
     assert alive(processes) == []
