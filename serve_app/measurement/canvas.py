@@ -62,9 +62,9 @@ def _size(image: NDArray[np.generic], pixels: int) -> tuple[int, int]:
 
 
 def _reduced(image: Pixels, pixels: int) -> Pixels:
-    factor = math.ceil(math.sqrt(image.shape[0] * image.shape[1] / pixels))
-    if 1 < factor <= min(image.shape[:2]):  # whole factors average four times faster; the rest row or column can go
-        return _band(image[: image.shape[0] // factor * factor, : image.shape[1] // factor * factor], factor)
+    # Halving is the one averaging that runs at the speed of memory; a last odd row or column can go.
+    while image.shape[0] * image.shape[1] > pixels and min(image.shape[:2]) > 1:
+        image = _band(image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2], 2)
     size = _size(image, pixels)
     if size == (image.shape[1], image.shape[0]):
         return image

@@ -14,7 +14,7 @@ from serve_app.measurement import alignment, aspects, canvas, change, motion, re
 from serve_app.measurement.tiles import Grid
 from serve_app.schema import DifferenceKind
 
-VERSION = "2"  # changes whenever results change
+VERSION = "3"  # changes whenever results change
 
 
 @dataclass(frozen=True, slots=True)
