@@ -1,8 +1,8 @@
 """The composition root: settings in, the deployment graph out.
 The only file with Serve options and `.bind`; what an operator sets in `serve_config.yaml` wins over them."""
 
-from __future__ import annotations
-
+# No `from __future__ import annotations` here: Serve reads the type of `build`'s argument to validate `args`,
+# and a string in its place would hand us a plain dict.
 import ray
 from ray import serve
 from ray.serve.config import RequestRouterConfig
