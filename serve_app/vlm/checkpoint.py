@@ -55,7 +55,7 @@ def _check_architecture(name: str, config: Path) -> None:
 
 
 def _check_hub(name: str, revision: str | None) -> None:
-    import httpx
+    import httpx2  # what huggingface_hub speaks HTTP with, and whose errors it lets through
     from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import (
         HfHubHTTPError,
@@ -71,7 +71,7 @@ def _check_hub(name: str, revision: str | None) -> None:
         raise ModelUnavailable(f"The hub has no revision {revision} of {name}.") from None
     except RepositoryNotFoundError:
         raise ModelUnavailable(f"The hub has no model {name}, or it is private and needs a token.") from None
-    except (HfHubHTTPError, OfflineModeIsEnabled, httpx.HTTPError, OSError):
+    except (HfHubHTTPError, OfflineModeIsEnabled, httpx2.HTTPError, OSError):
         cached = try_to_load_from_cache(name, "config.json", revision=revision)
         if isinstance(cached, str):
             _check_files(at, {path.name for path in Path(cached).parent.iterdir()})
