@@ -53,8 +53,7 @@ def load(settings: ModelSettings) -> Loaded:
         first_line = next(iter(str(exc).strip().splitlines()), type(exc).__name__)
         raise ModelUnavailable(f"{settings.name} can't be loaded: {first_line}") from exc
     revision = settings.revision or getattr(model.config, "_commit_hash", None)
-    shown = Path(name).name if Path(name).is_dir() else name  # a report tells no paths
-    return Loaded(model, parts, ModelIdentity("transformers", shown, revision))
+    return Loaded(model, parts, ModelIdentity("transformers", settings.public_name, revision))
 
 
 def device(settings: ModelSettings) -> torch.device:
