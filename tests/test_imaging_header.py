@@ -124,6 +124,16 @@ def test_scan_bomb_is_refused_before_decoding() -> None:
         inspect(scan_bomb(2000))
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF"])
+def test_file_of_countless_pieces_is_refused_before_pillow_reads_each(kind: str) -> None:
+    data = saved(Image.new("P", (9, 9)) if kind == "GIF" else smooth(16, 16), kind).data
+    pieces = {"JPEG": b"\xff\xfe\0\x02", "PNG": chunk(b"abCd", b""), "GIF": b"!\xfe\x01a\0"}[kind]
+    start = {"JPEG": 2, "PNG": 33, "GIF": data.index(b",")}[kind]
+    with pytest.raises(ImageRejected, match="cut into far too many pieces"):
+        inspect(Upload(data[:start] + pieces * 20_000 + data[start:]))
+    assert inspect(Upload(data[:start] + pieces * 100 + data[start:])).format == kind
+
+
 def test_a_thumbnail_in_the_metadata_is_no_scan() -> None:
     inner = saved(smooth(16, 16), "JPEG", progressive=True).data
     header = inspect(saved(smooth(40, 30), "JPEG", exif=b"Exif\0\0" + inner))

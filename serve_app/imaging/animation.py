@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from PIL import Image
 
+from serve_app.imaging.pieces import gif_table_bytes
 from serve_app.settings import ImageFormat
 
 # A GIF of one-byte blocks would make a walk of minutes; past this many steps we stop counting.
@@ -36,13 +37,13 @@ def first_frame_note(frames: int | None) -> str | None:
 
 
 def _gif_frames(data: bytes) -> int | None:
-    at = 13 + _colour_table_bytes(data, 10)
+    at = 13 + gif_table_bytes(data, 10)
     frames = 0
     for _ in range(_MAX_STEPS):
         kind = data[at : at + 1]
         if kind == b",":
             frames += 1
-            at += 11 + _colour_table_bytes(data, at + 9)
+            at += 11 + gif_table_bytes(data, at + 9)
         elif kind == b"!":
             at += 2
         else:
@@ -51,8 +52,3 @@ def _gif_frames(data: bytes) -> int | None:
             at += 1 + size
         at += 1
     return None
-
-
-def _colour_table_bytes(data: bytes, at: int) -> int:
-    flags = data[at] if at < len(data) else 0
-    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0

@@ -14,6 +14,7 @@ from serve_app.imaging import decode
 from serve_app.imaging.animation import count_frames, first_frame_note
 from serve_app.imaging.jpeg import JpegStructure, read_structure
 from serve_app.imaging.orientation import is_exchanged, read_orientation
+from serve_app.imaging.pieces import is_shredded
 from serve_app.imaging.signature import format_of
 from serve_app.settings import ImageFormat, Limits
 
@@ -64,6 +65,8 @@ def inspect(upload: Upload, limits: Limits, role: ImageRole) -> Header:
             f"The {role} image has {len(data)} bytes; at most {limits.max_image_bytes} are taken.", image=role
         )
     kind = _allowed_format(data, limits, role)
+    if is_shredded(data, kind):
+        raise ImageRejected(f"The {role} image is cut into far too many pieces for its size.", image=role)
     with decode.refusing(role, kind, data), decode.opened(data, kind, limits.max_pixels) as image:
         _check_size(image.width, image.height, limits, role)
         header = _read(image, data, kind, limits)

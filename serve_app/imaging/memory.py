@@ -10,7 +10,7 @@ from serve_app.imaging.header import Header
 from serve_app.imaging.orientation import stored_size
 from serve_app.settings import MIB, Limits
 
-_STRIP_BYTES = 5 * MIB  # one strip of rows on its way to the raster, with its conversions
+_STRIP_BYTES = 6 * MIB  # one strip of rows on its way to the raster, with its conversions
 _MARGIN, _BUFFERED_MARGIN = 1.03, 1.08  # the allocator's, the latter where a JPEG freed its coefficients before
 _SHOWN_SIDE = 1024
 # Bytes a pixel beside Pillow's image, measured with Pillow 13: while decoding, and until the image is closed.
@@ -42,8 +42,10 @@ def predicted_bytes(header: Header, scale: float, shown_size: tuple[int, int] = 
     ]
     if scale > 1:
         small = sample * measured[0] * measured[1]
-        steps[2] += small
-        steps.append(source + copy + sample * measured[0] * height / draft + small)
+        is_drafted_to_size = draft > 1 and small >= sample * decoded
+        rows = 0 if is_drafted_to_size else sample * measured[0] * height / draft
+        steps[2] += small - held  # the decoded image is closed before the raster is filled
+        steps.append(source + copy + rows + small)
     is_buffered = header.jpeg is not None and header.jpeg.is_buffered
     return math.ceil(max(steps) * (_BUFFERED_MARGIN if is_buffered else _MARGIN)) + MIB
 

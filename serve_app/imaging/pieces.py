@@ -1,0 +1,59 @@
+"""How many segments, chunks or blocks a file is cut into: Pillow reads each in Python.
+Decodes nothing and judges no sizes; 400,000 JPEG segments in 1.6 MiB take 1.1 s to open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from serve_app.settings import ImageFormat
+
+# Real files have pieces of hundreds of bytes and more (a GIF's are 256), and small ones only at the start.
+_MIN_MEAN_BYTES = 128
+_ALWAYS_ALLOWED = 10_000
+
+
+def is_shredded(data: bytes, kind: ImageFormat) -> bool:
+    """Whether a file has far more pieces than its size explains; the walk ends as soon as that is known."""
+    allowed = _ALWAYS_ALLOWED + len(data) // _MIN_MEAN_BYTES
+    walk = {"JPEG": _jpeg_segments, "PNG": _png_chunks, "GIF": _gif_blocks}.get(kind)
+    if walk is None:
+        return False
+    return any(number > allowed for number, _ in enumerate(walk(data)))
+
+
+def _jpeg_segments(data: bytes) -> Iterator[int]:
+    """Where each segment before the first scan begins."""
+    at = 2
+    while at + 4 <= len(data):
+        if data[at] != 0xFF or data[at + 1] == 0xFF or data[at + 1] in range(0xD0, 0xD9):
+            at += 1 if data[at] != 0xFF or data[at + 1] == 0xFF else 2
+        elif data[at + 1] == 0xDA:
+            return
+        else:
+            at += 2 + max(2, int.from_bytes(data[at + 2 : at + 4], "big"))
+        yield at
+
+
+def _png_chunks(data: bytes) -> Iterator[int]:
+    at = 8
+    while at + 8 <= len(data):
+        yield at
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+
+
+def _gif_blocks(data: bytes) -> Iterator[int]:
+    """Where each block and each of its sub-blocks begins."""
+    at = 13 + gif_table_bytes(data, 10)
+    while data[at : at + 1] in (b",", b"!"):
+        yield at
+        at += 11 + gif_table_bytes(data, at + 9) if data[at : at + 1] == b"," else 2
+        while at < len(data) and data[at]:
+            yield at
+            at += 1 + data[at]
+        at += 1
+
+
+def gif_table_bytes(data: bytes, at: int) -> int:
+    """Bytes of the colour table that the flags at this place announce."""
+    flags = data[at] if at < len(data) else 0
+    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
