@@ -61,11 +61,11 @@ def _count(report: ComparisonReport) -> str:
 
 
 def _table(*columns: str, wide: str | None = None) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
     if wide is not None:
-        table.add_column(wide, overflow="fold", min_width=12)
+        table.add_column(wide, overflow="fold", min_width=8)
     return table
 
 
