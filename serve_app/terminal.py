@@ -15,6 +15,7 @@ from serve_app.schema import BoxField, ComparisonReport, Difference, ImageReport
 
 COLOURS: Final = {"match": "green", "mismatch": "red", "uncertain": "yellow"}
 # More are in the JSON; the most severe come first.
+BOX_WIDTH = 16  # "1000,1000,331,171": a box broken over two lines reads as two numbers
 MOST_DIFFERENCES: Final = 12
 
 
@@ -71,6 +72,8 @@ def _table(*columns: str, wide: str | None = None) -> Table:
 
 def _differences(differences: tuple[Difference, ...]) -> RenderableType:
     table = _table("kind", "severity", "in reference", "in candidate", "evidence", wide="what")
+    for boxes in table.columns[2:4]:
+        boxes.min_width = BOX_WIDTH
     for each in differences[:MOST_DIFFERENCES]:
         table.add_row(
             each.kind,
