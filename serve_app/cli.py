@@ -121,7 +121,7 @@ async def _compare_here(
     # numpy and the decoders: not needed to ask a server.
     from serve_app import pipeline, vlm
 
-    logging.getLogger("serve_app").setLevel(logging.CRITICAL)  # what failed is printed as one sentence
+    logging.getLogger("pairlens").setLevel(logging.CRITICAL)  # what failed is printed as one sentence
     settings = Settings() if model is None else Settings(model=ModelSettings(engine="transformers", name=model))
     try:
         async with pipeline.open_local(settings) as local:
@@ -129,8 +129,7 @@ async def _compare_here(
     except vlm.ModelUnavailable as exc:
         raise CommandFailed(str(exc)) from exc
     except ComparisonError as exc:
-        about = f"The {exc.image}: " if exc.image else ""
-        raise CommandFailed(f"{about}{exc.detail}") from exc
+        raise CommandFailed(exc.detail) from exc
 
 
 def _read(path: Path) -> bytes:

@@ -39,10 +39,25 @@ HOP_GRACE_S: Final = 0.5
 ATTEMPTS: Final = 2
 
 
+class _ToServe(logging.Handler):
+    """Hands what the stages' modules log to Serve's logger, so that it stands beside the request's line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logger.handle(record)
+
+
+def _log_to_serve() -> None:
+    stages = logging.getLogger("pairlens")
+    stages.setLevel(logging.INFO)
+    stages.propagate = False
+    stages.handlers = [_ToServe()]
+
+
 class Preprocessor:
     """The CPU stage as a deployment."""
 
     def __init__(self, settings: Settings) -> None:
+        _log_to_serve()
         shows = settings.model.engine != "none"
         self._examiner = Examiner(settings.limits, settings.preprocessing, shows_images=shows)
 
@@ -56,6 +71,7 @@ class VLModel:
     """The model stage as a deployment: one replica, one device, one job at a time."""
 
     def __init__(self, settings: Settings) -> None:
+        _log_to_serve()
         abandoned = metrics.Counter(
             telemetry.ABANDONED_SECONDS, description="Seconds the model worked on after its caller had gone."
         )

@@ -8,7 +8,9 @@ import math
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Final
 
 from serve_app import imaging, measurement
 from serve_app.budget import MemoryBudget
@@ -16,6 +18,8 @@ from serve_app.core import Box, Deadline, Examination, PreparedImage, Stop, Uplo
 from serve_app.errors import ImageTooLarge
 from serve_app.schema import ImageComparisonConfig
 from serve_app.settings import MIB, Limits, PreprocessingSettings
+
+DRAFT_SCALES: Final = (2.0, 4.0, 8.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,9 @@ class Examiner:
         """
         deadline.check()
         loop = asyncio.get_running_loop()
-        plan = await loop.run_in_executor(None, plan_pair, reference, candidate, self._limits, self._budget.total_bytes)
+        plan = await loop.run_in_executor(
+            None, plan_pair, reference, candidate, config.max_image_size, self._limits, self._budget.total_bytes
+        )
         await self._budget.reserve(plan.reserved_bytes, deadline)
         stop = Stop(deadline)
         job = loop.run_in_executor(self._pairs, self._work, reference, candidate, config, plan, stop)
@@ -105,9 +111,7 @@ class Examiner:
     def _prepare_both(
         self, reference: Upload, candidate: Upload, config: ImageComparisonConfig, plan: Plan
     ) -> tuple[PreparedImage, PreparedImage]:
-        shown = imaging.ShownSpec(config.max_image_size, config.image_quality)
-        if not self._shows_images:
-            shown = imaging.ShownSpec(config.max_image_size, config.image_quality, encode=False)
+        shown = imaging.ShownSpec(config.max_image_size, config.image_quality, encode=self._shows_images)
         masks = [Box(*region) for region in config.ignore_regions]
 
         def prepare_reference() -> PreparedImage:
@@ -127,15 +131,25 @@ class Examiner:
         return first, beside.result()
 
 
-def plan_pair(reference: Upload, candidate: Upload, limits: Limits, budget_bytes: int) -> Plan:
-    """Check both headers, then decide scale, memory and order. Raises `ImageRejected` and its kinds."""
+def plan_pair(
+    reference: Upload, candidate: Upload, shown_size: tuple[int, int], limits: Limits, budget_bytes: int
+) -> Plan:
+    """Check both headers, then decide scale, memory and order. Raises `ImageRejected` and its kinds.
+
+    A pair that fits at no finer scale is measured at a half, a quarter or an eighth: what a JPEG decoder
+    skips for nothing. The refusal of one that fits at none tells the numbers of the finest.
+    """
     first = imaging.inspect(reference, limits, "reference")
     second = imaging.inspect(candidate, limits, "candidate")
     pixels = max(first.width * first.height, second.width * second.height)
-    scale = max(1.0, math.sqrt(pixels / limits.max_measured_pixels))
-    imaging.check_decodable(first, scale, limits, "reference")
-    imaging.check_decodable(second, scale, limits, "candidate")
-    return _fit(first, second, scale, budget_bytes)
+    finest = max(1.0, math.sqrt(pixels / limits.max_measured_pixels))
+    try:
+        return _fit(first, second, finest, shown_size, limits, budget_bytes)
+    except ImageTooLarge:
+        for coarser in (scale for scale in DRAFT_SCALES if scale > finest):
+            with suppress(ImageTooLarge):
+                return _fit(first, second, coarser, shown_size, limits, budget_bytes)
+        raise
 
 
 def masks_on_candidate(masks: Sequence[Box], plan: Plan) -> list[Box]:
@@ -153,9 +167,18 @@ def masks_on_candidate(masks: Sequence[Box], plan: Plan) -> list[Box]:
     return moved
 
 
-def _fit(first: imaging.Header, second: imaging.Header, scale: float, budget_bytes: int) -> Plan:
+def _fit(
+    first: imaging.Header,
+    second: imaging.Header,
+    scale: float,
+    shown_size: tuple[int, int],
+    limits: Limits,
+    budget_bytes: int,
+) -> Plan:
     """Both decodes at once if the budget holds them, else one after the other, else a refusal."""
-    decode = [imaging.predicted_bytes(header, scale) for header in (first, second)]
+    imaging.check_decodable(first, scale, limits, "reference")
+    imaging.check_decodable(second, scale, limits, "candidate")
+    decode = [imaging.predicted_bytes(header, scale, shown_size) for header in (first, second)]
     # RGB and alpha stay until the pair is measured.
     kept = [math.ceil(4 * header.width * header.height / scale**2) for header in (first, second)]
     width = math.ceil(max(first.width, second.width) / scale)

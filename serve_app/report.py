@@ -192,12 +192,12 @@ def _focus_elements(
         if not measured.differences and said is not None and said.status not in ("unchanged", "absent"):
             warnings.append(wording.refuted(name, config.language))
             said = None
-        reports.append(_focus_element(config, name, measured, said))
+        reports.append(_focus_element(config, name, measured, said, asked=assessment.status == "answered"))
     return tuple(reports), tuple(warnings)
 
 
 def _focus_element(
-    config: ImageComparisonConfig, name: str, measured: Measurement, said: FocusAssessment | None
+    config: ImageComparisonConfig, name: str, measured: Measurement, said: FocusAssessment | None, *, asked: bool
 ) -> FocusElementReport:
     if said is not None:
         return FocusElementReport(
@@ -209,7 +209,7 @@ def _focus_element(
         name=name,
         status=status,
         score=None if status == "unassessed" else 1.0,
-        explanation=wording.focus_element(status, config.language),
+        explanation=wording.focus_element(status, config.language, asked=asked),
         boxes=(),
     )
 

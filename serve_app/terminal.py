@@ -14,8 +14,8 @@ from rich.text import Text
 from serve_app.schema import BoxField, ComparisonReport, Difference, ImageReport
 
 COLOURS: Final = {"match": "green", "mismatch": "red", "uncertain": "yellow"}
+BOX_WIDTH: Final = 16  # "1000,100,331,171": a box broken over two lines reads as two numbers
 # More are in the JSON; the most severe come first.
-BOX_WIDTH = 16  # "1000,1000,331,171": a box broken over two lines reads as two numbers
 MOST_DIFFERENCES: Final = 12
 
 

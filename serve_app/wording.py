@@ -84,8 +84,10 @@ def measured_aspect(score: float | None, language: Language) -> str:
     return f"由像素测得 {score:.2f}。" if language == "zh" else f"Measured {score:.2f} from the pixels."
 
 
-def focus_element(status: FocusStatus, language: Language) -> str:
-    """A focus element's explanation where no model gave one."""
+def focus_element(status: FocusStatus, language: Language, *, asked: bool = False) -> str:
+    """A focus element's explanation where no model gave one; `asked`: a model looked, and was not understood."""
+    if asked and status == "unassessed":
+        return "未评估：模型的回答无法读取。" if language == "zh" else "Not assessed: the model's answer can't be read."
     return _STATUSES[language][status]
 
 

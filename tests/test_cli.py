@@ -104,7 +104,7 @@ def test_visual_is_saved(images: Path, report: ComparisonReport) -> None:
     [
         (("a.png", "none.png"), "does not exist"),
         (("a.png", "."), "is a folder, not an image"),
-        (("a.png", "words.png"), "The candidate: "),
+        (("a.png", "words.png"), "The candidate image"),
         (("a.png", "b.png", "--threshold", "3"), "similarity_threshold"),
         (("a.png", "b.png", "--config", '{"nonsense": 1}'), "nonsense"),
         (("a.png", "b.png", "--config", "{"), "not valid JSON"),

@@ -98,6 +98,11 @@ def test_without_a_model_elements_of_a_changed_pair_are_unassessed() -> None:
     ]
 
 
+def test_an_answer_that_cannot_be_read_is_not_called_no_answer() -> None:
+    made = build(measured(0.5), assessed(focus_elements=(None,)), focus_elements=["logo"])
+    assert made.focus_elements[0].explanation == "Not assessed: the model's answer can't be read."
+
+
 def test_a_model_that_did_not_answer_is_said_so() -> None:
     made = build(measured(0.5), Assessment(ModelIdentity("scripted", None, None), "timed_out"))
     assert made.model.status == "timed_out"

@@ -23,6 +23,10 @@ A, B = encoded(card()), encoded(card("red"))
 JOB_S = 1.5
 
 
+def serve_logs() -> Path:
+    return Path(ray._private.worker.global_worker.node.get_session_dir_path()) / "logs" / "serve"
+
+
 def compare(url: str, *, patience_s: float = 60, first: bytes = A, second: bytes = B, **config: Any) -> httpx.Response:
     files = [("files", ("a", first)), ("files", ("b", second))]
     return httpx.post(f"{url}/v1/compare", files=files, data={"config": json.dumps(config)}, timeout=patience_s)
@@ -91,13 +95,12 @@ def test_the_request_id_is_one_and_the_same_everywhere(measured_url: str) -> Non
 
 def test_a_request_leaves_one_json_line_in_the_log(measured_url: str) -> None:
     compare(measured_url, focus_elements=["a secret word"])
-    session = Path(ray._private.worker.global_worker.node.get_session_dir_path())
     marked = str(time.time())
     httpx.get(f"{measured_url}/livez", headers={"x-request-id": marked})
     lines: list[str] = []
 
     def logged() -> bool:
-        logs = (session / "logs" / "serve").glob("replica_*Ingress*")
+        logs = serve_logs().glob("replica_*Ingress*")
         lines[:] = [line for log in logs for line in log.read_text().splitlines() if '"message": "request"' in line]
         return any(json.loads(line).get("id") == marked for line in lines)
 
@@ -182,6 +185,9 @@ def test_a_broken_model_tells_nothing_of_itself(deploy: Deploy) -> None:
         assert alone["model"]["status"] == "failed"
         ready = httpx.get(f"{url}/readyz")
         assert (ready.status_code, ready.json()["error"]["type"]) == (503, "not_ready")
+        logs = "".join(log.read_text() for log in serve_logs().glob("replica_*VLModel*"))
+        assert "model failed: RuntimeError" in logs
+        assert "/secret" not in logs
 
 
 def test_a_model_that_hangs_is_replaced(deploy: Deploy) -> None:
