@@ -39,7 +39,8 @@ examples: $(VENV)/.core ## draw the example pairs into examples/pairs
 	$(BIN)/python examples/draw_pairs.py
 
 bench: $(VENV)/.dev ## the benchmarks, each a table and a line of JSON
-	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in $(notdir $(basename $(wildcard benchmarks/bench_*.py))); do \
+	  echo "== $$script"; $(BIN)/python -m benchmarks.$$script || exit 1; done
 
 clean: ## remove the environment and all caches
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis examples/pairs
