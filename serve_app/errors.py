@@ -12,8 +12,7 @@ ComparisonError                     500 internal
 │   ├── UnsupportedImageType        415 unsupported_image_type
 │   └── ImageTooLarge               422 image_too_large
 ├── Unavailable                     503 not_ready
-│   ├── Overloaded                  503 overloaded
-│   └── Draining                    503 draining
+│   └── Overloaded                  503 overloaded
 ├── DeadlineExceeded                504 deadline_exceeded
 └── ModelFailed                     500 internal
 """
@@ -123,12 +122,6 @@ class Overloaded(Unavailable):
     """The queue is full."""
 
     type = "overloaded"
-
-
-class Draining(Unavailable):
-    """This replica finishes what it has and takes nothing new."""
-
-    type = "draining"
 
 
 class DeadlineExceeded(ComparisonError):

@@ -23,7 +23,6 @@ _MESSAGES: Final[dict[str, dict[Language, str]]] = {
     "method_not_allowed": {"en": "Method not allowed", "zh": "不允许的请求方法"},
     "not_ready": {"en": "The service is not ready", "zh": "服务尚未就绪"},
     "overloaded": {"en": "The service is overloaded", "zh": "服务繁忙"},
-    "draining": {"en": "The service is shutting down", "zh": "服务正在关闭"},
     "deadline_exceeded": {"en": "Processing timed out", "zh": "处理超时"},
     "internal": {"en": "Processing failed", "zh": "处理失败"},
 }

@@ -23,7 +23,7 @@ ERROR_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
         415: "An image type that is not on the operator's list",
         422: "A config field out of range, an unreadable or too large image",
         500: "A bug, or a model that failed",
-        503: "Not ready, overloaded or draining; see Retry-After",
+        503: "Not ready or overloaded; see Retry-After",
         504: "processing_timeout passed",
     }.items()
 }
