@@ -20,7 +20,7 @@ from tests.cluster.waiting import eventually
 from tests.samples import card, encoded
 
 A, B = encoded(card()), encoded(card("red"))
-JOB_S = 1.5
+JOB_S = 2.5  # long against what a busy machine adds to a hop, so that a wait for a lost job stands out
 
 
 def serve_logs() -> Path:
