@@ -10,16 +10,12 @@ from collections.abc import Callable
 
 from serve_app import answer, prompt, vlm
 from serve_app.core import Assessment, Deadline, Examination, ModelIdentity, Stop
-from serve_app.device import Device
+from serve_app.device import Device, uncounted
 from serve_app.errors import ComparisonError, ModelFailed
 from serve_app.schema import ImageComparisonConfig
 from serve_app.settings import ModelSettings
 
 logger = logging.getLogger("pairlens.assessor")
-
-
-def _uncounted(_: float) -> None:
-    """Default of `on_abandoned`: nobody counts."""
 
 
 class Assessor:
@@ -29,7 +25,7 @@ class Assessor:
     Raises `vlm.ModelUnavailable` with a sentence for the operator.
     """
 
-    def __init__(self, settings: ModelSettings, on_abandoned: Callable[[float], None] = _uncounted) -> None:
+    def __init__(self, settings: ModelSettings, on_abandoned: Callable[[float], None] = uncounted) -> None:
         self._model = vlm.load(settings)
         if self._model is not None:
             self._model.warm_up()

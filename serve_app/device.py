@@ -23,7 +23,7 @@ T = TypeVar("T")
 POLL_GRACE_S = 0.25
 
 
-def _ignore(_: float) -> None:
+def uncounted(_: float) -> None:
     """Default of `on_abandoned`: nobody counts."""
 
 
@@ -34,7 +34,7 @@ class Device(Generic[T]):
     `on_abandoned`: called with the seconds a job worked on after its caller had gone.
     """
 
-    def __init__(self, grace_s: float, on_abandoned: Callable[[float], None] = _ignore) -> None:
+    def __init__(self, grace_s: float, on_abandoned: Callable[[float], None] = uncounted) -> None:
         self._grace_s = grace_s
         self._on_abandoned = on_abandoned
         self._lock = asyncio.Lock()

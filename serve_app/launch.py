@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final
@@ -30,7 +29,6 @@ Say = Callable[[str], None]
 POLL_S: Final = 0.1
 # How often a long start, that of a large model, says what it waits for.
 PROGRESS_S: Final = 15.0
-VL_PACKAGES: Final = ("torch", "transformers", "llguidance")
 
 
 class LaunchFailed(Exception):
@@ -164,11 +162,6 @@ def serve(file: ServeFile, *, dashboard_port: int, say: Say) -> None:
 
 def check_model(settings: ModelSettings) -> None:
     """Whether the model of `settings` could be loaded, in seconds. Raises LaunchFailed."""
-    if settings.engine == "transformers" and any(find_spec(name) is None for name in VL_PACKAGES):
-        raise LaunchFailed(
-            "Engine transformers needs the packages of the `vl` extra: run `make serve MODEL=...`, "
-            "or `pip install 'pairlens[vl]'`."
-        )
     try:
         vlm.check(settings)
     except vlm.ModelUnavailable as exc:

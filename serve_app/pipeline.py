@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol
 
-from serve_app import report, wording
+from serve_app import prompt, report, wording
 from serve_app.assessor import Assessor
 from serve_app.core import Assessment, Deadline, Examination, ModelIdentity, Upload
 from serve_app.errors import DeadlineExceeded, ModelFailed, Unavailable
@@ -68,7 +68,7 @@ class Pipeline:
         if self._identity.engine == "none":
             return Assessment(self._identity, "disabled")
         if examination.measurement.identical:
-            return Assessment(self._identity, "skipped")
+            return self._unanswered("skipped")
         if config.on_model_failure == "error":
             return await self._assessor.assess(config, examination, deadline)
         until = Deadline(deadline.at - REPORT_RESERVE_S, deadline.timeout_s - REPORT_RESERVE_S)
@@ -80,7 +80,8 @@ class Pipeline:
             return self._unanswered("failed")
 
     def _unanswered(self, status: ModelStatus) -> Assessment:
-        return Assessment(self._identity, status)
+        # The prompt's version as if it had answered: the report's id is that of the question, not of its luck.
+        return Assessment(self._identity, status, prompt_version=prompt.VERSION)
 
     def _warnings(self, config: ImageComparisonConfig) -> tuple[str, ...]:
         if config.processing_timeout <= self._ceiling_s:

@@ -155,6 +155,15 @@ async def test_a_model_that_fails_is_an_error_or_the_measurement_alone() -> None
     assert report.model.status == "failed"
 
 
+async def test_a_report_has_the_same_id_whether_the_model_managed_to_answer_or_not() -> None:
+    ids = []
+    for fails in (True, False):
+        async with open_local(scripted(fails=fails)) as model:
+            asked = {"on_model_failure": "measurement"}
+            ids.append((await compare(model, encoded(card()), encoded(card("red")), **asked)).report_id)
+    assert ids[0] == ids[1]
+
+
 async def test_bad_answers_are_degraded_fields_not_errors() -> None:
     async with open_local(scripted(answers_badly=True)) as bad:
         report = await compare(bad, encoded(card()), encoded(card("red")), focus_elements=["square"])

@@ -1,4 +1,4 @@
-"""The look at a hub before a server starts, on a hub that refuses the connection."""
+"""The look before a server starts: a hub that refuses the connection, packages that are not installed."""
 
 from __future__ import annotations
 
@@ -14,3 +14,9 @@ def test_a_hub_that_refuses_the_connection_is_one_sentence(monkeypatch: pytest.M
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:1")  # nothing listens on port 1
     with pytest.raises(vlm.ModelUnavailable, match=r"http://127\.0\.0\.1:1 can't be reached"):
         vlm.check(ModelSettings(engine="transformers", name="pairlens-tests/no-such-model"))
+
+
+def test_missing_packages_are_one_sentence_that_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serve_app.vlm.checkpoint.find_spec", lambda name: None)
+    with pytest.raises(vlm.ModelUnavailable, match=r"needs torch, transformers, llguidance: run `make serve MODEL="):
+        vlm.check(ModelSettings(engine="transformers", name="any/model"))

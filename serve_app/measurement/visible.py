@@ -24,7 +24,6 @@ from serve_app.core import Pixels
 from serve_app.measurement.tiles import CELL
 
 SLACK = (3, 4, 4, 0)  # levels of Y, Cr, Cb: below one just noticeable difference on any ground
-MOVE = 0.75  # of the local contrast: what an edge that moves 3/4 pixel changes
 TINTS = ((1, 6.0), (3, 4.0), (9, 2.5))  # window in cells, levels of its mean from which a tint counts
 TINT_CLIP = 8  # levels one pixel may add to a tint
 NOISE_DENSITY = 0.3  # of the pixels around are off: noise, where their mean isn't

@@ -22,7 +22,10 @@ def check(settings: ModelSettings) -> None:
     """Raises ModelUnavailable with one sentence."""
     missing = [name for name in ("torch", "transformers", "llguidance") if find_spec(name) is None]
     if missing:
-        raise ModelUnavailable(f"Engine transformers needs {', '.join(missing)}: install pairlens[vl].")
+        raise ModelUnavailable(
+            f"Engine transformers needs {', '.join(missing)}: run `make serve MODEL=...`, "
+            "or `pip install 'pairlens[vl]'`."
+        )
     name = settings.name or ""
     folder = Path(name).expanduser()
     if folder.is_dir():

@@ -2,8 +2,8 @@
 No model, no pictures: bytes in, a number of rows out.
 
 Every row of a batch holds its own copy of the prefix's keys and values: with Qwen3-VL-8B (36 layers, 8 heads of 128,
-bfloat16: 147 kB a token) and 2,200 tokens that is 0.3 GB, and 41 rows
-are 13 GB. What doesn't fit at once goes in turns.
+bfloat16: 147 kB a token) and 2,200 tokens that is 0.3 GB, and 41 rows are 13 GB. What doesn't fit at once goes
+in turns.
 """
 
 from __future__ import annotations
