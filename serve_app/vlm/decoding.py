@@ -1,69 +1,29 @@
-"""One prefill, then many continuations of it as one batch that shares its cache.
+"""Many continuations of one prefix as one batch that shares its cache.
 No images, no text: token ids and logits, and a stop that is looked at before every layer.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 
 from serve_app.core import Stop
-from serve_app.vlm import memory
-
-
-class Prefix:
-    """What all questions have in common, read once.
-
-    `length`: tokens in the cache. `next_position`: of the token after them; under M-RoPE it is smaller than the
-    length, because a picture advances positions by its longer side and not by its tokens.
-    """
-
-    def __init__(self, model: Any, inputs: Mapping[str, torch.Tensor]) -> None:
-        output = model(**inputs, use_cache=True, logits_to_keep=1)
-        self.model = model
-        self.length = int(inputs["input_ids"].shape[1])
-        self._cache = output.past_key_values
-        deltas = next((m.rope_deltas for m in model.modules() if getattr(m, "rope_deltas", None) is not None), None)
-        self.has_axes = deltas is not None
-        self.next_position = self.length + (int(deltas.flatten()[0]) if deltas is not None else 0)
-
-    @property
-    def can_batch(self) -> bool:
-        """Whether rows of different lengths may share a batch.
-
-        They are padded between prefix and question. Full attention masks the padding; a sliding window would
-        count it and a recurrent state would read it, so there every question goes alone.
-        """
-        from transformers.cache_utils import DynamicLayer
-
-        return all(type(layer) is DynamicLayer for layer in self._cache.layers)
-
-    @property
-    def row_bytes(self) -> int:
-        """Memory of one more continuation."""
-        return memory.row_bytes(self._cache, self.length)
-
-    def branch(self, count: int) -> Branches:
-        """`count` continuations. The prefix stays as it is and can be branched again."""
-        cache = copy.deepcopy(self._cache)
-        if count > 1:
-            cache.batch_repeat_interleave(count)
-        return Branches(self, cache, count)
 
 
 class Branches:
     """Rows that continue one prefix, each with its own tokens."""
 
-    def __init__(self, prefix: Prefix, cache: Any, count: int) -> None:
-        self._prefix = prefix
+    def __init__(self, model: Any, cache: Any, count: int, *, length: int, next_position: int, has_axes: bool) -> None:
+        """`cache`: of `count` rows with `length` tokens each; `has_axes`: positions have three axes (M-RoPE)."""
+        self._model = model
         self._cache = cache
-        self._device = prefix.model.device
-        self._mask = torch.ones(count, prefix.length, dtype=torch.long, device=self._device)
-        self._next = torch.full((count,), prefix.next_position, dtype=torch.long, device=self._device)
+        self._has_axes = has_axes
+        self._device = model.device
+        self._mask = torch.ones(count, length, dtype=torch.long, device=self._device)
+        self._next = torch.full((count,), next_position, dtype=torch.long, device=self._device)
 
     def feed(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
         """Append each row's tokens (at least one); gives the logits after them, (rows, vocabulary) float32.
@@ -77,9 +37,9 @@ class Branches:
         self._mask = torch.cat([self._mask, (columns >= 0).long()], dim=1)
         positions = self._next[:, None] + columns.clamp(min=0)
         self._next = self._next + lengths
-        if self._prefix.has_axes:
+        if self._has_axes:
             positions = positions[None].expand(3, -1, -1)
-        output = self._prefix.model(
+        output = self._model(
             input_ids=ids,
             attention_mask=self._mask,
             position_ids=positions,

@@ -15,8 +15,9 @@ from PIL import Image
 from serve_app.core import Deadline, Inquiry, ModelIdentity, ModelOutput, Question, Reply, ShownImage, Stop, Wording
 from serve_app.settings import ModelSettings
 from serve_app.vlm import loading, memory
-from serve_app.vlm.decoding import Branches, Prefix, stoppable
+from serve_app.vlm.decoding import Branches, stoppable
 from serve_app.vlm.grammar import JsonText, Writing
+from serve_app.vlm.prefix import Prefix
 from serve_app.vlm.unavailable import ModelUnavailable
 from serve_app.vlm.wording import ANSWER_OPENING, Lexicon
 
