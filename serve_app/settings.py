@@ -57,11 +57,30 @@ class ScriptedSettings(_Strict):
     label: int = Field(0, ge=0, le=4, description="Which label gets the probability mass.")
 
 
+class ServerSettings(_Strict):
+    """The OpenAI-compatible chat server behind engine `openai`."""
+
+    base_url: str | None = Field(
+        None, pattern=r"^https?://[^/@\s]+(/[^@?#\s]*)?$", description="Up to the version: http://127.0.0.1:8001/v1."
+    )
+    key_file: str | None = Field(None, description="File that holds the API key and nothing else.")
+    key_env: str | None = Field(None, description="Or: name of the environment variable that holds it, read at start.")
+    parallel_requests: PositiveInt = Field(8, description="Questions of one comparison at the server at once.")
+
+    @model_validator(mode="after")
+    def _one_key(self) -> ServerSettings:
+        if self.key_file and self.key_env:
+            raise ValueError("name key_file or key_env, not both")
+        return self
+
+
 class ModelSettings(_Strict):
     """Which vision-language engine assesses, and how it is loaded."""
 
-    engine: Literal["none", "transformers", "scripted"] = "none"
-    name: str | None = Field(None, description="Folder or hub id of a checkpoint (engine `transformers`).")
+    engine: Literal["none", "transformers", "openai", "scripted"] = "none"
+    name: str | None = Field(
+        None, description="Folder or hub id of a checkpoint (`transformers`), or the server's model (`openai`)."
+    )
     revision: str | None = Field(None, description="Branch, tag or commit of a hub checkpoint.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="`auto`: a GPU if one is visible.")
@@ -74,6 +93,7 @@ class ModelSettings(_Strict):
     stop_grace_s: PositiveFloat = Field(
         10.0, description="A job that works on this long after its deadline or cancel fails the replica's health check."
     )
+    server: ServerSettings = ServerSettings()
     scripted: ScriptedSettings = ScriptedSettings()
 
     @property
@@ -85,8 +105,10 @@ class ModelSettings(_Strict):
 
     @model_validator(mode="after")
     def _named(self) -> ModelSettings:
-        if self.engine == "transformers" and not self.name:
-            raise ValueError("model.name is required with engine transformers")
+        if self.engine in ("transformers", "openai") and not self.name:
+            raise ValueError(f"model.name is required with engine {self.engine}")
+        if self.engine == "openai" and not self.server.base_url:
+            raise ValueError("model.server.base_url is required with engine openai")
         return self
 
 
