@@ -47,6 +47,10 @@ def load(settings: ModelSettings) -> VisionLanguageModel | None:
         from serve_app.vlm import pretrained
 
         return pretrained.load(settings)
+    if settings.engine == "openai":
+        from serve_app.vlm import chat
+
+        return chat.ChatModel(settings)
     return None
 
 
@@ -56,3 +60,7 @@ def check(settings: ModelSettings) -> None:
         from serve_app.vlm import checkpoint
 
         checkpoint.check(settings)
+    if settings.engine == "openai":
+        from serve_app.vlm import chat
+
+        chat.check(settings)

@@ -1,0 +1,216 @@
+"""An inquiry to many chat requests in parallel, their answers to replies.
+No sockets, no scores: `server` speaks HTTP, `labels` reads probabilities.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import logging
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeVar
+
+import httpx
+from PIL import Image
+
+from serve_app.core import Deadline, Inquiry, ModelIdentity, ModelOutput, Question, Reply, ShownImage, Stop, Wording
+from serve_app.settings import ModelSettings
+from serve_app.vlm.chat import labels, options
+from serve_app.vlm.chat.server import ChatServer, Completion, ServerFault
+from serve_app.vlm.chat.wire import Options, body
+from serve_app.vlm.unavailable import ModelUnavailable
+
+logger = logging.getLogger("pairlens.vlm")
+T = TypeVar("T")
+POLL_S: Final = 0.02  # how often a stop is looked at while requests are out
+WARM_UP_S: Final = 300.0  # a server may load its weights at the first request
+FRAME_TOKENS: Final = 32  # the JSON around a text: braces, keys and the label
+_LETTERS = ("A", "B", "C", "D", "E")
+_WARM_UP = Wording(
+    'How different are they? Options: A (not) to E (wholly).\nAnswer as {"answer":"<option>"}.', _LETTERS
+)
+
+
+def check(settings: ModelSettings) -> None:
+    """Whether the server answers and takes our key, in seconds. Raises ModelUnavailable."""
+    ChatServer(settings.server, settings.name or "").check()
+
+
+class ChatModel:
+    """Asks one server. The first question of each order goes ahead; the others follow when its answer begins,
+    because by then the server's prefix cache holds the pictures: sent at once, each would be read in full.
+    """
+
+    def __init__(self, settings: ModelSettings) -> None:
+        """Raises ModelUnavailable where the key can't be read."""
+        self.identity = ModelIdentity("openai", settings.public_name, settings.revision)
+        self._name = settings.name or ""
+        self._settings = settings
+        self._server = ChatServer(settings.server, self._name)
+        self._options = Options()
+        self._lettered: set[tuple[str, ...]] = set()  # labels that share first tokens in this model's tokenizer
+
+    def answer(self, inquiry: Inquiry, stop: Stop) -> ModelOutput:
+        """See the protocol. Raises Overloaded, Unavailable and ModelFailed, the cause logged."""
+        stop.check()
+        try:
+            return _blocking(_until(stop, self._answer(inquiry, stop.deadline)))
+        except ServerFault as fault:
+            logger.error("model failed: %s", fault)  # noqa: TRY400 - one sentence; a trace would add nothing
+            raise fault.for_caller() from None
+
+    def warm_up(self) -> None:
+        """Ask one question about two small grey pictures, and learn which options the server takes.
+
+        Raises ModelUnavailable.
+        """
+        stop = Stop(Deadline.after(WARM_UP_S))
+        try:
+            self._options, answer = _blocking(_until(stop, options.found(self._try)))
+        except ServerFault as fault:
+            said = f" It says: {fault.said}" if fault.said and fault.status not in (401, 403) else ""
+            raise ModelUnavailable(f"{fault}{said}") from None
+        if not answer.tokens:  # refused, or passed over in silence as `transformers serve` does
+            self._options = replace(self._options, top_logprobs=0)
+            logger.warning("%s gives no log probabilities: scores rest on the chosen labels alone", self._name)
+        if not any(_odds(answer, _LETTERS).probabilities):
+            logger.warning("%s chose none of the options offered in a trial question", self._name)
+        logger.info("%s is asked with %s", self._name, self._options)
+
+    async def _try(self, tried: Options) -> Completion:
+        grey = ShownImage(64, 64, "rgb", bytes([128]) * 64 * 64 * 3)
+        fields = tried.fields(FRAME_TOKENS, _schema(_WARM_UP.labels, None))
+        text = f"These are two pictures.\n{_WARM_UP.text}"
+        async with self._server.client(1) as client:
+            request = body(self._name, (_url(grey),) * 2, text, fields)
+            return await self._server.complete(client, request, Deadline.after(WARM_UP_S), lambda: None)
+
+    async def _answer(self, inquiry: Inquiry, deadline: Deadline) -> ModelOutput:
+        first, second = _url(inquiry.shown_reference), _url(inquiry.shown_candidate)
+        count = self._settings.server.parallel_requests
+        turns = asyncio.Semaphore(count)
+        async with self._server.client(count) as client:
+            talk = _Talk(client, turns, deadline, inquiry.instructions)
+            answered, swapped = await _all(
+                [
+                    self._ask_all(talk, (first, second), inquiry.questions, writes=True),
+                    self._ask_all(talk, (second, first), inquiry.swapped_questions, writes=False),
+                ]
+            )
+        return ModelOutput(
+            replies=tuple(reply for reply, _ in answered),
+            swapped_replies=tuple(reply for reply, _ in swapped),
+            prompt_tokens=sum(answer.prompt_tokens for _, answer in (*answered, *swapped)),
+            generated_tokens=sum(answer.generated_tokens for _, answer in (*answered, *swapped)),
+        )
+
+    async def _ask_all(
+        self, talk: _Talk, urls: tuple[str, ...], questions: Sequence[Question], *, writes: bool
+    ) -> list[tuple[Reply, Completion]]:
+        """All questions about the pictures in this order: the first alone until its answer begins, then the rest."""
+        is_read = asyncio.Event()
+
+        async def ask(position: int, question: Question) -> tuple[Reply, Completion]:
+            if position > 0:
+                await is_read.wait()
+            async with talk.turns:
+                return await self._ask(talk, urls, question, is_read, writes=writes)
+
+        return await _all([ask(position, question) for position, question in enumerate(questions)])
+
+    async def _ask(
+        self, talk: _Talk, urls: tuple[str, ...], question: Question, is_read: asyncio.Event, *, writes: bool
+    ) -> tuple[Reply, Completion]:
+        """In words, and again in letters where the words' first tokens don't tell them apart."""
+        wordings = [one for one in question.wordings if one.labels not in self._lettered] or question.wordings[-1:]
+        for wording in wordings:
+            fields = self._options.fields(
+                self._most_tokens(question, writes), _schema(wording.labels, question.text_key if writes else None)
+            )
+            request = body(self._name, urls, f"{talk.instructions}\n{wording.text}", fields)
+            answer = await self._server.complete(talk.client, request, talk.deadline, is_read.set)
+            odds = _odds(answer, wording.labels)
+            if not odds.is_shared or wording is wordings[-1]:
+                break
+            self._lettered.add(wording.labels)
+        return Reply(odds.probabilities, _object(answer.text) if writes else ""), answer
+
+    def _most_tokens(self, question: Question, writes: bool) -> int:
+        if not writes:
+            return FRAME_TOKENS
+        is_summary = question.kind == "summary"
+        return FRAME_TOKENS + (
+            self._settings.max_summary_tokens if is_summary else self._settings.max_explanation_tokens
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Talk:
+    """What all requests of one comparison share."""
+
+    client: httpx.AsyncClient
+    turns: asyncio.Semaphore
+    deadline: Deadline
+    instructions: str
+
+
+def _odds(answer: Completion, choices: Sequence[str]) -> labels.Odds:
+    if not choices:
+        return labels.Odds(())
+    return labels.read(answer.tokens, choices) or labels.Odds(labels.stated(answer.text, choices))
+
+
+def _schema(choices: Sequence[str], text_key: str | None) -> dict[str, Any]:
+    """Of the JSON to write, the label before the text. No maximal length: not every server knows the word, and
+    the limit of tokens bounds it anyway."""
+    properties: dict[str, Any] = {"answer": {"type": "string", "enum": list(choices)}} if choices else {}
+    if text_key:
+        properties[text_key] = {"type": "string"}
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def _object(text: str) -> str:
+    """The JSON object in a text that may have a thought before it or a fence around it, cut off or not."""
+    text = text.rpartition("</think>")[2]
+    begin, end = text.find("{"), text.rfind("}")
+    return text[max(0, begin) : end + 1 if end > begin else len(text)]
+
+
+def _url(shown: ShownImage) -> str:
+    """The picture as a data URL: the JPEG as it is, plain pixels as PNG."""
+    if shown.encoding == "jpeg":
+        return f"data:image/jpeg;base64,{base64.b64encode(shown.data).decode()}"
+    encoded = io.BytesIO()
+    Image.frombytes("RGB", (shown.width, shown.height), shown.data).save(encoded, "PNG", compress_level=1)
+    return f"data:image/png;base64,{base64.b64encode(encoded.getvalue()).decode()}"
+
+
+async def _until(stop: Stop, work: Coroutine[Any, Any, T]) -> T:
+    """The work's result; once `stop` has a reason all its connections are closed. Raises DeadlineExceeded."""
+    task = asyncio.create_task(work)
+    while not task.done() and stop.reason is None:
+        await asyncio.wait({task}, timeout=POLL_S)
+    if not task.done():
+        task.cancel()
+        await asyncio.wait({task})
+        stop.check()
+    return task.result()
+
+
+async def _all(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """All results; the first failure ends the others and is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(work) for work in works]
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+def _blocking(work: Coroutine[Any, Any, T]) -> T:
+    """Run it in a thread and a loop of its own: the caller's thread may have a loop already."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="chat") as thread:
+        return thread.submit(asyncio.run, work).result()
