@@ -4,6 +4,8 @@ No HTTP, no Ray: the tree is drawn here and turned into an envelope in `api`.
 ComparisonError                     500 internal
 ├── MalformedRequest                400 malformed_request
 │   └── TwoImagesRequired           400 two_images_required
+├── ApiKeyRequired                  401 api_key_required
+├── NotAllowed                      403 not_allowed
 ├── NotFound                        404 not_found
 ├── MethodNotAllowed                405 method_not_allowed
 ├── BodyTooLarge                    413 body_too_large
@@ -11,8 +13,10 @@ ComparisonError                     500 internal
 ├── ImageRejected                   422 image_unreadable
 │   ├── UnsupportedImageType        415 unsupported_image_type
 │   └── ImageTooLarge               422 image_too_large
+├── RateLimited                     429 rate_limited
 ├── Unavailable                     503 not_ready
-│   └── Overloaded                  503 overloaded
+│   ├── Overloaded                  503 overloaded
+│   └── Draining                    503 draining
 ├── DeadlineExceeded                504 deadline_exceeded
 └── ModelFailed                     500 internal
 """
@@ -63,6 +67,20 @@ class TwoImagesRequired(MalformedRequest):
     type = "two_images_required"
 
 
+class ApiKeyRequired(ComparisonError):
+    """The operator has set keys, and none came."""
+
+    type = "api_key_required"
+    status = 401
+
+
+class NotAllowed(ComparisonError):
+    """The key that came is not one of the operator's."""
+
+    type = "not_allowed"
+    status = 403
+
+
 class NotFound(ComparisonError):
     """No such route."""
 
@@ -111,6 +129,13 @@ class ImageTooLarge(ImageRejected):
     type = "image_too_large"
 
 
+class RateLimited(ComparisonError):
+    """One caller sends more than its quota, or has too many requests pending."""
+
+    type = "rate_limited"
+    status = 429
+
+
 class Unavailable(ComparisonError):
     """The service can't take this request now; a later one may pass."""
 
@@ -119,9 +144,15 @@ class Unavailable(ComparisonError):
 
 
 class Overloaded(Unavailable):
-    """The queue is full."""
+    """The queue is full, or the wait in it would outlast the deadline."""
 
     type = "overloaded"
+
+
+class Draining(Unavailable):
+    """The service is about to stop and finishes what it has begun."""
+
+    type = "draining"
 
 
 class DeadlineExceeded(ComparisonError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 ImageFormat = Literal["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"]
 MIB = 1024 * 1024
@@ -36,6 +36,24 @@ class Limits(_Strict):
     max_pending_requests: PositiveInt = Field(
         64, description="Per ingress replica; more get 503 before their body is read."
     )
+    max_pending_per_caller: PositiveInt | None = Field(
+        None, description="Per ingress replica and caller; more get 429 before their body is read."
+    )
+    requests_per_minute: PositiveInt | None = Field(
+        None, description="Of one caller at the whole service, POST only; more get 429. None: no quota."
+    )
+    burst: PositiveInt = Field(20, description="How many of these one caller may send at once after a pause.")
+
+
+class Access(_Strict):
+    """Who may call, and how one caller is told from another."""
+
+    api_keys_file: str | None = Field(
+        None, description="A line a key: its SHA-256 in hex and a name. Then every route under /v1 wants a key."
+    )
+    trusted_proxies: NonNegativeInt = Field(
+        0, description="Proxies in front that each add an address to X-Forwarded-For. 0: the header is not believed."
+    )
 
 
 class PreprocessingSettings(_Strict):
@@ -44,6 +62,7 @@ class PreprocessingSettings(_Strict):
     memory_budget_bytes: PositiveInt = Field(
         1536 * MIB, description="Predicted bytes of all pairs in work at once in one replica; further pairs wait."
     )
+    pairs_at_once: PositiveInt = Field(4, description="Pairs one replica is sent at once; more wait their turn.")
     threads: PositiveInt = Field(2, description="Images decoded at once in one replica (Pillow releases the GIL).")
 
 
@@ -117,5 +136,6 @@ class Settings(_Strict):
 
     rev: str = Field("1", description="Change it to roll out new code with unchanged settings.")
     limits: Limits = Limits()
+    access: Access = Access()
     preprocessing: PreprocessingSettings = PreprocessingSettings()
     model: ModelSettings = ModelSettings()
