@@ -295,6 +295,24 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """What an inquiry was predicted to take on the model's device, decided before the work.
+
+    `predicted_bytes`: most at one time, beside the weights. `scale`: of the pictures that were to be shown;
+    `shown_reference` and `shown_candidate`: width and height that the model was really handed.
+    """
+
+    visual_tokens: int  # of all pictures, in one order
+    prompt_tokens: int  # of one order, before the questions
+    predicted_bytes: int
+    available_bytes: int
+    rows_per_batch: int
+    scale: float
+    shown_reference: tuple[int, int]
+    shown_candidate: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class ModelOutput:
     """Replies in the order of `Inquiry.questions` and `Inquiry.swapped_questions`."""
 
@@ -302,6 +320,7 @@ class ModelOutput:
     swapped_replies: tuple[Reply, ...]
     prompt_tokens: int
     generated_tokens: int
+    plan: MemoryPlan | None = None  # None: the engine decides no memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,3 +369,4 @@ class Assessment:
     prompt_version: str = ""
     assess_ms: float = 0.0
     warnings: tuple[str, ...] = field(default=())
+    plan: MemoryPlan | None = None

@@ -126,6 +126,17 @@ class TokenReport(_Out):
     generated: int
 
 
+class MemoryReport(_Out):
+    """What the model's device was predicted to need for this pair, beside the weights, before the work began."""
+
+    visual_tokens: Annotated[int, Field(ge=0, description="Of all pictures, in one order")]
+    prompt_tokens: Annotated[int, Field(ge=0, description="Of one order, before the questions")]
+    predicted_bytes: Annotated[int, Field(ge=0)]
+    available_bytes: Annotated[int, Field(ge=0)]
+    rows_per_batch: Annotated[int, Field(ge=1, description="Questions answered at once")]
+    scale: Annotated[float, Field(gt=0, le=1, description="Both pictures were shrunk by it to fit")]
+
+
 class ModelReport(_Out):
     engine: str
     name: str | None
@@ -134,6 +145,7 @@ class ModelReport(_Out):
     order_gap: Unit | None
     tokens: TokenReport | None
     prompt_version: str
+    memory: MemoryReport | None = None
 
 
 class TimingsReport(_Out):

@@ -104,6 +104,18 @@ class ModelSettings(_Strict):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="`auto`: a GPU if one is visible.")
     attention: Literal["auto", "sdpa", "eager", "flash_attention_2"] = "auto"
+    memory_share: float = Field(
+        0.9, gt=0, le=1, description="Of the device's free memory, what one comparison may be predicted to take."
+    )
+    memory_budget_bytes: PositiveInt | None = Field(
+        None, description="The same as a number of bytes; the smaller of both holds. Weights are not counted."
+    )
+    cache_bytes: int = Field(
+        256 * MIB,
+        ge=0,
+        description="Vision features and prefixes kept for pictures that come again; 0 keeps none. An 8B model's "
+        "prefix with a picture of 1024 x 1024 takes 160 MB: on a GPU give it some GB.",
+    )
     max_explanation_tokens: PositiveInt = Field(96, description="Longest explanation of one aspect or element.")
     max_summary_tokens: PositiveInt = Field(160, description="Longest summary.")
     gpus_per_replica: Literal["auto"] | float = Field(
