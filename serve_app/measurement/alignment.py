@@ -21,6 +21,8 @@ ASPECT_SLACK = 0.01  # of the aspect ratio: rounding of a resize
 FITS = 0.004  # of the pixels may be off before a shift is looked for
 BETTER = 0.5  # of the mismatch without it: what a shift or transform must reach to explain the pair
 CUT_OUT = 0.2  # of the pixels that may differ in a part cut out
+IN_PLACE = 0.05  # of the edges may be off where nothing as a whole moved
+FEW_EDGES = 64  # in the rows sampled: too few to tell anything
 UNRELATED = 0.45  # of the pixels off, and no transform found: nothing explains the pair
 OFF_WARPED = 20  # levels that a pixel of a warped pair may be off: interpolation softens
 WARPED_SIDE = 1024  # pixels of the longer side that turned and zoomed pairs are measured on: corners are known
@@ -74,10 +76,27 @@ def _same_size(first: Raster, second: Raster) -> Placed:
     return Placed(grid, Alignment(kind, confidence=round(1 - off, 4)), lambda box: (box, box), 1.0, True)
 
 
+def _in_place(first: Pixels, second: Pixels) -> bool:
+    """Nearly every edge of one picture is at the same place in the other: only parts of it changed.
+
+    Whatever moved takes its edges along; looking for how far takes 20 ms, this 1.
+    """
+    step = max(1, first.shape[0] // shifts.ROWS)
+    one, two = (shifts.luma(image[::step]).astype(np.int16) for image in (first, second))
+    apart = one - two
+    fits = np.abs(apart - np.int16(np.median(apart[::4, ::4]))) <= shifts.OFF
+    for plane in (one, two):
+        edges = np.abs(np.diff(plane, axis=1)) > shifts.OFF
+        found = np.count_nonzero(edges)
+        if found < FEW_EDGES or np.count_nonzero(edges & ~fits[:, 1:]) >= IN_PLACE * found:
+            return False
+    return True
+
+
 def _moved(first: Raster, second: Raster, off: float) -> Placed | None:
     """Two pictures of one size whose content lies elsewhere; None where the same place explains them as well."""
     one, two = first.pixels, second.pixels
-    if off <= FITS:
+    if off <= FITS or _in_place(one, two):
         return None
     shift = shifts.find(one, two)
     if shift is not None and shift != (0, 0):

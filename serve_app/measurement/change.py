@@ -93,5 +93,5 @@ def _delta_e(first: Pixels, second: Pixels) -> float:
     chosen = np.flatnonzero(off > 2)[:512]
     if not len(chosen):
         return 0.0
-    labs = [colour.lab(np.ascontiguousarray(image).reshape(-1, 1, 3)[chosen]) for image in (one, two)]
+    labs = [colour.lab(np.ascontiguousarray(image).reshape(1, -1, 3)[:, chosen]) for image in (one, two)]
     return float(colour.delta_e(*labs).mean())

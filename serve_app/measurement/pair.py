@@ -91,10 +91,11 @@ def ordered(reference: Raster, candidate: Raster) -> bool:
             if one is not two:
                 return one is None
             continue
-        for y in range(one.shape[0]):
-            if not np.array_equal(one[y], two[y]):
-                at = int(np.argmax(one[y].ravel() != two[y].ravel()))
-                return bool(one[y].ravel()[at] < two[y].ravel()[at])
+        for y in range(0, one.shape[0], 64):
+            band, other = one[y : y + 64].ravel(), two[y : y + 64].ravel()
+            if not tiles.same(band, other):
+                at = int(np.argmax(band != other))
+                return bool(band[at] < other[at])
     return True
 
 
