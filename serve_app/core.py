@@ -16,6 +16,7 @@ from serve_app.errors import DeadlineExceeded
 from serve_app.schema import DifferenceKind, FocusStatus, Language, ModelStatus, VisualKind
 
 Pixels = NDArray[np.uint8]
+StageName = Literal["examine", "assess"]
 
 
 class Box(NamedTuple):

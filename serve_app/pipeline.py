@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Protocol
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final, Protocol
 
 from serve_app import prompt, report, wording
 from serve_app.assessor import Assessor
-from serve_app.core import Assessment, Deadline, Examination, ModelIdentity, Upload
+from serve_app.core import Assessment, Deadline, Examination, ModelIdentity, StageName, Upload
 from serve_app.errors import DeadlineExceeded, ModelFailed, Unavailable
 from serve_app.examiner import Examiner
 from serve_app.schema import ComparisonReport, ImageComparisonConfig, ModelStatus, TimingsReport
@@ -37,6 +37,25 @@ class Assessing(Protocol):
     ) -> Assessment: ...
 
 
+class Turns(Protocol):
+    """Lets a comparison into a stage when it is its turn."""
+
+    def at(self, name: StageName, deadline: Deadline) -> AbstractAsyncContextManager[None]:
+        """Entered once it is. Raises `DeadlineExceeded`."""
+        ...
+
+
+class Unhindered:
+    """Where nobody else waits: every turn is now."""
+
+    @asynccontextmanager
+    async def at(self, name: StageName, deadline: Deadline) -> AsyncIterator[None]:
+        yield
+
+
+UNHINDERED: Final = Unhindered()
+
+
 class Pipeline:
     """Compares pairs. Stateless: any number of comparisons may be under way at once."""
 
@@ -51,33 +70,47 @@ class Pipeline:
         return Deadline.after(min(config.processing_timeout, self._ceiling_s), since=arrived)
 
     async def compare(
-        self, reference: Upload, candidate: Upload, config: ImageComparisonConfig, deadline: Deadline
+        self,
+        reference: Upload,
+        candidate: Upload,
+        config: ImageComparisonConfig,
+        deadline: Deadline,
+        turns: Turns = UNHINDERED,
     ) -> ComparisonReport:
-        """Examine the pair, ask the model about what was found, build the report.
+        """Examine the pair, ask the model about what was found, build the report; each stage when it is its turn.
 
         Raises `ComparisonError` and its kinds; `DeadlineExceeded` once `deadline` has passed.
         """
-        examination = await self._examiner.examine(reference, candidate, config, deadline)
+        async with turns.at("examine", deadline):
+            examination = await self._examiner.examine(reference, candidate, config, deadline)
         deadline.check()
-        assessment = await self._assess(config, examination, deadline)
+        assessment = await self._assess(config, examination, deadline, turns)
         deadline.check()
         timings = _timings(examination, assessment, (time.time() - deadline.started) * 1000)
         return report.build(config, examination, assessment, timings, self._warnings(config))
 
-    async def _assess(self, config: ImageComparisonConfig, examination: Examination, deadline: Deadline) -> Assessment:
+    async def _assess(
+        self, config: ImageComparisonConfig, examination: Examination, deadline: Deadline, turns: Turns
+    ) -> Assessment:
         if self._identity.engine == "none":
             return Assessment(self._identity, "disabled")
         if examination.measurement.identical:
             return self._unanswered("skipped")
         if config.on_model_failure == "error":
-            return await self._assessor.assess(config, examination, deadline)
+            return await self._ask(config, examination, deadline, turns)
         until = Deadline(deadline.at - REPORT_RESERVE_S, deadline.timeout_s - REPORT_RESERVE_S)
         try:
-            return await self._assessor.assess(config, examination, until)
+            return await self._ask(config, examination, until, turns)
         except DeadlineExceeded:
             return self._unanswered("timed_out")
         except (ModelFailed, Unavailable):
             return self._unanswered("failed")
+
+    async def _ask(
+        self, config: ImageComparisonConfig, examination: Examination, deadline: Deadline, turns: Turns
+    ) -> Assessment:
+        async with turns.at("assess", deadline):
+            return await self._assessor.assess(config, examination, deadline)
 
     def _unanswered(self, status: ModelStatus) -> Assessment:
         # The prompt's version as if it had answered: the report's id is that of the question, not of its luck.

@@ -1,0 +1,166 @@
+"""The entrance of one ingress replica: refuses what can't be done in time, and lets the rest into each stage in turn.
+No HTTP, no Ray: a caller is a name."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from serve_app.admission.stage import Stage, Visitor
+from serve_app.core import Deadline, StageName
+from serve_app.errors import DeadlineExceeded, Draining, Overloaded, RateLimited
+from serve_app.settings import Limits
+
+# Believed until four comparisons have been seen: a pair of large photographs, and a short answer of a small model.
+GUESS_S: Final[dict[StageName, float]] = {"examine": 0.5, "assess": 2.0}
+# Sent to one model replica at once: one is at work, the next already there.
+SENT_TO_A_MODEL: Final = 2
+# Of the time there is, planned with: the way between processes and putting the report together need the rest.
+USABLE: Final = 0.9
+# Retry-After while the service stops: about what a replacement needs to start.
+DRAINING_RETRY_S: Final = 10
+
+
+class Admission:
+    """Counts every request between its first byte and its answer, and knows what was promised to whom.
+
+    `stages`: the stages a comparison passes here. `clock` reads `time.time()` seconds.
+    """
+
+    def __init__(self, limits: Limits, stages: tuple[StageName, ...], clock: Callable[[], float] = time.time) -> None:
+        self._limits = limits
+        self.now = clock
+        self.stages = {name: Stage(GUESS_S[name]) for name in stages}
+        self._pending: Counter[str] = Counter()
+        self._drains = False
+
+    @property
+    def num_pending(self) -> int:
+        """Requests let in and not yet answered."""
+        return self._pending.total()
+
+    @property
+    def drains(self) -> bool:
+        return self._drains
+
+    @property
+    def expected_wait_s(self) -> float:
+        """How long a request would wait that came in now, at the slowest stage."""
+        return max(stage.wait_s for stage in self.stages.values())
+
+    def drain(self) -> int:
+        """Let nobody in from now on; the number of requests that are still to be answered."""
+        self._drains = True
+        return self.num_pending
+
+    def resize(self, stage: StageName, replicas: int, *, entrances: int, sent_to_each: int) -> None:
+        """Follow the cluster: `replicas` of a stage serve `entrances` like this one alike."""
+        if stage in self.stages:
+            share = replicas / max(1, entrances)
+            self.stages[stage].resize(share, math.ceil(share * sent_to_each), self.now())
+
+    def refuse_if_draining(self) -> None:
+        """Raises `Draining`."""
+        if self._drains:
+            raise Draining("This service is about to stop; another one will take over.", retry_after_s=DRAINING_RETRY_S)
+
+    def enter(self, caller: str, longest: Deadline) -> Ticket:
+        """Let a request in before its body is read. Pair it with `Ticket.leave`.
+
+        `longest`: the deadline that it can have at most. Raises `Draining`, `RateLimited`, `Overloaded`.
+        """
+        self.refuse_if_draining()
+        per_caller = self._limits.max_pending_per_caller
+        if per_caller is not None and self._pending[caller] >= per_caller:
+            raise RateLimited(
+                f"{per_caller} requests of this caller are pending here already.", retry_after_s=self._retry_after_s()
+            )
+        if self.num_pending >= self._limits.max_pending_requests:
+            raise Overloaded("Too many requests are waiting here already.", retry_after_s=self._retry_after_s())
+        self.check(caller, longest)
+        self._pending[caller] += 1
+        return Ticket(self, caller)
+
+    def trusted(self, caller: str) -> Ticket:
+        """A ticket that is not refused and waits its turn like any other: for the service's own comparisons."""
+        self._pending[caller] += 1
+        return Ticket(self, caller)
+
+    def check(self, caller: str, deadline: Deadline) -> None:
+        """Whether one more of this caller would be done in time at every stage. Raises `Overloaded`."""
+        now = self.now()
+        done_by = now + (deadline.at - now) * USABLE
+        rest_s = sum(stage.capacity.job_s for stage in self.stages.values())
+        for stage in self.stages.values():
+            if not stage.can_promise(caller, done_by, now, rest_s=rest_s):
+                raise Overloaded(
+                    f"The comparison could not end within {deadline.timeout_s:g} s: "
+                    f"about {stage.wait_s:.0f} s of work is in front of it.",
+                    retry_after_s=self._retry_after_s(),
+                )
+
+    def release(self, visitor: Visitor) -> None:
+        """Take a request out of everything it is in."""
+        for stage in self.stages.values():
+            stage.leave(visitor, self.now(), finished=None)
+        self._pending[visitor.caller] -= 1
+        if not self._pending[visitor.caller]:
+            del self._pending[visitor.caller]
+
+    def _retry_after_s(self) -> int:
+        """When all that waits now will be done."""
+        return max(1, math.ceil(self.expected_wait_s))
+
+
+class Ticket:
+    """One request's way through: a promise once its deadline is known, its turn at each stage, and out."""
+
+    def __init__(self, admission: Admission, caller: str) -> None:
+        self._admission = admission
+        self._visitor = Visitor(caller)
+        self._is_out = False
+
+    def promise(self, deadline: Deadline) -> None:
+        """Take a place in the queue, if it leads to an answer in time. Raises `Overloaded`."""
+        self._admission.check(self._visitor.caller, deadline)
+        for stage in self._admission.stages.values():
+            stage.promise(self._visitor, deadline.at)
+
+    @asynccontextmanager
+    async def at(self, name: StageName, deadline: Deadline) -> AsyncIterator[None]:
+        """Inside the stage, once it is this request's turn. Raises `DeadlineExceeded` if that comes too late."""
+        stage = self._admission.stages[name]
+        finished: bool | None = None
+        try:
+            await self._turn(stage, deadline)
+            yield
+            finished = True
+        except DeadlineExceeded:
+            finished = False
+            raise
+        finally:
+            stage.leave(self._visitor, self._admission.now(), finished=finished)
+
+    def leave(self) -> None:
+        """Give up every place; call it however the request ended, once or more."""
+        if not self._is_out:
+            self._is_out = True
+            self._admission.release(self._visitor)
+
+    async def _turn(self, stage: Stage, deadline: Deadline) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        stage.ask(self._visitor, lambda: None if turn.done() else turn.set_result(None), self._admission.now())
+        if turn.done():
+            return
+        try:
+            async with asyncio.timeout(max(0.0, deadline.at - self._admission.now())):
+                await turn
+        except TimeoutError:
+            raise deadline.exceeded() from None
+        if deadline.at - self._admission.now() < stage.capacity.quickest_s:
+            raise deadline.exceeded()  # what can't be done in time any more would only keep others waiting

@@ -1,0 +1,199 @@
+"""Admission against a made-up cluster with a clock of its own: promises kept under ten times the load, and fair."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from serve_app.admission.capacity import ENOUGH, WINDOW, Capacity
+from serve_app.admission.stage import Stage, Visitor
+from serve_app.admission.turns import Turns
+
+
+@dataclass
+class World:
+    """Replicas that serve one job after the other behind one stage; events in the order of their time."""
+
+    replicas: int
+    job_s: Callable[[], float]
+    now: float = 0.0
+    answered: Counter[str] = field(default_factory=Counter)
+    late: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.stage = Stage(guess_s=2.0)
+        self.stage.resize(self.replicas, 2 * self.replicas, 0.0)
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = 0
+        self._idle = self.replicas
+        self._at_replicas: deque[Callable[[], None]] = deque()
+
+    def at(self, time: float, event: Callable[[], None]) -> None:
+        self._order += 1
+        heapq.heappush(self._events, (time, self._order, event))
+
+    def run(self) -> None:
+        while self._events:
+            self.now, _, event = heapq.heappop(self._events)
+            event()
+
+    def arrive(self, caller: str, timeout_s: float) -> None:
+        done_by = self.now + timeout_s
+        if not self.stage.can_promise(caller, self.now + 0.9 * timeout_s, self.now, rest_s=self.stage.capacity.job_s):
+            self.refused[caller] += 1
+            return
+        visitor = Visitor(caller)
+        self.stage.promise(visitor, done_by)
+        self.stage.ask(visitor, lambda: self._sent(visitor, done_by), self.now)
+
+    def _sent(self, visitor: Visitor, done_by: float) -> None:
+        if self._idle:
+            self._begin(visitor, done_by)
+        else:
+            self._at_replicas.append(lambda: self._begin(visitor, done_by))
+
+    def _begin(self, visitor: Visitor, done_by: float) -> None:
+        self._idle -= 1
+        self.at(self.now + self.job_s(), lambda: self._end(visitor, done_by))
+
+    def _end(self, visitor: Visitor, done_by: float) -> None:
+        self._idle += 1
+        (self.answered if self.now <= done_by else self.late)[visitor.caller] += 1
+        if self._at_replicas:
+            self._at_replicas.popleft()()
+        self.stage.leave(visitor, self.now, finished=True)
+
+    def arrivals(self, caller: str, rate_per_s: float, until: float, timeout_s: float, dice: random.Random) -> int:
+        """Poisson arrivals from 0 on; how many."""
+        time, number = dice.expovariate(rate_per_s), 0
+        while time < until:
+            self.at(time, lambda: self.arrive(caller, timeout_s))
+            number += 1
+            time += dice.expovariate(rate_per_s)
+        return number
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("timeout_s", "spread"), [(1.5, 0.05), (3, 0.3), (20, 0.8)])
+def test_promises_are_kept_at_ten_times_the_capacity(seed: int, timeout_s: float, spread: float) -> None:
+    dice = random.Random(seed)
+    world = World(replicas=2, job_s=lambda: 0.2 * dice.lognormvariate(-spread * spread / 2, spread))
+    number = world.arrivals("a", rate_per_s=100, until=60, timeout_s=timeout_s, dice=dice)
+    world.run()
+    answered, late, refused = world.answered["a"], world.late["a"], world.refused["a"]
+    assert answered + late + refused == number
+    assert late <= 0.01 * (answered + late), f"{late} of {answered + late} promises were broken"
+    assert answered > 0.9 * 10 * 60, f"{answered} answers where 600 were possible"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_greedy_caller_does_not_push_out_a_modest_one(seed: int) -> None:
+    dice = random.Random(seed)
+    world = World(replicas=2, job_s=lambda: dice.uniform(0.15, 0.25))
+    world.arrivals("greedy", rate_per_s=100, until=60, timeout_s=3, dice=dice)
+    modest = world.arrivals("modest", rate_per_s=3, until=60, timeout_s=3, dice=dice)
+    world.run()
+    assert world.answered["modest"] >= 0.97 * modest, "its 3 a second are less than half of the 10 there are"
+    assert world.late.total() <= 0.01 * world.answered.total()
+    assert world.answered.total() > 0.9 * 10 * 60
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_many_callers_get_alike(seed: int) -> None:
+    dice = random.Random(seed)
+    callers = [f"c{number}" for number in range(8)]
+    world = World(replicas=2, job_s=lambda: dice.uniform(0.15, 0.25))
+    for index, caller in enumerate(callers):
+        world.arrivals(caller, rate_per_s=5 + 5 * index, until=60, timeout_s=4, dice=dice)
+    world.run()
+    shares = [world.answered[caller] for caller in callers]
+    assert min(shares) > 0.7 * max(shares)
+    assert world.late.total() <= 0.01 * world.answered.total()
+
+
+def test_short_and_long_deadlines_share_the_queue() -> None:
+    dice = random.Random(7)
+    world = World(replicas=4, job_s=lambda: dice.uniform(0.3, 0.7))
+    world.arrivals("hasty", rate_per_s=20, until=60, timeout_s=4, dice=dice)
+    world.arrivals("patient", rate_per_s=20, until=60, timeout_s=30, dice=dice)
+    world.run()
+    assert world.late.total() <= 0.01 * world.answered.total()
+    assert min(world.answered.values()) > 0.3 * world.answered.total()
+
+
+def test_no_load_is_never_refused() -> None:
+    dice = random.Random(3)
+    world = World(replicas=2, job_s=lambda: 0.2)
+    world.arrivals("a", rate_per_s=3, until=120, timeout_s=3, dice=dice)
+    world.run()
+    assert world.refused["a"] == 0
+
+
+def test_an_estimate_far_too_high_heals() -> None:
+    dice = random.Random(5)
+    world = World(replicas=2, job_s=lambda: 0.2)
+    for _ in range(WINDOW):
+        world.stage.capacity.observe(50.0, 1)
+    world.arrivals("a", rate_per_s=50, until=60, timeout_s=3, dice=dice)
+    world.run()
+    assert world.answered["a"] > 0.85 * 10 * 60
+
+
+def test_a_slower_model_is_noticed() -> None:
+    dice = random.Random(11)
+    world = World(replicas=2, job_s=lambda: 0.2 if world.now < 30 else 0.6)
+    world.arrivals("a", rate_per_s=100, until=120, timeout_s=6, dice=dice)
+    world.run()
+    assert world.late["a"] <= 20, "only what had been promised before"
+
+
+def test_callers_take_turns() -> None:
+    turns: Turns[str] = Turns()
+    for item in ("a1", "a2", "a3", "b1", "c1", "c2"):
+        turns.push(item[0], item)
+    turns.remove("a", "a2")
+    turns.remove("a", "a2")
+    assert [turns.pop() for _ in range(len(turns))] == ["a1", "b1", "c1", "a3", "c2"]
+    with pytest.raises(IndexError):
+        turns.pop()
+
+
+def test_jobs_side_by_side_cost_a_worker_less_than_they_take() -> None:
+    capacity = Capacity(guess_s=9)
+    capacity.workers = 2
+    for _ in range(ENOUGH):
+        capacity.observe(0.8, num_held=4)
+    assert capacity.job_s == pytest.approx(0.4)
+    assert capacity.wait_s(10) == pytest.approx(2.0)
+
+
+def test_a_guess_holds_until_enough_was_seen() -> None:
+    capacity = Capacity(guess_s=9)
+    for _ in range(ENOUGH - 1):
+        capacity.observe(0.1, 1)
+    assert capacity.job_s == 9
+    capacity.observe(0.1, 1)
+    assert capacity.job_s == pytest.approx(0.1)
+
+
+def test_one_cold_start_does_not_close_the_door() -> None:
+    capacity = Capacity(guess_s=9)
+    for took_s in (60.0, *[0.2] * 9):
+        capacity.observe(took_s, 1)
+    assert capacity.job_s < 1
+
+
+def test_a_job_given_up_early_tells_nothing() -> None:
+    capacity = Capacity(guess_s=9)
+    for _ in range(ENOUGH):
+        capacity.observe(2.0, 1)
+    capacity.observe_unfinished(0.1, 1)
+    assert capacity.job_s == pytest.approx(2.0)
+    capacity.observe_unfinished(4.0, 1)
+    assert capacity.job_s > 2.0
