@@ -1,61 +1,137 @@
 """What all questions about a pair have in common, read once: one prefill and its cache.
-No images, no text: tensors of the processor in, continuations out.
+No images, no text: tensors of the prompt in, continuations out.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
-from serve_app.vlm import memory
 from serve_app.vlm.decoding import Branches
 
 
 class Prefix:
-    """What all questions have in common, read once.
+    """Prompts of one length, one a row, and what the model keeps of them.
 
-    `length`: tokens in the cache. `next_position`: of the token after them; under M-RoPE it is smaller than the
-    length, because a picture advances positions by its longer side and not by its tokens.
+    `length`: tokens in each row of the cache. `next_position`: of the token after them; under M-RoPE it is smaller
+    than the length, because a picture advances positions by its longer side and not by its tokens. It is the same
+    in every row: rows hold the same pictures in other orders.
     """
 
-    def __init__(self, model: Any, inputs: Mapping[str, torch.Tensor]) -> None:
-        output = model(**inputs, use_cache=True, logits_to_keep=1)
+    def __init__(self, model: Any, cache: Any, *, length: int, next_position: int, has_axes: bool) -> None:
         self.model = model
-        self.length = int(inputs["input_ids"].shape[1])
-        self._cache = output.past_key_values
-        deltas = next((m.rope_deltas for m in model.modules() if getattr(m, "rope_deltas", None) is not None), None)
-        self.has_axes = deltas is not None
-        self.next_position = self.length + (int(deltas.flatten()[0]) if deltas is not None else 0)
+        self.length = length
+        self.next_position = next_position
+        self.has_axes = has_axes
+        self._cache = cache
 
     @property
     def can_batch(self) -> bool:
-        """Whether rows of different lengths may share a batch.
+        """Whether continuations of different lengths may share a batch.
 
         They are padded between prefix and question. Full attention masks the padding; a sliding window would
         count it and a recurrent state would read it, so there every question goes alone.
         """
-        from transformers.cache_utils import DynamicLayer
-
-        return all(type(layer) is DynamicLayer for layer in self._cache.layers)
+        return is_plain(self._cache)
 
     @property
-    def row_bytes(self) -> int:
-        """Memory of one more continuation."""
-        return memory.row_bytes(self._cache, self.length)
+    def cache(self) -> Any:
+        """Keys and values, or states, of every layer."""
+        return self._cache
 
-    def branch(self, count: int) -> Branches:
-        """`count` continuations. The prefix stays as it is and can be branched again."""
-        cache = copy.deepcopy(self._cache)
-        if count > 1:
-            cache.batch_repeat_interleave(count)
+    @property
+    def num_rows(self) -> int:
+        return next(tensor.shape[0] for layer in self._cache.layers for tensor in tensors(layer))
+
+    def branch(self, rows: Sequence[int], *, is_last: bool = False) -> Branches:
+        """One continuation of the given row each.
+
+        The prefix stays as it is and can be branched again, unless `is_last`: then each layer is given up as soon
+        as it has been copied, so that no more than one layer lies in memory twice.
+        """
         return Branches(
             self.model,
-            cache,
-            count,
+            selected(self._cache, rows, gives_up=is_last),
+            len(rows),
             length=self.length,
             next_position=self.next_position,
             has_axes=self.has_axes,
         )
+
+
+def read(model: Any, inputs: Mapping[str, Any]) -> Prefix:
+    """One forward pass over all rows of `inputs`, from the first token or from the end of `past_key_values`."""
+    output = model(**inputs, use_cache=True, logits_to_keep=1)
+    past = inputs.get("attention_mask", inputs["input_ids"]).shape[1]
+    deltas = next((m.rope_deltas for m in model.modules() if getattr(m, "rope_deltas", None) is not None), None)
+    ahead = int(deltas.flatten()[0]) if deltas is not None else 0
+    return Prefix(model, output.past_key_values, length=past, next_position=past + ahead, has_axes=deltas is not None)
+
+
+def joined(first: Prefix, second: Prefix) -> Prefix:
+    """Both prefixes' rows as one; both are given up. They are plain and of one length."""
+    cache = first.cache
+    for mine, its in zip(cache.layers, second.cache.layers, strict=True):
+        mine.keys = torch.cat([mine.keys, its.keys])
+        mine.values = torch.cat([mine.values, its.values])
+        its.keys = its.values = None
+    return first
+
+
+def beginning(cache: Any, row: int, length: int) -> Any:
+    """A copy of the first `length` tokens of one row of a plain cache."""
+    part = copy.copy(cache)
+    part.layers = [copy.copy(layer) for layer in cache.layers]
+    for layer in part.layers:
+        layer.keys = layer.keys[row : row + 1, :, :length].clone()
+        layer.values = layer.values[row : row + 1, :, :length].clone()
+    return part
+
+
+def is_plain(cache: Any) -> bool:
+    """Whether every layer keeps keys and values of all tokens, and nothing else."""
+    from transformers.cache_utils import DynamicLayer
+
+    return all(type(layer) is DynamicLayer for layer in cache.layers)
+
+
+def selected(cache: Any, rows: Sequence[int], *, gives_up: bool = False, shares: bool = False) -> Any:
+    """A cache of these rows, in tensors of its own; with `gives_up` the old one is left empty.
+
+    `shares`: the tensors may be the old one's where the rows are: of a plain cache, which never writes into them.
+    """
+    chosen = copy.copy(cache)
+    chosen.layers = []
+    old = list(cache.layers)
+    if gives_up:
+        cache.layers = []
+    num_rows = next((tensor.shape[0] for layer in old for tensor in tensors(layer)), len(rows))
+    changes_nothing = list(rows) == list(range(num_rows))
+    while old:
+        layer = old.pop(0)
+        for name, value in vars(own := copy.copy(layer)).items():
+            if isinstance(value, dict):
+                setattr(own, name, dict(value))
+        del layer
+        if not ((gives_up or shares) and changes_nothing):
+            # `reorder_cache` is the one way to pick rows that every kind of layer has.
+            held = next(tensors(own), None)
+            if held is not None:
+                own.reorder_cache(torch.tensor(rows, device=held.device))
+        chosen.layers.append(own)
+    return chosen
+
+
+def tensors(layer: Any) -> Iterator[torch.Tensor]:
+    """Everything a cache layer holds per row."""
+    for value in vars(layer).values():
+        for one in value.values() if isinstance(value, dict) else (value,):
+            if isinstance(one, torch.Tensor) and one.ndim > 1:
+                yield one
+
+
+def held_bytes(cache: Any) -> int:
+    return sum(tensor.numel() * tensor.element_size() for layer in cache.layers for tensor in tensors(layer))

@@ -14,10 +14,12 @@ from PIL import Image
 
 from serve_app.core import Deadline, Inquiry, ModelIdentity, ModelOutput, Question, Reply, ShownImage, Stop, Wording
 from serve_app.settings import ModelSettings
-from serve_app.vlm import loading, memory
+from serve_app.vlm import loading, memory, prefix, reading
+from serve_app.vlm.cache import ByteCache, OnLookup, uncounted
 from serve_app.vlm.decoding import Branches, stoppable
 from serve_app.vlm.grammar import JsonText, Writing
 from serve_app.vlm.prefix import Prefix
+from serve_app.vlm.sight import Sight
 from serve_app.vlm.unavailable import ModelUnavailable
 from serve_app.vlm.wording import ANSWER_OPENING, Lexicon
 
@@ -35,6 +37,7 @@ class _Row:
     """One question on its way through the model."""
 
     question: Question
+    order: int  # of the pictures: 0 as they came, 1 exchanged
     wording: Wording
     label_ids: tuple[int, ...]
     suffix: list[int]
@@ -61,7 +64,11 @@ class PretrainedModel:
         loaded: loading.Loaded,
         settings: ModelSettings,
         free_bytes: Callable[[torch.device], int] = memory.free_bytes,
+        on_lookup: OnLookup = uncounted,
     ) -> None:
+        """`on_lookup`: told of every hit and miss of the cache."""
+        self.cache = ByteCache(settings.cache_bytes, on_lookup)
+        self._sight = Sight(loaded.model, loaded.processor, self.cache)
         self.identity: ModelIdentity = loaded.identity
         self.model = loaded.model
         self.lexicon = Lexicon(loaded.processor.tokenizer)
@@ -90,15 +97,20 @@ class PretrainedModel:
         free_bytes: Callable[[torch.device], int],
         stop: Stop,
     ) -> ModelOutput:
+        before, after = self.prompt(inquiry.instructions)
+        tail = self.lexicon.template(after)
+        rows = [self._row(question, tail, 0) for question in inquiry.questions]
+        rows += [self._row(question, tail, 1) for question in inquiry.swapped_questions]
+        orders = [pictures, pictures[::-1]] if inquiry.swapped_questions else [pictures]
         with torch.inference_mode(), stoppable(self.model, stop):
-            rows, read = self._asked(inquiry.instructions, pictures, inquiry.questions, free_bytes, writes=True)
-            swapped, more = self._asked(
-                inquiry.instructions, pictures[::-1], inquiry.swapped_questions, free_bytes, writes=False
-            )
+            prefixes = reading.read(self.model, self._sight.prompts(before, orders), self.cache)
+            tokens = sum(one.length * one.num_rows for one in prefixes)
+            self._ask_all(prefixes, rows, free_bytes)
+        swapped = len(inquiry.questions)
         return ModelOutput(
-            replies=tuple(self._reply(row) for row in rows),
-            swapped_replies=tuple(self._reply(row) for row in swapped),
-            prompt_tokens=read + more,
+            replies=tuple(self._reply(row) for row in rows[:swapped]),
+            swapped_replies=tuple(self._reply(row) for row in rows[swapped:]),
+            prompt_tokens=tokens + sum(len(row.suffix) for row in rows),
             generated_tokens=sum(len(row.writing.tokens) for row in rows if row.writing),
         )
 
@@ -124,49 +136,38 @@ class PretrainedModel:
 
     def inputs(self, before: str, pictures: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
         """The processor's tensors for the shared part of the prompt, on the model's device and in its type."""
-        bos = self._processor.tokenizer.bos_token
-        batch = self._processor(
-            text=[before],
-            images=[list(pictures)],
-            return_tensors="pt",
-            add_special_tokens=not (bos and before.startswith(bos)),
-        )
-        return dict(batch.to(self.model.device, dtype=self.model.dtype))
+        return self._sight.together(before, pictures)
 
-    def _asked(
-        self,
-        instructions: str,
-        pictures: Sequence[Image.Image],
-        questions: Sequence[Question],
-        free_bytes: Callable[[torch.device], int],
-        *,
-        writes: bool,
-    ) -> tuple[list[_Row], int]:
-        """All questions about the pictures in this order, and the number of tokens read for them."""
-        if not questions:
-            return [], 0
-        before, after = self.prompt(instructions)
-        tail = self.lexicon.template(after)
-        rows = [self._row(question, tail) for question in questions]
-        prefix = Prefix(self.model, self.inputs(before, pictures))
-        fitting = memory.rows_that_fit(prefix.row_bytes, free_bytes(self.model.device)) if prefix.can_batch else 1
-        for start in range(0, len(rows), fitting):
-            self._ask(prefix, rows[start : start + fitting], writes=writes)
-        return rows, prefix.length + sum(len(row.suffix) for row in rows)
+    def _ask_all(
+        self, prefixes: Sequence[Prefix], rows: Sequence[_Row], free_bytes: Callable[[torch.device], int]
+    ) -> None:
+        """Both orders' questions as one batch if they share a prefix; in turns where memory is short."""
+        for number, one in enumerate(prefixes):
+            mine = [row for row in rows if len(prefixes) == 1 or row.order == number]
+            row_bytes = prefix.held_bytes(one.cache) // one.num_rows
+            fitting = memory.rows_that_fit(row_bytes, free_bytes(self.model.device)) if one.can_batch else 1
+            for start in range(0, len(mine), fitting):
+                batch = mine[start : start + fitting]
+                places = [row.order if one.num_rows > 1 else 0 for row in batch]
+                self._ask(one.branch(places, is_last=start + fitting >= len(mine)), batch)
 
-    def _ask(self, prefix: Prefix, rows: Sequence[_Row], *, writes: bool) -> None:
-        branches = prefix.branch(len(rows))
+    def _ask(self, branches: Branches, rows: Sequence[_Row]) -> None:
+        """Read every row's label; rows of the first order then write."""
         logits = branches.feed([row.suffix for row in rows])
         openings = [self._read_label(row, row_logits) for row, row_logits in zip(rows, logits, strict=True)]
-        if writes:
-            self._write(branches, rows, branches.feed(openings))
+        writing = [i for i, row in enumerate(rows) if row.order == 0]
+        if not writing:
+            return
+        if len(writing) < len(rows):
+            branches.keep(writing)
+        self._write(branches, [rows[i] for i in writing], branches.feed([openings[i] for i in writing]))
 
-    def _row(self, question: Question, tail: Sequence[int]) -> _Row:
+    def _row(self, question: Question, tail: Sequence[int], order: int) -> _Row:
         wording, label_ids = self.lexicon.choose(question)
         suffix = [*self.lexicon.data(wording.text), *tail]
         if question.num_labels:
             suffix += self.lexicon.template(ANSWER_OPENING)
-        return _Row(question, wording, label_ids, suffix)
+        return _Row(question, order, wording, label_ids, suffix)
 
     def _read_label(self, row: _Row, logits: torch.Tensor) -> list[int]:
         """Read the label's probabilities, choose it, and give the tokens up to the text's first."""
