@@ -13,7 +13,7 @@ PYTEST_OPTIONS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test lint format examples bench clean
+.PHONY: help serve test lint format examples bench chaos soak clean
 
 help: ## this list
 	@echo "PairLens: make <command>"
@@ -23,7 +23,7 @@ serve: $(VENV)/.$(if $(MODEL),vl,core) ## install and serve in the foreground; M
 	@exec $(BIN)/pairlens serve $(SERVE_OPTIONS)
 
 test: $(VENV)/.dev ## install and run every test that needs no GPU; PYTEST_OPTIONS="-k name"
-	$(BIN)/python -m pytest -m "not gpu" $(PYTEST_OPTIONS)
+	$(BIN)/python -m pytest -m "not gpu and not on_demand" $(PYTEST_OPTIONS)
 
 lint: $(VENV)/.dev ## style, types, and which module may import which
 	$(BIN)/ruff check .
@@ -41,6 +41,13 @@ examples: $(VENV)/.core ## draw the example pairs into examples/pairs
 bench: $(VENV)/.dev ## the benchmarks, each a table and a line of JSON
 	@for script in $(notdir $(basename $(wildcard benchmarks/bench_*.py))); do \
 	  echo "== $$script"; $(BIN)/python -m benchmarks.$$script || exit 1; done
+
+chaos: $(VENV)/.dev ## kill -9 of everything under load, and what callers saw: tables (15 minutes)
+	$(BIN)/python -m pytest -m on_demand $(PYTEST_OPTIONS)
+	$(BIN)/python -m benchmarks.chaos $(ARGS)
+
+soak: $(VENV)/.dev ## an hour of mixed load, faults and disconnects: does anything grow? MINUTES=60
+	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),60)
 
 clean: ## remove the environment and all caches
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis examples/pairs
