@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import json
 import os
+import re
 import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -101,15 +102,16 @@ class ChatServer:
     def check(self) -> None:
         """Ask for its list of models. Raises ModelUnavailable.
 
-        A name that isn't on the list may still be served (`transformers serve` lists its cache only): whether it
-        is, the warm-up finds out.
+        A name that isn't on the list may still be served (`transformers serve` lists its cache only), and there are
+        servers without a list: only the warm-up finds out whether the model answers.
         """
         url = f"{self._url}/models"
         try:
             reply = httpx.get(url, headers=self._headers, timeout=CHECK_TIMEOUT_S, verify=self._tls)
-            if reply.status_code != httpx.codes.OK:
-                raise ModelUnavailable(str(self._fault(reply.status_code, reply.headers, "/models")))
-            Models.model_validate_json(reply.content)
+            if reply.status_code in (401, 403):
+                raise ModelUnavailable(str(self._fault(reply.status_code, reply.headers)))
+            if reply.status_code == httpx.codes.OK:
+                Models.model_validate_json(reply.content)
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
             raise ModelUnavailable(str(self._unreached(exc))) from None
         except ValidationError:
@@ -139,7 +141,7 @@ class ChatServer:
             async with client.stream("POST", url, content=body, headers=headers) as reply:
                 if reply.status_code != httpx.codes.OK:
                     said = await anext(reply.aiter_bytes(MAX_SAID_BYTES), b"")
-                    raise self._fault(reply.status_code, reply.headers, "/chat/completions", _message(said))
+                    raise self._fault(reply.status_code, reply.headers, _message(said))
                 return await self._collected(reply, on_begin)
         except httpx.HTTPError as exc:
             raise self._unreached(exc) from None
@@ -185,23 +187,21 @@ class ChatServer:
         if not is_stream:
             yield rest
 
-    def _fault(self, status: int, headers: httpx.Headers, route: str, said: str = "") -> ServerFault:
-        sentence = f"{self._url} {self._reason(status, route)}"
+    def _fault(self, status: int, headers: httpx.Headers, said: str = "") -> ServerFault:
+        sentence = f"{self._url} {self._reason(status)}"
         return ServerFault(sentence, status=status, retry_after_s=_seconds(headers), said=said)
 
-    def _reason(self, status: int, route: str) -> str:
+    def _reason(self, status: int) -> str:
         if status in (401, 403):
             ours = f"the key from {self._key_source}" if self._key_source else "a request without a key"
             return f"refuses {ours} ({status}): name the right one in model.server.key_file or key_env."
-        if status == 404 and route == "/models":
-            return "has no /models (404): base_url ends with the API's version, for instance /v1."
         if status == 404:
-            return f"doesn't serve {self._model} (404)."
+            return f"knows no model {self._model} or no chat (404): base_url ends with the API's version, such as /v1."
         if status in (400, 422):
             return f"refuses a request with two pictures for {self._model} ({status})."
         if status == 429:
             return "is over its limit of requests (429)."
-        return f"answers {status} to {route}."
+        return f"answers {status} to a chat request."
 
     def _unreached(self, exc: Exception) -> ServerFault:
         return ServerFault(f"{self._url} can't be reached or broke off ({type(exc).__name__}): does the server run?")
@@ -230,7 +230,7 @@ def _key(settings: ServerSettings) -> str | None:
 def _seconds(headers: httpx.Headers) -> float | None:
     """Retry-After in seconds; its other form, a date, is left to our own pause."""
     said = headers.get("retry-after", "")
-    return float(said) if said.isdecimal() else None
+    return float(said) if re.fullmatch(r"\d{1,6}(\.\d{1,3})?", said) else None
 
 
 def _message(body: bytes) -> str:

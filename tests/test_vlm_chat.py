@@ -1,0 +1,450 @@
+"""Engine `openai` against a server that plays whatever a test writes."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from starlette.responses import JSONResponse, Response
+
+from serve_app import answer, vlm
+from serve_app.core import Deadline, Inquiry, Question, Reply, ShownImage, Stop, Wording
+from serve_app.errors import ComparisonError, DeadlineExceeded, ModelFailed, Overloaded, Unavailable
+from serve_app.settings import ModelSettings, ServerSettings
+from serve_app.vlm.chat import ChatModel, labels
+from tests.chat_server import Answering, Asked, endless, playing, raw, streamed
+
+WORDS = ("same", "changed", "added", "removed", "none")
+LETTERS = ("A", "B", "C", "D", "E")
+NOBODY = "http://127.0.0.1:9/v1"  # the discard port: nothing listens there
+RED = ShownImage(4, 2, "rgb", bytes([255, 0, 0]) * 8)
+JPEG = ShownImage(2, 2, "jpeg", b"\xff\xd8\xff as it is")
+
+
+def an_inquiry(elements: int = 1, *, swapped: bool = False) -> Inquiry:
+    questions = tuple(
+        Question("focus_element", i, (Wording(f"element {i} in words?", WORDS), Wording(f"element {i}?", LETTERS)))
+        for i in range(elements)
+    )
+    summary = Question("summary", 0, (Wording("all in all?"),))
+    return Inquiry(RED, JPEG, "Two pictures.", (*questions, summary), questions if swapped else (), "en", "1")
+
+
+def a_model(url: str, **server: Any) -> ChatModel:
+    settings = ServerSettings(base_url=url, **server)
+    model = vlm.load(ModelSettings(engine="openai", name="tiny", server=settings, max_explanation_tokens=50))
+    assert isinstance(model, ChatModel)
+    return model
+
+
+def a_stop(timeout_s: float = 20.0) -> Stop:
+    return Stop(Deadline.after(timeout_s))
+
+
+def one_answer(label: str = "changed", probability: float = 0.75) -> Response:
+    rest = '","explanation":"The logo is red.","summary":"It is red."}'
+    tokens = [
+        ('{"answer":"', {'{"answer":"': 1.0}),
+        (label, {label: probability, "none": 1 - probability}),
+        (rest, {rest: 1.0}),
+    ]
+    return streamed("", tokens)
+
+
+async def plainly(_: Asked) -> Response:
+    return one_answer()
+
+
+def refusing(*unknown: str) -> Answering:
+    """A server that answers 400 to a request with one of these fields."""
+
+    async def play(asked: Asked) -> Response:
+        if any(name in asked for name in unknown):
+            return JSONResponse({"error": {"message": "some parameter is not supported"}}, 400)
+        return streamed('{"answer":"A"}')
+
+    return play
+
+
+def test_a_reply_holds_probabilities_and_text() -> None:
+    with playing(plainly) as played:
+        output = a_model(played.url).answer(an_inquiry(), a_stop())
+    element, summary = output.replies
+    assert element.probabilities == pytest.approx((0.0, 0.75, 0.0, 0.0, 0.25))
+    assert answer.text_of(element.text, "explanation") == "The logo is red."
+    assert summary.probabilities == ()
+    assert answer.text_of(summary.text, "summary") == "It is red."
+    assert (output.prompt_tokens, output.generated_tokens) == (200, 6)
+
+
+def test_the_pictures_go_first_and_as_they_are_shown() -> None:
+    with playing(plainly) as played:
+        a_model(played.url).answer(an_inquiry(), a_stop())
+    first, second, text = played.asked[0]["messages"][0]["content"]
+    assert text == {"type": "text", "text": "Two pictures.\nelement 0 in words?"}
+    kind, _, data = first["image_url"]["url"].partition(",")
+    assert kind == "data:image/png;base64"
+    with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+        assert (image.size, image.getpixel((0, 0))) == ((4, 2), (255, 0, 0))
+    assert second["image_url"]["url"] == "data:image/jpeg;base64," + base64.b64encode(JPEG.data).decode()
+
+
+def test_exchanged_pictures_are_asked_for_labels_alone() -> None:
+    with playing(plainly) as played:
+        output = a_model(played.url).answer(an_inquiry(2, swapped=True), a_stop())
+    assert len(output.swapped_replies) == 2
+    assert all(reply.text == "" and sum(reply.probabilities) > 0 for reply in output.swapped_replies)
+    in_order = [
+        asked["messages"][0]["content"][0]["image_url"]["url"].startswith("data:image/png") for asked in played.asked
+    ]
+    assert sorted(in_order) == [False, False, True, True, True]
+    schemas = {tuple(asked["response_format"]["json_schema"]["schema"]["properties"]) for asked in played.asked}
+    assert schemas == {("answer", "explanation"), ("summary",), ("answer",)}
+
+
+def test_the_answer_is_held_to_the_labels_by_a_schema() -> None:
+    with playing(plainly) as played:
+        a_model(played.url).answer(an_inquiry(), a_stop())
+    described = played.asked[0]["response_format"]["json_schema"]
+    assert described["strict"] is True
+    assert described["schema"]["properties"]["answer"] == {"type": "string", "enum": list(WORDS)}
+    assert described["schema"]["required"] == ["answer", "explanation"]
+    assert played.asked[0]["max_tokens"] > 50
+
+
+def test_the_first_question_goes_ahead_and_the_rest_follow_together() -> None:
+    arrived: list[int] = []
+    all_here = asyncio.Event()
+
+    async def play(_: Asked) -> Response:
+        arrived.append(len(played.asked))
+        if len(played.asked) == 5:
+            all_here.set()
+        if len(played.asked) > 1:  # the four that follow wait for each other
+            await all_here.wait()
+        return one_answer()
+
+    with playing(play) as played:
+        a_model(played.url, parallel_requests=8).answer(an_inquiry(4), a_stop())
+    assert arrived[0] == 1
+    assert played.most_at_once == 4
+
+
+def test_requests_at_once_are_bounded() -> None:
+    async def play(_: Asked) -> Response:
+        await asyncio.sleep(0.005)
+        return one_answer()
+
+    with playing(play) as played:
+        a_model(played.url, parallel_requests=2).answer(an_inquiry(8), a_stop())
+    assert (len(played.asked), played.most_at_once) == (9, 2)
+
+
+def test_a_server_without_log_probabilities_states_its_label() -> None:
+    async def play(_: Asked) -> Response:
+        return streamed('{"answer":"added","explanation":"New."}', usage=False)
+
+    with playing(play) as played:
+        output = a_model(played.url).answer(an_inquiry(), a_stop())
+    assert output.replies[0].probabilities == (0.0, 0.0, labels.STATED, 0.0, 0.0)
+    assert (output.prompt_tokens, output.generated_tokens) == (0, 0)
+
+
+def test_a_server_that_does_not_stream_is_read_all_the_same() -> None:
+    async def play(_: Asked) -> Response:
+        return JSONResponse({"choices": [{"message": {"content": '{"answer":"same","explanation":"Equal."}'}}]})
+
+    with playing(play) as played:
+        output = a_model(played.url).answer(an_inquiry(), a_stop())
+    assert output.replies[0].probabilities[0] == labels.STATED
+
+
+def test_thoughts_and_fences_around_the_answer_are_cut_off() -> None:
+    async def play(_: Asked) -> Response:
+        return streamed('<think>{"a"}</think>\n```json\n{"answer":"same","explanation":"Equal."}\n```')
+
+    with playing(play) as played:
+        output = a_model(played.url).answer(an_inquiry(), a_stop())
+    assert json.loads(output.replies[0].text) == {"answer": "same", "explanation": "Equal."}
+
+
+def test_an_answer_that_is_no_json_degrades_its_field_alone() -> None:
+    async def play(asked: Asked) -> Response:
+        text = asked["messages"][0]["content"][-1]["text"]
+        return streamed("I'd rather not.") if "element 1" in text else one_answer()
+
+    with playing(play) as played:
+        output = a_model(played.url).answer(an_inquiry(2), a_stop())
+    assert output.replies[1] == Reply((0.0,) * 5, "I'd rather not.")
+    assert output.replies[0].probabilities[1] == pytest.approx(0.75)
+
+
+def test_labels_that_share_tokens_are_asked_again_in_letters_from_then_on() -> None:
+    async def play(asked: Asked) -> Response:
+        if "letters" in asked["messages"][0]["content"][-1]["text"]:
+            return one_answer("B")
+        opening = '{"answer":"'
+        return streamed("", [(opening, {opening: 1.0}), ("no", {"no": 1.0}), ("ne", {"ne": 1.0})])
+
+    two = Question("focus_element", 0, (Wording("in words?", ("none", "nothing")), Wording("in letters?", ("A", "B"))))
+    inquiry = Inquiry(RED, JPEG, "", (two,), (), "en", "1")
+    with playing(play) as played:
+        model = a_model(played.url)
+        first, second = (model.answer(inquiry, a_stop()).replies[0] for _ in range(2))
+    assert first.probabilities == second.probabilities == pytest.approx((0.0, 0.75))
+    assert [text.strip() for text in played.texts] == ["in words?", "in letters?", "in letters?"]
+
+
+def test_warm_up_asks_for_everything_once() -> None:
+    with playing(plainly) as played:
+        a_model(played.url).warm_up()
+    assert len(played.asked) == 1
+    assert {"max_tokens", "temperature", "response_format", "logprobs", "stream_options"} <= set(played.asked[0])
+
+
+@pytest.mark.parametrize(
+    ("unknown", "kept"),
+    [
+        (("logprobs",), {"max_tokens", "response_format", "temperature"}),
+        (("response_format",), {"max_tokens", "logprobs", "top_logprobs"}),
+        (
+            ("max_tokens", "temperature", "chat_template_kwargs"),
+            {"max_completion_tokens", "response_format", "logprobs"},
+        ),
+        (("response_format", "logprobs", "stream_options", "chat_template_kwargs"), {"max_tokens", "temperature"}),
+    ],
+)
+def test_options_that_the_server_refuses_are_left_out_from_then_on(unknown: tuple[str, ...], kept: set[str]) -> None:
+    with playing(refusing(*unknown)) as played:
+        model = a_model(played.url)
+        model.warm_up()
+        tried = len(played.asked)
+        model.answer(an_inquiry(), a_stop())
+    assert tried <= 12
+    for asked in played.asked[tried:]:
+        assert not set(unknown) & set(asked)
+        assert (kept - {"logprobs", "top_logprobs"}) <= set(asked)
+
+
+def test_fewer_alternatives_are_asked_for_where_twenty_are_refused() -> None:
+    async def play(asked: Asked) -> Response:
+        return JSONResponse({}, 400) if asked.get("top_logprobs", 0) > 5 else one_answer("A")
+
+    with playing(play) as played:
+        model = a_model(played.url)
+        model.warm_up()
+        model.answer(an_inquiry(), a_stop())
+    assert played.asked[-1]["top_logprobs"] == 5
+
+
+def test_a_key_comes_from_a_file_or_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "key").write_text("sk-secret\n")
+    monkeypatch.setenv("SOME_KEY", "sk-other")
+    with playing(plainly) as played:
+        a_model(played.url, key_file=str(tmp_path / "key")).answer(an_inquiry(), a_stop())
+        assert played.headers[-1]["authorization"] == "Bearer sk-secret"
+        a_model(played.url, key_env="SOME_KEY").answer(an_inquiry(), a_stop())
+        assert played.headers[-1]["authorization"] == "Bearer sk-other"
+        a_model(played.url).answer(an_inquiry(), a_stop())
+        assert "authorization" not in played.headers[-1]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"two words", "schlüssel".encode(), b"\xff\xfe"])
+def test_a_key_that_cannot_be_read_is_named_by_its_place(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "key").write_bytes(content)
+    with pytest.raises(vlm.ModelUnavailable, match=r"API key in .*key"):
+        a_model(NOBODY, key_file=str(tmp_path / "key"))
+
+
+def fails_with(status: int, **headers: str) -> Answering:
+    async def play(_: Asked) -> Response:
+        return JSONResponse({"error": {"message": "secret inner text"}}, status, headers=headers)
+
+    return play
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [
+        (401, "refuses a request without a key"),
+        (403, "refuses a request without a key"),
+        (404, "knows no model tiny"),
+        (400, r"refuses a request with two pictures for tiny \(400\). It says: secret inner text"),
+        (500, "answers 500"),
+    ],
+)
+def test_a_start_that_fails_says_why_in_one_sentence(status: int, sentence: str) -> None:
+    with playing(fails_with(status)) as played, pytest.raises(vlm.ModelUnavailable, match=sentence) as caught:
+        a_model(played.url).warm_up()
+    assert "\n" not in str(caught.value)
+
+
+def test_the_key_is_never_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("sk-secret")
+    with playing(fails_with(401)) as played, pytest.raises(vlm.ModelUnavailable) as caught:
+        a_model(played.url, key_file=str(tmp_path / "key")).warm_up()
+    assert "sk-secret" not in str(caught.value)
+    assert "inner" not in str(caught.value)  # hosts quote the key there, masked more or less
+    assert str(tmp_path / "key") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("play", "kind"),
+    [
+        (fails_with(400), ModelFailed),
+        (fails_with(401), ModelFailed),
+        (fails_with(404), ModelFailed),
+        (fails_with(500), ModelFailed),
+        (fails_with(429, **{"Retry-After": "30"}), Overloaded),
+        (fails_with(503, **{"Retry-After": "30"}), Unavailable),
+    ],
+)
+def test_a_caller_learns_nothing_of_the_server(
+    play: Answering, kind: type[ComparisonError], caplog: pytest.LogCaptureFixture
+) -> None:
+    with playing(play) as played, pytest.raises(kind) as caught:
+        a_model(played.url).answer(an_inquiry(), a_stop())
+    assert type(caught.value) is kind
+    for secret in ("secret", "127.0.0.1", "tiny", "400", "500"):
+        assert secret not in caught.value.detail
+    assert "secret inner text" not in caplog.text
+    assert "127.0.0.1" in caplog.text  # the operator learns which server it was
+
+
+def test_a_busy_server_is_asked_again_after_the_pause_it_wants() -> None:
+    async def play(_: Asked) -> Response:
+        if len(played.asked) == 1:
+            return JSONResponse({}, 429, headers={"Retry-After": "0.01"})
+        return one_answer()
+
+    with playing(play) as played:
+        output = a_model(played.url).answer(an_inquiry(), a_stop())
+    assert (len(played.asked), len(output.replies)) == (3, 2)
+
+
+def test_a_pause_longer_than_the_time_left_is_handed_on() -> None:
+    with playing(fails_with(429, **{"Retry-After": "7"})) as played, pytest.raises(Overloaded) as caught:
+        a_model(played.url).answer(an_inquiry(), a_stop(5.0))
+    assert (caught.value.retry_after_s, len(played.asked)) == (7, 1)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        raw("<html>hello</html>", "text/html"),
+        raw("data: {not json\n\n"),
+        raw("data: [1, 2]\n\n"),
+        raw("data: [DONE]\n\n"),
+        raw(""),
+        raw('data: {"choices": [{"delta": {"content": 5}}]}\n\n'),
+        raw('data: {"error": {"message": "secret inner text"}}\n\n'),
+        raw("data: " + "x" * 9_000_000),
+    ],
+)
+def test_garbage_is_a_failure_of_the_model(garbage: Response, caplog: pytest.LogCaptureFixture) -> None:
+    async def play(_: Asked) -> Response:
+        return garbage
+
+    with playing(play) as played, pytest.raises(ModelFailed):
+        a_model(played.url).answer(an_inquiry(), a_stop())
+    assert "secret" not in caplog.text
+
+
+def test_nobody_there_is_said_at_once() -> None:
+    model = a_model(NOBODY)
+    with pytest.raises(vlm.ModelUnavailable, match=r"127\.0\.0\.1:9/v1 can't be reached"):
+        model.warm_up()
+    with pytest.raises(Unavailable) as caught:
+        model.answer(an_inquiry(), a_stop(1.0))
+    assert "127" not in caught.value.detail
+
+
+def slow(seconds: float) -> Answering:
+    async def play(_: Asked) -> Response:
+        await asyncio.sleep(seconds)
+        return one_answer()
+
+    return play
+
+
+async def never_ending(_: Asked) -> Response:
+    return endless()
+
+
+@pytest.mark.parametrize("play", [slow(60), never_ending])
+def test_the_deadline_ends_a_slow_server(play: Answering) -> None:
+    with playing(play) as played:
+        model = a_model(played.url)
+        started = time.monotonic()
+        with pytest.raises(DeadlineExceeded):
+            model.answer(an_inquiry(3), a_stop(0.3))
+        assert time.monotonic() - started < 0.3 + 0.3
+
+
+def test_a_cancel_hangs_up() -> None:
+    stop = a_stop()
+    hung_up = threading.Event()
+
+    async def play(_: Asked) -> Response:
+        stop.cancel()
+        return endless(hung_up)
+
+    with playing(play) as played:
+        started = time.monotonic()
+        with pytest.raises(DeadlineExceeded):
+            a_model(played.url).answer(an_inquiry(3), stop)
+        assert time.monotonic() - started < 1.0
+        assert hung_up.wait(2.0)
+
+
+async def test_it_can_be_called_where_a_loop_runs() -> None:
+    with playing(plainly) as played:
+        model = a_model(played.url)
+        model.warm_up()
+        assert len(model.answer(an_inquiry(), a_stop()).replies) == 2
+
+
+def test_check_asks_for_the_list_of_models() -> None:
+    def settings(url: str) -> ModelSettings:
+        return ModelSettings(engine="openai", name="tiny", server=ServerSettings(base_url=url))
+
+    with playing(plainly) as played:
+        vlm.check(settings(played.url))
+    with playing(plainly, models=JSONResponse({}, 404)) as played:
+        vlm.check(settings(played.url))  # some have no list
+    with playing(plainly, models=JSONResponse({}, 401)) as played, pytest.raises(vlm.ModelUnavailable, match="key"):
+        vlm.check(settings(played.url))
+    with playing(plainly, models=raw("<html>", "text/html")) as played:  # noqa: SIM117
+        with pytest.raises(vlm.ModelUnavailable, match="not with a list of models"):
+            vlm.check(settings(played.url))
+    with pytest.raises(vlm.ModelUnavailable, match="can't be reached"):
+        vlm.check(settings(NOBODY))
+
+
+@pytest.mark.parametrize("url", ["ftp://host/v1", "http://user:secret@host/v1", "host:8000/v1", "http://host/v1?key=1"])
+def test_a_base_url_is_plain(url: str) -> None:
+    with pytest.raises(ValueError, match="base_url"):
+        ServerSettings(base_url=url)
+
+
+def test_engine_openai_needs_a_name_and_a_server() -> None:
+    with pytest.raises(ValueError, match=r"model\.name is required"):
+        ModelSettings(engine="openai", server=ServerSettings(base_url=NOBODY))
+    with pytest.raises(ValueError, match="base_url is required"):
+        ModelSettings(engine="openai", name="tiny")
+    with pytest.raises(ValueError, match="not both"):
+        ServerSettings(base_url=NOBODY, key_file="a", key_env="B")
+
+
+def test_the_report_names_engine_and_model() -> None:
+    identity = a_model(NOBODY).identity
+    assert (identity.engine, identity.name, identity.revision) == ("openai", "tiny", None)
