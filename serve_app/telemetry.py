@@ -1,13 +1,27 @@
-"""Names of metrics, and the one log line a request leaves.
+"""Names of metrics, who counts, and the one log line a request leaves.
 No Ray, no HTTP: a record in, a structured log entry out; never an image, a prompt or a key."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Final, Literal, Protocol
 
-ABANDONED_SECONDS = "pairlens_abandoned_seconds_total"
+STAGE_SECONDS: Final = "pairlens_stage_seconds"
+REQUESTS: Final = "pairlens_requests_total"
+ADMITTED: Final = "pairlens_admitted_total"
+DEADLINE_MISSES: Final = "pairlens_deadline_misses_total"
+REFUSALS: Final = "pairlens_refusals_total"
+VERDICTS: Final = "pairlens_verdicts_total"
+RETRIES: Final = "pairlens_retries_total"
+EXPECTED_WAIT_SECONDS: Final = "pairlens_expected_wait_seconds"
+PENDING_REQUESTS: Final = "pairlens_pending_requests"
+ABANDONED_SECONDS: Final = "pairlens_abandoned_seconds_total"
+MODEL_CACHE: Final = "pairlens_model_cache_total"
+
+# From a comparison without a model to the longest that callers wait for.
+SECONDS_BOUNDARIES: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
 Outcome = Literal["answered", "refused", "failed", "client_left"]
 
@@ -22,6 +36,8 @@ class RequestRecord:
     status: int = 0
     outcome: Outcome = "failed"
     error: str | None = None
+    key_name: str | None = None  # whose API key it was, never the key
+    admitted: bool = False  # it was promised an answer in time
     verdict: str | None = None
     report_id: str | None = None
     model_status: str | None = None
@@ -31,6 +47,33 @@ class RequestRecord:
     measure_ms: float | None = None
     assess_ms: float | None = None
     total_ms: float = 0.0
+
+    def stage_seconds(self) -> Iterator[tuple[str, float]]:
+        """Name and seconds of each stage that was reached, and of the whole where a report came of it."""
+        for stage in ("queue", "prepare", "measure", "assess", "total"):
+            took_ms: float | None = getattr(self, f"{stage}_ms")
+            if took_ms is not None and self.report_id is not None:
+                yield stage, took_ms / 1000
+
+
+class Recorder(Protocol):
+    """Counts what happens, wherever the counts are kept."""
+
+    def request(self, record: RequestRecord) -> None:
+        """A request has ended."""
+
+    def load(self, pending: int, expected_wait_s: float) -> None:
+        """How it stands now; told again and again."""
+
+
+class Unrecorded:
+    """Nobody counts."""
+
+    def request(self, record: RequestRecord) -> None:
+        pass
+
+    def load(self, pending: int, expected_wait_s: float) -> None:
+        pass
 
 
 def log_request(logger: logging.Logger, record: RequestRecord) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import random
 from collections import Counter, deque
@@ -10,9 +11,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from serve_app.admission import Admission, Ticket
 from serve_app.admission.capacity import ENOUGH, WINDOW, Capacity
 from serve_app.admission.stage import Stage, Visitor
 from serve_app.admission.turns import Turns
+from serve_app.core import Deadline
+from serve_app.errors import DeadlineExceeded, Overloaded
+from serve_app.settings import Limits
 
 
 @dataclass
@@ -197,3 +202,83 @@ def test_a_job_given_up_early_tells_nothing() -> None:
     assert capacity.job_s == pytest.approx(2.0)
     capacity.observe_unfinished(4.0, 1)
     assert capacity.job_s > 2.0
+
+
+def entrance(**limits: int) -> Admission:
+    admission = Admission(Limits.model_validate(limits), ("examine", "assess"))
+    admission.resize("examine", 1, entrances=1, sent_to_each=1)
+    admission.resize("assess", 1, entrances=1, sent_to_each=1)
+    return admission
+
+
+async def inside(ticket: Ticket, until: asyncio.Event, order: list[str]) -> None:
+    deadline = Deadline.after(30)
+    async with ticket.at("assess", deadline):
+        order.append(ticket.caller)
+        await until.wait()
+    ticket.leave()
+
+
+async def test_a_stage_takes_callers_in_turn() -> None:
+    admission, done, order = entrance(), asyncio.Event(), list[str]()
+    tickets = [admission.enter(caller, Deadline.after(60)) for caller in ("a", "a", "a", "b")]
+    asked = [asyncio.create_task(inside(ticket, done, order)) for ticket in tickets]
+    await asyncio.sleep(0)
+    assert order == ["a"]
+    done.set()
+    await asyncio.gather(*asked)
+    assert order == ["a", "a", "b", "a"]
+    assert admission.num_pending == 0
+
+
+async def test_who_gives_up_waiting_leaves_no_trace() -> None:
+    admission, done, order = entrance(), asyncio.Event(), list[str]()
+    first, second, third = (admission.enter(caller, Deadline.after(60)) for caller in ("a", "b", "c"))
+    asked = [asyncio.create_task(inside(ticket, done, order)) for ticket in (first, second, third)]
+    await asyncio.sleep(0)
+    asked[1].cancel()
+    done.set()
+    await asyncio.gather(*asked, return_exceptions=True)
+    second.leave()
+    assert order == ["a", "c"]
+    assert (admission.num_pending, admission.expected_wait_s) == (0, 0.0)
+
+
+async def test_a_deadline_that_passes_while_waiting_is_said_so() -> None:
+    admission, done, order = entrance(), asyncio.Event(), list[str]()
+    first = asyncio.create_task(inside(admission.enter("a", Deadline.after(60)), done, order))
+    await asyncio.sleep(0)
+    waiting = admission.enter("b", Deadline.after(60))
+    with pytest.raises(DeadlineExceeded):
+        async with waiting.at("assess", Deadline.after(0.02)):
+            order.append("never")
+    done.set()
+    await first
+    assert order == ["a"]
+
+
+def test_the_wait_in_front_is_what_a_refused_caller_is_told() -> None:
+    admission = entrance()
+    admission.enter("a", Deadline.after(60)).promise(Deadline.after(60))
+    admission.enter("b", Deadline.after(60)).promise(Deadline.after(60))
+    late = admission.enter("c", Deadline.after(60))
+    with pytest.raises(Overloaded) as refusal:
+        late.promise(Deadline.after(3))
+    assert refusal.value.retry_after_s == 4, "two jobs guessed at 2 s each"
+
+
+def test_a_promise_given_up_makes_room() -> None:
+    admission = entrance()
+    first = admission.enter("a", Deadline.after(60))
+    first.promise(Deadline.after(60))
+    first.leave()
+    first.leave()
+    admission.enter("b", Deadline.after(60)).promise(Deadline.after(3))
+
+
+def test_the_services_own_comparisons_are_never_refused() -> None:
+    admission = entrance(max_pending_requests=1)
+    admission.enter("a", Deadline.after(60))
+    with pytest.raises(Overloaded):
+        admission.enter("b", Deadline.after(60))
+    admission.trusted("own").leave()

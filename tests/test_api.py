@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
 import logging
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from serve_app.api import AlwaysReady, create_app
+from serve_app.api import AlwaysReady, create_app, open_door
 from serve_app.core import Assessment, Deadline, Examination, Upload
 from serve_app.errors import ComparisonError, ModelFailed, Overloaded, Unavailable
 from serve_app.pipeline import Pipeline
 from serve_app.schema import ImageComparisonConfig
-from serve_app.settings import Limits, ModelSettings, Settings
+from serve_app.settings import Access, Limits, ModelSettings, Settings
+from serve_app.telemetry import RequestRecord
 from tests.samples import assessed, card, encoded, examined, measured
 
 A, B = encoded(card()), encoded(card("red"))
@@ -58,6 +61,19 @@ class Entries(logging.Handler):
         self.records.append(record)
 
 
+class Counted:
+    """Keeps the record of each request."""
+
+    def __init__(self) -> None:
+        self.records: list[RequestRecord] = []
+
+    def request(self, record: RequestRecord) -> None:
+        self.records.append(record)
+
+    def load(self, pending: int, expected_wait_s: float) -> None:
+        pass
+
+
 class Service:
     """One app over `Stages`, and a client for it."""
 
@@ -66,11 +82,14 @@ class Service:
         self.log = Entries()
         logger = logging.Logger("test")
         logger.addHandler(self.log)
+        self.counted = Counted()
+        self.door = open_door(settings, recorder=self.counted)
         app = create_app(
             Pipeline(self.stages, self.stages, settings),
             settings,
             readiness=readiness or AlwaysReady(),
             logger=logger,
+            door=self.door,
         )
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
 
@@ -86,14 +105,24 @@ class Service:
 async def open_service() -> AsyncIterator[Callable[..., Service]]:
     opened: list[Service] = []
 
-    def open_(limits: Limits | None = None, readiness: Any = None) -> Service:
-        settings = Settings(limits=limits or Limits(), model=ModelSettings(engine="scripted"))
+    def open_(limits: Limits | None = None, readiness: Any = None, access: Access | None = None) -> Service:
+        settings = Settings(
+            limits=limits or Limits(), access=access or Access(), model=ModelSettings(engine="scripted")
+        )
         opened.append(Service(settings, readiness))
         return opened[-1]
 
     yield open_
     for service in opened:
         await service.client.aclose()
+
+
+@pytest.fixture
+def keys_file(tmp_path: Path) -> str:
+    """One key, `the-key`, named shop."""
+    path = tmp_path / "keys"
+    path.write_text(f"# keys of the test\n{hashlib.sha256(b'the-key').hexdigest()} shop\n")
+    return str(path)
 
 
 def refusal(response: httpx.Response) -> tuple[int, str, str | None]:
@@ -136,6 +165,7 @@ async def test_json_with_data_urls_is_the_same_request(open_service: Callable[..
 
 
 ONE = [("files", ("a", A))]
+BOTH = [("files", ("a", A)), ("files", ("b", B))]
 
 
 @pytest.mark.parametrize(
@@ -282,6 +312,105 @@ async def test_more_than_the_pending_limit_is_refused_before_its_body(open_servi
     service.stages.gate.set()
     assert (await first).status_code == 200
     assert (await service.compare()).status_code == 200
+
+
+async def test_what_can_not_end_in_time_is_refused_with_the_wait(open_service: Callable[..., Service]) -> None:
+    service = open_service()
+    service.stages.gate = asyncio.Event()
+    first = asyncio.create_task(service.compare())
+    await service.stages.entered.wait()
+    response = await service.compare(config={"processing_timeout": 2})
+    assert refusal(response)[:2] == (503, "overloaded")
+    assert int(response.headers["retry-after"]) == 2, "one job of the model, guessed at 2 s, is in front"
+    assert (await asyncio.wait_for(service.compare(files=ONE), 5)).status_code == 400
+    service.stages.gate.set()
+    assert (await first).status_code == 200
+    assert service.door.admission.num_pending == 0
+    assert [record.admitted for record in service.counted.records] == [False, False, True]
+
+
+async def test_a_client_that_leaves_gives_its_place_up(open_service: Callable[..., Service]) -> None:
+    service = open_service(Limits(max_pending_requests=1))
+    service.stages.gate = asyncio.Event()
+    leaving = asyncio.create_task(service.compare())
+    await service.stages.entered.wait()
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    service.stages.gate.set()
+    assert (await service.compare()).status_code == 200
+    assert [record.outcome for record in service.counted.records] == ["client_left", "answered"]
+
+
+async def test_a_draining_service_finishes_what_it_has_begun_and_takes_nothing_new(
+    open_service: Callable[..., Service],
+) -> None:
+    service = open_service()
+    service.stages.gate = asyncio.Event()
+    first = asyncio.create_task(service.compare())
+    await service.stages.entered.wait()
+    assert service.door.admission.drain() == 1
+    for response in (await service.compare(), await service.client.get("/readyz")):
+        assert refusal(response)[:2] == (503, "draining")
+        assert int(response.headers["retry-after"]) >= 1
+    assert (await service.client.get("/livez")).status_code == 200
+    service.stages.gate.set()
+    assert (await first).status_code == 200
+    assert service.door.admission.drain() == 0
+
+
+async def test_a_caller_over_its_quota_is_told_when_to_come_back(open_service: Callable[..., Service]) -> None:
+    service = open_service(Limits(requests_per_minute=6, burst=2))
+    assert [(await service.compare()).status_code for _ in range(2)] == [200, 200]
+    response = await service.compare()
+    assert refusal(response)[:2] == (429, "rate_limited")
+    assert 9 <= int(response.headers["retry-after"]) <= 10
+    assert (await service.client.get("/v1/limits")).status_code == 200, "only what makes work is counted"
+
+
+async def test_one_caller_has_so_many_pending_and_another_still_gets_in(open_service: Callable[..., Service]) -> None:
+    service = open_service(Limits(max_pending_per_caller=1), access=Access(trusted_proxies=1))
+    service.stages.gate = asyncio.Event()
+    first = asyncio.create_task(service.compare(headers={"x-forwarded-for": "spoofed, 10.0.0.1"}, files=BOTH))
+    await service.stages.entered.wait()
+    again = await service.compare(headers={"x-forwarded-for": "10.0.0.1"}, files=BOTH)
+    assert refusal(again)[:2] == (429, "rate_limited")
+    assert int(again.headers["retry-after"]) >= 1
+    other = asyncio.create_task(service.compare(headers={"x-forwarded-for": "10.0.0.1, 10.0.0.2"}, files=BOTH))
+    service.stages.gate.set()
+    assert ((await first).status_code, (await other).status_code) == (200, 200)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "kind"),
+    [
+        ({}, 401, "api_key_required"),
+        ({"authorization": "Basic c2VjcmV0"}, 401, "api_key_required"),
+        ({"x-api-key": "wrong-key"}, 403, "not_allowed"),
+        ({"authorization": "Bearer wrong-key"}, 403, "not_allowed"),
+    ],
+)
+async def test_where_keys_are_set_none_gets_in_without(
+    open_service: Callable[..., Service], keys_file: str, headers: dict[str, str], status: int, kind: str
+) -> None:
+    service = open_service(access=Access(api_keys_file=keys_file))
+    response = await service.compare(headers=headers, files=BOTH)
+    assert refusal(response)[:2] == (status, kind)
+    assert ("www-authenticate" in response.headers) == (status == 401)
+    assert (await service.client.get("/v1/limits", headers=headers)).status_code == status
+    for path in ("/livez", "/readyz", "/version", "/docs"):
+        assert (await service.client.get(path)).status_code == 200
+
+
+@pytest.mark.parametrize("headers", [{"x-api-key": "the-key"}, {"authorization": "bearer the-key"}])
+async def test_a_known_key_gets_in_and_only_its_name_is_logged(
+    open_service: Callable[..., Service], keys_file: str, headers: dict[str, str]
+) -> None:
+    service = open_service(access=Access(api_keys_file=keys_file))
+    assert (await service.compare(headers=headers, files=BOTH)).status_code == 200
+    (line,) = (record.__dict__ for record in service.log.records)
+    assert line["key_name"] == "shop"
+    assert "the-key" not in str(line)
 
 
 async def test_each_request_leaves_one_log_line_without_its_content(open_service: Callable[..., Service]) -> None:

@@ -125,6 +125,10 @@ class Ticket:
         self._visitor = Visitor(caller)
         self._is_out = False
 
+    @property
+    def caller(self) -> str:
+        return self._visitor.caller
+
     def promise(self, deadline: Deadline) -> None:
         """Take a place in the queue, if it leads to an answer in time. Raises `Overloaded`."""
         self._admission.check(self._visitor.caller, deadline)

@@ -18,6 +18,8 @@ from serve_app.errors import RateLimited
 
 # Callers remembered, some 200 bytes each. One that is forgotten starts anew with a full bucket.
 MAX_CALLERS: Final = 10_000
+# Sums of fractions of a token: who comes back exactly when told to is let in.
+ROUNDING: Final = 1e-6
 
 
 @dataclass(slots=True)
@@ -61,9 +63,10 @@ class Quota:
             self._buckets.popitem(last=False)
         bucket.tokens = min(size, bucket.tokens + (now - bucket.at) * rate_per_s)
         bucket.at = now
-        if bucket.tokens < 1:
+        missing = 1 - bucket.tokens
+        if missing > ROUNDING:
             raise RateLimited(
                 f"One caller may send {self._per_minute} requests a minute here.",
-                retry_after_s=math.ceil((1 - bucket.tokens) / rate_per_s),
+                retry_after_s=max(1, math.ceil(missing / rate_per_s - ROUNDING)),
             )
         bucket.tokens -= 1

@@ -6,18 +6,24 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Protocol
+from pathlib import Path
+from typing import Final, Protocol
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from serve_app import __version__, telemetry
+from serve_app.admission import Admission, KeyRing, Quota, Ticket
 from serve_app.api import body, envelope
-from serve_app.api.reception import Reception, arrival
+from serve_app.api.callers import Callers
+from serve_app.api.reception import Arrival, Door, Reception, arrival
+from serve_app.core import Deadline
 from serve_app.errors import ComparisonError, MalformedRequest, MethodNotAllowed, NotFound
 from serve_app.pipeline import Pipeline, identity
 from serve_app.schema import ComparisonReport, Envelope
 from serve_app.settings import Settings
+
+UNRECORDED: Final = telemetry.Unrecorded()
 
 
 class Readiness(Protocol):
@@ -47,10 +53,12 @@ def create_app(
     *,
     readiness: Readiness,
     logger: logging.Logger,
+    door: Door | None = None,
     context_request_id: Callable[[], str | None] | None = None,
 ) -> FastAPI:
-    """The ASGI app. `context_request_id`: the id that a server in front has given the request being handled;
-    such a server also puts it on the answer."""
+    """The ASGI app. `door`: who is let in, by default what the settings say. `context_request_id`: the id that a
+    server in front has given the request being handled; such a server also puts it on the answer."""
+    door = door or open_door(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -63,12 +71,23 @@ def create_app(
         description="Compares two images and says, with evidence, whether and where they differ.",
         lifespan=lifespan,
     )
-    app.add_middleware(Reception, limits=settings.limits, logger=logger, context_request_id=context_request_id)
+    app.add_middleware(
+        Reception, door=door, limits=settings.limits, logger=logger, context_request_id=context_request_id
+    )
     app.add_exception_handler(ComparisonError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_route)
-    _add_operations(app, settings, readiness)
+    _add_operations(app, settings, readiness, door.admission)
     _add_compare(app, pipeline, settings)
     return app
+
+
+def open_door(settings: Settings, *, recorder: telemetry.Recorder = UNRECORDED) -> Door:
+    """Admission, keys and quota as the operator has set them. Raises `KeysUnreadable`."""
+    limits, keys_file = settings.limits, settings.access.api_keys_file
+    keys = KeyRing.load(Path(keys_file)) if keys_file is not None else None
+    quota = Quota(limits.requests_per_minute, limits.burst) if limits.requests_per_minute is not None else None
+    admission = Admission(limits, ("examine",) if settings.model.engine == "none" else ("examine", "assess"))
+    return Door(Callers(keys, settings.access.trusted_proxies), admission, quota, recorder)
 
 
 def _add_compare(app: FastAPI, pipeline: Pipeline, settings: Settings) -> None:
@@ -82,18 +101,29 @@ def _add_compare(app: FastAPI, pipeline: Pipeline, settings: Settings) -> None:
     async def compare(request: Request) -> Response:
         asked = await body.read(request, settings.limits)
         deadline = pipeline.deadline(asked.config, arrived=arrival(request).time)
-        report = await pipeline.compare(asked.reference, asked.candidate, asked.config, deadline)
+        ticket = promised(arrival(request), deadline)
+        report = await pipeline.compare(asked.reference, asked.candidate, asked.config, deadline, ticket)
         _note(arrival(request).record, report)
         return envelope.success(report, arrival(request).request_id)
 
 
-def _add_operations(app: FastAPI, settings: Settings, readiness: Readiness) -> None:
+def promised(arrived: Arrival, deadline: Deadline) -> Ticket:
+    """The request's ticket, with the promise of an answer by `deadline`. Raises `Overloaded`, `DeadlineExceeded`."""
+    deadline.check()
+    assert arrived.ticket is not None  # Reception gives one to every POST
+    arrived.ticket.promise(deadline)
+    arrived.record.admitted = True
+    return arrived.ticket
+
+
+def _add_operations(app: FastAPI, settings: Settings, readiness: Readiness, admission: Admission) -> None:
     @app.get("/livez", summary="Is this process alive?")
     async def livez(request: Request) -> Response:
         return envelope.success({"status": "alive"}, arrival(request).request_id)
 
     @app.get("/readyz", summary="Would a comparison sent now be answered?")
     async def readyz(request: Request) -> Response:
+        admission.refuse_if_draining()
         await readiness.check()
         return envelope.success({"status": "ready"}, arrival(request).request_id)
 

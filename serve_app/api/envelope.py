@@ -9,7 +9,7 @@ from fastapi import Response
 from pydantic import BaseModel
 
 from serve_app import wording
-from serve_app.errors import ComparisonError, Unavailable
+from serve_app.errors import ApiKeyRequired, ComparisonError, Unavailable
 from serve_app.schema import Envelope, ErrorReport, Language
 
 # What a caller is told to wait where nobody has measured how long it will be.
@@ -19,11 +19,14 @@ ERROR_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     status: {"model": Envelope[None], "description": text}
     for status, text in {
         400: "Not exactly two images, or not parsable",
+        401: "No API key, where the operator has set keys",
+        403: "An API key that is not known",
         413: "The request body is over the limit",
         415: "An image type that is not on the operator's list",
         422: "A config field out of range, an unreadable or too large image",
+        429: "Over the caller's quota; see Retry-After",
         500: "A bug, or a model that failed",
-        503: "Not ready or overloaded; see Retry-After",
+        503: "Not ready, overloaded or draining; see Retry-After",
         504: "processing_timeout passed",
     }.items()
 }
@@ -37,6 +40,8 @@ def success(data: BaseModel | dict[str, Any], request_id: str) -> Response:
 def failure(error: ComparisonError, language: Language, request_id: str) -> Response:
     """The error's status, its general sentence in the reader's language and its own detail."""
     headers = {}
+    if isinstance(error, ApiKeyRequired):
+        headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, Unavailable) or error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s or DEFAULT_RETRY_AFTER_S)
     told = ErrorReport(type=error.type, detail=error.detail, image=error.image, field=error.field)

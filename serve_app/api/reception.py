@@ -1,4 +1,4 @@
-"""The front desk of every request: id, clock, admission, the cap on its body, the last handler, the log line.
+"""The front desk of every request: id, clock, caller, admission, the cap on its body, the last handler, the record.
 Knows no route and no comparison."""
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app import telemetry
+from serve_app.admission import Admission, Quota, Ticket
 from serve_app.api import envelope
-from serve_app.errors import BodyTooLarge, ComparisonError, DeadlineExceeded, Overloaded
+from serve_app.api.callers import Callers
+from serve_app.core import Deadline
+from serve_app.errors import BodyTooLarge, ComparisonError, DeadlineExceeded
 from serve_app.schema import Language
 from serve_app.settings import MIB, Limits
 
@@ -34,6 +37,7 @@ class Arrival:
     time: float
     record: telemetry.RequestRecord
     language: Language = "en"
+    ticket: Ticket | None = None  # of requests with a body
 
 
 def arrival(request: Request) -> Arrival:
@@ -43,21 +47,36 @@ def arrival(request: Request) -> Arrival:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What decides on a request before its body is read, and who is told when it has ended."""
+
+    callers: Callers
+    admission: Admission
+    quota: Quota | None
+    recorder: telemetry.Recorder
+
+
 class Reception:
     """ASGI middleware around every route.
 
-    Admission comes before the body is read, so that requests over `max_pending_requests` cost nothing:
+    Admission comes before the body is read, so that a request that can't be served costs nothing:
     300 uploads of 6 MB at once are 300 refusals, not 1.8 GB.
     """
 
     def __init__(
-        self, app: ASGIApp, limits: Limits, logger: logging.Logger, context_request_id: Callable[[], str | None] | None
+        self,
+        app: ASGIApp,
+        door: Door,
+        limits: Limits,
+        logger: logging.Logger,
+        context_request_id: Callable[[], str | None] | None,
     ) -> None:
         self._app = app
+        self._door = door
         self._limits = limits
         self._logger = logger
         self._context_request_id = context_request_id
-        self._pending = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -72,14 +91,16 @@ class Reception:
             arrived.record.outcome = "client_left"
             raise
         finally:
-            self._log(scope, arrived)
+            if arrived.ticket is not None:
+                arrived.ticket.leave()
+            self._record(scope, arrived)
 
     async def _handle(self, scope: Scope, receive: Receive, answer: _Answer, arrived: Arrival) -> None:
-        takes_body = scope["method"] == "POST"
-        if takes_body and self._pending >= self._limits.max_pending_requests:
-            await answer.refuse(scope, Overloaded("Too many requests are waiting here already."))
+        try:
+            self._let_in(scope, arrived)
+        except ComparisonError as refusal:
+            await answer.refuse(scope, refusal)
             return
-        self._pending += takes_body
         try:
             await self._app(scope, self._capped(scope, receive, arrived), answer.send)
         except Exception as exc:  # the outermost handler: a bug of ours
@@ -89,8 +110,18 @@ class Reception:
             if answer.status:
                 raise  # half an answer can't be taken back; the server closes the connection
             await answer.refuse(scope, ComparisonError("Something went wrong here; the request is in our log."))
-        finally:
-            self._pending -= takes_body
+
+    def _let_in(self, scope: Scope, arrived: Arrival) -> None:
+        """Raises `ApiKeyRequired`, `NotAllowed`, `RateLimited`, `Draining` and `Overloaded`."""
+        caller = self._door.callers.identify(scope)
+        if caller.startswith("key:"):
+            arrived.record.key_name = caller.removeprefix("key:")
+        if scope["method"] != "POST":
+            return
+        if self._door.quota is not None:
+            self._door.quota.take(caller)
+        longest = Deadline.after(self._limits.max_processing_timeout_s, since=arrived.time)
+        arrived.ticket = self._door.admission.enter(caller, longest)
 
     def _arrive(self, scope: Scope) -> Arrival:
         sent = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
@@ -119,11 +150,12 @@ class Reception:
 
         return capped
 
-    def _log(self, scope: Scope, arrived: Arrival) -> None:
+    def _record(self, scope: Scope, arrived: Arrival) -> None:
         record = arrived.record
         route = scope.get("route")
         record.path = getattr(route, "path", "unknown")
         record.total_ms = round((time.time() - arrived.time) * 1000, 2)
+        self._door.recorder.request(record)
         telemetry.log_request(self._logger, record)
 
 
