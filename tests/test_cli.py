@@ -215,3 +215,23 @@ def test_wrong_serve_config_is_one_sentence(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "`aplications` is not a setting. Did you mean `applications`?" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_size_says_what_to_run_and_what_it_costs() -> None:
+    result = pairlens("size", "--per-day", 172_800, "--model-s", 1, "--cpu-s", 0.2, "--deadline", 5, "--gpu-price", 3)
+
+    assert result.exit_code == 0
+    assert "2 comparisons/s on average, 6/s at the peak" in result.stdout
+    assert "8 of VLModel at the peak and 1 spare: 9 GPUs" in result.stdout
+    assert "19,710 a month" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("load", "why"),
+    [((), "Say the load"), (("--per-second", 1, "--deadline", 0.5), "no number of replicas helps")],
+)
+def test_size_without_an_answer_is_one_sentence(load: tuple[object, ...], why: str) -> None:
+    result = pairlens("size", "--model-s", 1, "--cpu-s", 0.2, *load)
+
+    assert result.exit_code == 1
+    assert why in result.stderr
