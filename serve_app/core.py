@@ -39,6 +39,12 @@ class Box(NamedTuple):
     def area(self) -> int:
         return self.width * self.height
 
+    def overlap(self, other: Box) -> int:
+        """Pixels that both hold."""
+        across = min(self.right, other.right) - max(self.x, other.x)
+        down = min(self.bottom, other.bottom) - max(self.y, other.y)
+        return max(0, across) * max(0, down)
+
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
@@ -189,10 +195,26 @@ class MeasuredDifference:
 
 
 @dataclass(frozen=True, slots=True)
+class Chart:
+    """Where one picture changed, coarsely: a field for each of columns x rows equal parts, row by row.
+
+    A field is the share of its pixels that changed visibly, in 1/200, at least 1 where any did; `UNMEASURED`
+    where nothing of the other picture lies on it, so that pixels prove nothing there.
+    """
+
+    columns: int
+    rows: int
+    fields: bytes
+
+
+UNMEASURED = 255
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """What pixels prove about a pair, without any model.
 
-    `identical`: equal after decoding, masks applied. `similarity` obeys the contract's laws.
+    `charts`: of reference and candidate, made where a model's findings are to be checked. `identical`: equal after decoding, masks applied. `similarity` obeys the contract's laws.
     `aspects`: canonical English aspect name to score 0..1. `differences`: most severe first.
     """
 
@@ -209,12 +231,25 @@ class Measurement:
     further_differences: int
     version: str
     notes: tuple[str, ...] = ()
+    charts: tuple[Chart, Chart] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Visual:
     kind: VisualKind
     png: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """One measured region at native resolution, cut from both pictures, for the model only.
+
+    `index`: of `Measurement.differences`.
+    """
+
+    index: int
+    reference: ShownImage
+    candidate: ShownImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,9 +265,13 @@ class Examination:
     visuals: tuple[Visual, ...]
     prepare_ms: float
     measure_ms: float
+    crops: tuple[Crop, ...] = ()
 
 
-QuestionKind = Literal["aspect", "focus_element", "region", "summary"]
+QuestionKind = Literal["aspect", "focus_element", "region", "findings", "summary"]
+AnswerShape = Literal["text", "boxed_text", "findings"]
+FINDING_KINDS: tuple[DifferenceKind, ...] = ("changed", "added", "removed", "moved")
+MAX_FINDINGS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,12 +288,21 @@ class Question:
 
     `wordings`: the same question in other words, the liked one first. An engine takes the first whose labels
     are one token each in its tokenizer; position i means the same in every wording and in both orders of
-    the images. The last wording has letters for labels, the summary has none.
+    the images. The last wording has letters for labels; the summary and the findings have none.
+
+    `shape`: of the one JSON object to be written, compact and in this order of keys:
+    - "text": `{"answer":LABEL,KEY:STRING}`, without `answer` where there are no labels;
+    - "boxed_text": `{"answer":LABEL,"box":BOX,KEY:STRING}`, BOX `null` or `[x0,y0,x1,y1]`, integers 0 to 1000:
+      thousandths of the picture's width (x) and height (y), top left and bottom right corner;
+    - "findings": `{"findings":[{"kind":KIND,"box":[x0,y0,x1,y1],"description":STRING}, ...]}`, 0 to `MAX_FINDINGS`
+      of them, KIND one of `FINDING_KINDS`; about as long as a summary.
+    LABEL is one of the chosen wording's labels, KEY is `text_key`, STRING a short text on one line.
     """
 
     kind: QuestionKind
     index: int  # position among the questions of its kind: the aspect's, element's or region's index
     wordings: tuple[Wording, ...]
+    shape: AnswerShape = "text"
 
     @property
     def num_labels(self) -> int:
@@ -263,15 +311,17 @@ class Question:
     @property
     def text_key(self) -> str:
         """The JSON key under which the model writes its text."""
-        return {"region": "description", "summary": "summary"}.get(self.kind, "explanation")
+        return {"region": "description"}.get(self.kind, self.kind if not self.num_labels else "explanation")
 
 
 @dataclass(frozen=True, slots=True)
 class Inquiry:
-    """Everything the model gets for one pair: both pictures once, then the questions.
+    """Everything the model gets for one pair: all pictures once, then the questions.
 
     `swapped_questions` are those with labels again, in the same order, worded for the pictures exchanged;
-    empty without a swap check. Only their labels are read, no text is written.
+    empty without a swap check. Only their labels are read, no text is written: so the anchors of a model's
+    scores are asked as these alone, with `questions` empty.
+    `crops`: parts of both pictures at native resolution, which the questions call areas 1, 2, ...
     """
 
     shown_reference: ShownImage
@@ -281,6 +331,20 @@ class Inquiry:
     swapped_questions: tuple[Question, ...]
     language: Language
     prompt_version: str
+    crops: tuple[Crop, ...] = ()
+
+    @property
+    def pictures(self) -> tuple[ShownImage, ...]:
+        """All that the model is handed, in the order that the instructions tell: both pictures, then each area
+        in both of them."""
+        areas = [shown for crop in self.crops for shown in (crop.reference, crop.candidate)]
+        return (self.shown_reference, self.shown_candidate, *areas)
+
+    @property
+    def exchanged_pictures(self) -> tuple[ShownImage, ...]:
+        """The same for `swapped_questions`."""
+        areas = [shown for crop in self.crops for shown in (crop.candidate, crop.reference)]
+        return (self.shown_candidate, self.shown_reference, *areas)
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,17 +389,48 @@ class ModelOutput:
 
 
 @dataclass(frozen=True, slots=True)
+class Anchors:
+    """A model's mean aspect score of a picture against itself and against an unrelated one, before rescaling."""
+
+    same: float
+    unrelated: float
+
+
+@dataclass(frozen=True, slots=True)
 class AspectAssessment:
     score: float
     spread: float  # standard deviation of the score under the label probabilities
     explanation: str
+    entropy: float = 0.0  # of the label probabilities, 0 one label to 1 all alike
+    outside_mass: float = 0.0  # probability of anything but the labels
+
+
+class PictureBox(NamedTuple):
+    """A place as a model names it: thousandths of the picture's width and height, right and bottom exclusive."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
 
 
 @dataclass(frozen=True, slots=True)
 class FocusAssessment:
+    """`box`: where the element is, in the candidate; in the reference where it was removed."""
+
     status: FocusStatus
     score: float
     explanation: str
+    box: PictureBox | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A change that the model names by itself. `box`: in the candidate; in the reference where it was removed."""
+
+    kind: DifferenceKind
+    box: PictureBox
+    description: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,3 +466,5 @@ class Assessment:
     assess_ms: float = 0.0
     warnings: tuple[str, ...] = field(default=())
     plan: MemoryPlan | None = None
+    findings: tuple[Finding, ...] = ()
+    anchors: Anchors | None = None

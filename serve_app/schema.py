@@ -59,11 +59,20 @@ class _Out(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class CertaintyReport(_Out):
+    """How sure the model was of one score."""
+
+    spread: Annotated[float, Field(ge=0, description="Standard deviation of the score")]
+    entropy: Annotated[Unit, Field(description="Of the answers offered: 0 one of them, 1 all alike")]
+    outside_mass: Annotated[Unit, Field(description="Probability of anything but the answers offered")]
+
+
 class AspectReport(_Out):
     name: str
     score: Unit | None
     measured_score: Unit | None
     explanation: str
+    certainty: CertaintyReport | None = None
 
 
 class FocusElementReport(_Out):
@@ -71,7 +80,10 @@ class FocusElementReport(_Out):
     status: FocusStatus
     score: Unit | None
     explanation: str
-    boxes: tuple[BoxField, ...]
+    boxes: Annotated[
+        tuple[BoxField, ...],
+        Field(description="Where it is in the candidate, or was in the reference if removed; original pixels"),
+    ]
 
 
 class Difference(_Out):
@@ -137,6 +149,16 @@ class MemoryReport(_Out):
     scale: Annotated[float, Field(gt=0, le=1, description="Both pictures were shrunk by it to fit")]
 
 
+class AnchorsReport(_Out):
+    """The model's mean score at its start of a picture against itself and against an unrelated one.
+
+    Scores are rescaled to lie between them; where they are too close together to do so, intervals are wider.
+    """
+
+    same: Unit
+    unrelated: Unit
+
+
 class ModelReport(_Out):
     engine: str
     name: str | None
@@ -146,6 +168,7 @@ class ModelReport(_Out):
     tokens: TokenReport | None
     prompt_version: str
     memory: MemoryReport | None = None
+    anchors: AnchorsReport | None = None
 
 
 class TimingsReport(_Out):
