@@ -214,8 +214,9 @@ UNMEASURED = 255
 class Measurement:
     """What pixels prove about a pair, without any model.
 
-    `charts`: of reference and candidate, made where a model's findings are to be checked. `identical`: equal after decoding, masks applied. `similarity` obeys the contract's laws.
+    `identical`: equal after decoding, masks applied. `similarity` obeys the contract's laws.
     `aspects`: canonical English aspect name to score 0..1. `differences`: most severe first.
+    `charts`: of reference and candidate, made where a model's findings are to be checked.
     """
 
     identical: bool
@@ -311,7 +312,8 @@ class Question:
     @property
     def text_key(self) -> str:
         """The JSON key under which the model writes its text."""
-        return {"region": "description"}.get(self.kind, self.kind if not self.num_labels else "explanation")
+        names = {"region": "description", "summary": "summary", "findings": "findings"}
+        return names.get(self.kind, "explanation")
 
 
 @dataclass(frozen=True, slots=True)
