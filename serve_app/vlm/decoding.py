@@ -11,38 +11,91 @@ from typing import Any
 import torch
 
 from serve_app.core import Stop
+from serve_app.vlm import attention
+from serve_app.vlm.tails import Tails
 
 
 class Branches:
     """Rows that continue one prefix, each with its own tokens."""
 
-    def __init__(self, model: Any, cache: Any, count: int, *, length: int, next_position: int, has_axes: bool) -> None:
-        """`cache`: of `count` rows with `length` tokens each; `has_axes`: positions have three axes (M-RoPE)."""
+    def __init__(
+        self, model: Any, cache: Any, places: Sequence[int], *, length: int, next_position: int, has_axes: bool
+    ) -> None:
+        """`cache`: of `length` tokens a row, left as it is; row i here continues its row `places[i]`.
+
+        `has_axes`: positions have three axes (M-RoPE). Equal places should stand together.
+        """
         self._model = model
-        self._cache = cache
-        self._has_axes = has_axes
         self._device = model.device
-        self._mask = torch.ones(count, length, dtype=torch.long, device=self._device)
-        self._next = torch.full((count,), next_position, dtype=torch.long, device=self._device)
+        self._has_axes = has_axes
+        self._ahead = next_position - length
+        self._cache = Tails(cache, places, length, self._device)
+        self._lengths = [length] * len(places)
 
     def feed(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
         """Append each row's tokens (at least one); gives the logits after them, (rows, vocabulary) float32.
 
-        Shorter rows are padded in front and the padding is masked, so that all rows end in the same column.
+        Shorter rows are padded in front and the padding is masked. A recurrent state would read padding: there the
+        rows go together as far as the shortest, then those with tokens left, and so on.
         """
+        if not self._cache.is_recurrent or len({len(row) for row in rows}) == 1:
+            return self._pass(None, rows)
+        logits: list[Any] = [None] * len(rows)
+        left = [list(row) for row in rows]
+        while active := [i for i, row in enumerate(left) if row]:
+            width = min(len(left[i]) for i in active)
+            together = self._pass(active if len(active) < len(rows) else None, [left[i][:width] for i in active])
+            for i, after in zip(active, together, strict=True):
+                logits[i], left[i] = after, left[i][width:]
+        return torch.stack(logits)
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these rows only."""
+        self._cache.keep(rows)
+        self._lengths = [self._lengths[i] for i in rows]
+
+    def _pass(self, active: Sequence[int] | None, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+        """One forward pass over all rows, or over the active ones only."""
         width = max(map(len, rows))
-        ids = torch.tensor([[0] * (width - len(row)) + list(row) for row in rows], device=self._device)
-        lengths = torch.tensor([len(row) for row in rows], device=self._device)
-        columns = torch.arange(width, device=self._device) - (width - lengths)[:, None]  # 0 at a row's first token
-        self._mask = torch.cat([self._mask, (columns >= 0).long()], dim=1)
-        positions = self._next[:, None] + columns.clamp(min=0)
-        self._next = self._next + lengths
-        if self._has_axes:
-            positions = positions[None].expand(3, -1, -1)
+        numbers = range(len(rows)) if active is None else active
+        ids, index = [], []
+        for i, row in zip(numbers, rows, strict=True):
+            padding, start = width - len(row), self._lengths[i]
+            ids.append([0] * padding + list(row))
+            index.append([-1] * padding + list(range(start, start + len(row))))
+            self._lengths[i] += len(row)
+        tensors = torch.tensor([ids, index]).to(self._device)  # one transfer a step
+        positions = (tensors[1] + self._ahead).clamp(min=0)
+        with self._cache.at_work(active, tensors[1]), attention.shared(self._model):
+            output = self._model(
+                input_ids=tensors[0],
+                position_ids=positions[None].expand(3, -1, -1) if self._has_axes else positions,
+                past_key_values=self._cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+        return output.logits[:, -1].float()  # type: ignore[no-any-return]
+
+
+class Single:
+    """What Branches is, for one row and any cache, which it changes."""
+
+    def __init__(self, model: Any, cache: Any, *, length: int, next_position: int, has_axes: bool) -> None:
+        self._model = model
+        self._cache = cache
+        self._axes = 3 if has_axes else 0
+        self._length = length
+        self._next = next_position
+
+    def feed(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+        """See Branches."""
+        ids = torch.tensor(rows, device=self._model.device)
+        positions = torch.arange(self._next, self._next + ids.shape[1], device=ids.device)[None]
+        self._length, self._next = self._length + ids.shape[1], self._next + ids.shape[1]
         output = self._model(
             input_ids=ids,
-            attention_mask=self._mask,
-            position_ids=positions,
+            attention_mask=torch.ones(1, self._length, dtype=torch.long, device=ids.device),
+            position_ids=positions.expand(self._axes, 1, -1) if self._axes else positions,
             past_key_values=self._cache,
             use_cache=True,
             logits_to_keep=1,
@@ -50,10 +103,7 @@ class Branches:
         return output.logits[:, -1].float()  # type: ignore[no-any-return]
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Go on with these rows only."""
-        chosen = torch.tensor(rows, device=self._device)
-        self._cache.batch_select_indices(chosen)
-        self._mask, self._next = self._mask[chosen], self._next[chosen]
+        """There is one row and it stays."""
 
 
 @contextmanager

@@ -5,12 +5,16 @@ No images, no text: tensors of the prompt in, continuations out.
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
-from serve_app.vlm.decoding import Branches
+from serve_app.vlm import tails
+from serve_app.vlm.decoding import Branches, Single
+
+logger = logging.getLogger("pairlens.vlm")
 
 
 class Prefix:
@@ -30,12 +34,8 @@ class Prefix:
 
     @property
     def can_batch(self) -> bool:
-        """Whether continuations of different lengths may share a batch.
-
-        They are padded between prefix and question. Full attention masks the padding; a sliding window would
-        count it and a recurrent state would read it, so there every question goes alone.
-        """
-        return is_plain(self._cache)
+        """Whether continuations may share a batch: every layer's cache is of a kind that tails.py knows."""
+        return tails.can_share(self._cache)
 
     @property
     def cache(self) -> Any:
@@ -46,20 +46,15 @@ class Prefix:
     def num_rows(self) -> int:
         return next(tensor.shape[0] for layer in self._cache.layers for tensor in tensors(layer))
 
-    def branch(self, rows: Sequence[int], *, is_last: bool = False) -> Branches:
-        """One continuation of the given row each.
+    def branch(self, rows: Sequence[int], *, together: bool = True) -> Branches | Single:
+        """One continuation of the given row each; the prefix stays as it is and is not copied.
 
-        The prefix stays as it is and can be branched again, unless `is_last`: then each layer is given up as soon
-        as it has been copied, so that no more than one layer lies in memory twice.
+        Not `together`: one row, with a copy of the prefix, for caches and models that can't share it.
         """
-        return Branches(
-            self.model,
-            selected(self._cache, rows, gives_up=is_last),
-            len(rows),
-            length=self.length,
-            next_position=self.next_position,
-            has_axes=self.has_axes,
-        )
+        at: dict[str, Any] = {"length": self.length, "next_position": self.next_position, "has_axes": self.has_axes}
+        if together:
+            return Branches(self.model, self._cache, rows, **at)
+        return Single(self.model, selected(self._cache, rows), **at)
 
 
 def read(model: Any, inputs: Mapping[str, Any]) -> Prefix:
@@ -135,3 +130,28 @@ def tensors(layer: Any) -> Iterator[torch.Tensor]:
 
 def held_bytes(cache: Any) -> int:
     return sum(tensor.numel() * tensor.element_size() for layer in cache.layers for tensor in tensors(layer))
+
+
+def can_share(model: Any) -> bool:
+    """Tries with a few tokens whether rows that share a prefix get what a plain pass gives; if not, says so once."""
+    ids = torch.arange(3, 12, device=model.device)[None]
+    tails_of_two = [[3, 4, 5], [6]]
+    problem = "its answers differ"
+    try:
+        with torch.inference_mode():
+            branches = read(model, {"input_ids": ids, "attention_mask": torch.ones_like(ids)}).branch([0, 0])
+            branches.feed(tails_of_two)
+            shared = branches.feed([[7], [8]])
+            for i, (tail, last) in enumerate(zip(tails_of_two, (7, 8), strict=True)):
+                whole = torch.cat([ids, torch.tensor([[*tail, last]], device=model.device)], dim=1)
+                plain = model(input_ids=whole, logits_to_keep=1).logits[0, -1].float()
+                # As wide as the rounding of half precision, far narrower than one token seen or missed.
+                if not torch.allclose(shared[i], plain, rtol=0.05, atol=0.05 * float(plain.abs().max())):
+                    break
+            else:
+                return True
+    except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as exc:
+        # Whatever a foreign family's attention does with what it takes for tensors: the plain way remains.
+        problem = type(exc).__name__
+    logger.warning("questions are asked one at a time with this model: %s", problem)
+    return False

@@ -16,7 +16,7 @@ from serve_app.core import Deadline, Inquiry, ModelIdentity, ModelOutput, Questi
 from serve_app.settings import ModelSettings
 from serve_app.vlm import loading, memory, prefix, reading
 from serve_app.vlm.cache import ByteCache, OnLookup, uncounted
-from serve_app.vlm.decoding import Branches, stoppable
+from serve_app.vlm.decoding import Branches, Single, stoppable
 from serve_app.vlm.grammar import JsonText, Writing
 from serve_app.vlm.prefix import Prefix
 from serve_app.vlm.sight import Sight
@@ -75,6 +75,7 @@ class PretrainedModel:
         self._processor = loaded.processor
         self._settings = settings
         self._free_bytes = free_bytes
+        self._shares = prefix.can_share(loaded.model)
         self._json = JsonText(loaded.processor.tokenizer, loaded.model.get_output_embeddings().weight.shape[0])
 
     def answer(self, inquiry: Inquiry, stop: Stop) -> ModelOutput:
@@ -144,14 +145,15 @@ class PretrainedModel:
         """Both orders' questions as one batch if they share a prefix; in turns where memory is short."""
         for number, one in enumerate(prefixes):
             mine = [row for row in rows if len(prefixes) == 1 or row.order == number]
+            together = self._shares and one.can_batch
             row_bytes = prefix.held_bytes(one.cache) // one.num_rows
-            fitting = memory.rows_that_fit(row_bytes, free_bytes(self.model.device)) if one.can_batch else 1
+            fitting = memory.rows_that_fit(row_bytes, free_bytes(self.model.device)) if together else 1
             for start in range(0, len(mine), fitting):
                 batch = mine[start : start + fitting]
                 places = [row.order if one.num_rows > 1 else 0 for row in batch]
-                self._ask(one.branch(places, is_last=start + fitting >= len(mine)), batch)
+                self._ask(one.branch(places), batch)
 
-    def _ask(self, branches: Branches, rows: Sequence[_Row]) -> None:
+    def _ask(self, branches: Branches | Single, rows: Sequence[_Row]) -> None:
         """Read every row's label; rows of the first order then write."""
         logits = branches.feed([row.suffix for row in rows])
         openings = [self._read_label(row, row_logits) for row, row_logits in zip(rows, logits, strict=True)]
@@ -182,7 +184,7 @@ class PretrainedModel:
         row.opening = ANSWER_OPENING + row.wording.labels[chosen] + rest
         return [row.label_ids[chosen], *self.lexicon.template(rest)]
 
-    def _write(self, branches: Branches, rows: Sequence[_Row], logits: torch.Tensor) -> None:
+    def _write(self, branches: Branches | Single, rows: Sequence[_Row], logits: torch.Tensor) -> None:
         """Greedy decoding under the grammar; a row that is done leaves the batch."""
         active = list(rows)
         while True:

@@ -50,7 +50,7 @@ def _joined(first: Prefix, others: Sequence[Prefix]) -> list[Prefix]:
 
 def _remember(read_prefix: Prefix, prompt: Prompt, cache: ByteCache) -> None:
     ends = prompt.first_picture_ends
-    if not prompt.beginning or ends is None or not read_prefix.can_batch:
+    if not prompt.beginning or ends is None or not prefix.is_plain(read_prefix.cache):
         return
     num_bytes = prefix.held_bytes(read_prefix.cache) // read_prefix.num_rows * ends // read_prefix.length
     if cache.fits(num_bytes):
