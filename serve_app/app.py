@@ -13,7 +13,9 @@ from serve_app.settings import ModelSettings, Settings
 
 def build(settings: Settings) -> serve.Application:
     """Ingress over Preprocessor and VLModel. Serve validates `args` of the config file as `Settings`."""
-    preprocessor = serve.deployment(Preprocessor, name="Preprocessor").options(max_ongoing_requests=4)
+    preprocessor = serve.deployment(Preprocessor, name="Preprocessor").options(
+        max_ongoing_requests=settings.preprocessing.pairs_at_once
+    )
     model = serve.deployment(VLModel, name="VLModel").options(
         # One job a replica. This alone doesn't keep two jobs off one GPU: see device.py.
         max_ongoing_requests=1,

@@ -29,6 +29,10 @@ Say = Callable[[str], None]
 POLL_S: Final = 0.1
 # How often a long start, that of a large model, says what it waits for.
 PROGRESS_S: Final = 15.0
+# An ingress that does not say within this time how many requests it has is taken for lost.
+ANSWER_S: Final = 5.0
+# The last answer has left the ingress; its bytes still pass through Serve's proxy.
+LAST_BYTES_S: Final = 0.3
 
 
 class LaunchFailed(Exception):
@@ -56,7 +60,8 @@ class Launch:
                 self._check_gpus()
                 if not self.stop.is_set():
                     self._deploy(session)
-                if self._wait_until_ready(session):
+                ready = self._wait_until_ready(session)
+                if ready:
                     session.remember_processes()
                     self.say(self._welcome(session, time.monotonic() - began))
                     self.stop.wait()
@@ -64,6 +69,8 @@ class Launch:
                 session.keep = True
                 raise
             self.say("Stopping; requests under way may finish (Ctrl-C again: at once) ...")
+            if ready:
+                self._drain()
         self.say("Stopped; every process is gone.")
 
     def _check(self) -> None:
@@ -118,6 +125,26 @@ class Launch:
                 next_word += PROGRESS_S
                 self.say(_waiting_for(status))
         return False
+
+    def _drain(self) -> None:
+        """Have every ingress replica refuse what is new, and wait until it has answered what it has begun.
+
+        Serve's own shutdown ends its HTTP proxy at once, and with it every request under way.
+        """
+        from ray import serve
+        from ray.exceptions import RayError
+        from ray.serve.exceptions import RayServeException
+
+        give_up_at = time.monotonic() + self.file.settings.limits.max_processing_timeout_s
+        try:
+            ingress = serve.get_app_handle(self.file.name)
+            while sum(ingress.broadcast("drain").results(timeout_s=ANSWER_S)) and time.monotonic() < give_up_at:
+                time.sleep(POLL_S)
+            time.sleep(LAST_BYTES_S)
+        except (RayError, RayServeException, TimeoutError):
+            return  # nothing serves there: nothing to wait for
+        except KeyboardInterrupt:
+            self.say("Stopping at once ...")
 
     def _failed(self, session: own_ray.Session, message: str) -> LaunchFailed:
         details = session.folder / "start_failed.log"

@@ -9,18 +9,18 @@ from PIL import Image, ImageDraw
 
 from serve_app.core import Upload
 from serve_app.errors import ComparisonError
-from serve_app.pipeline import Pipeline
+from serve_app.pipeline import Pipeline, Turns
 from serve_app.schema import ComparisonReport, ImageComparisonConfig
 
 
-async def compare(pipeline: Pipeline) -> ComparisonReport:
-    """Compare two drawn images that differ in one square; every stage is asked, the model too, inside the
-    time that any request gets.
+async def compare(pipeline: Pipeline, turns: Turns) -> ComparisonReport:
+    """Compare two drawn images that differ in one square; every stage is asked, the model too, in its turn and
+    inside the time that any request gets.
 
     Raises `ComparisonError`, also where the answer misses the square: such a service is not ready.
     """
     config = ImageComparisonConfig(comparison_aspects=("color",), swap_check=False)
-    report = await pipeline.compare(_drawn(None), _drawn("red"), config, pipeline.deadline(config))
+    report = await pipeline.compare(_drawn(None), _drawn("red"), config, pipeline.deadline(config), turns)
     if not report.differences:
         raise ComparisonError("The warm-up comparison missed a difference.")
     return report

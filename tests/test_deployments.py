@@ -12,7 +12,7 @@ from ray.exceptions import ActorDiedError, RayTaskError, TaskCancelledError
 from ray.serve.exceptions import BackPressureError
 
 from serve_app.core import Deadline
-from serve_app.deployments import answered
+from serve_app.deployments.handles import answered
 from serve_app.errors import ComparisonError, DeadlineExceeded, ImageRejected, Overloaded, Unavailable
 
 
@@ -48,7 +48,7 @@ async def ended(*ends: Callable[[], Any] | None, within_s: float = 5) -> tuple[A
     calls = [Call(end) for end in ends]
     waiting = list(calls)
     try:
-        return await answered(lambda: waiting.pop(0), Deadline.after(within_s)), calls
+        return await answered(lambda: waiting.pop(0), Deadline.after(within_s), lambda: None), calls
     except ComparisonError as exc:
         return exc, calls
 
@@ -83,7 +83,7 @@ async def test_a_call_past_its_deadline_is_cancelled() -> None:
 
 async def test_a_caller_that_leaves_cancels_the_call() -> None:
     call = Call(None)
-    task = asyncio.create_task(answered(lambda: call, Deadline.after(30)))
+    task = asyncio.create_task(answered(lambda: call, Deadline.after(30), lambda: None))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

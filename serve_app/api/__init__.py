@@ -23,6 +23,8 @@ from serve_app.pipeline import Pipeline, identity
 from serve_app.schema import ComparisonReport, Envelope
 from serve_app.settings import Settings
 
+__all__ = ["AlwaysReady", "Door", "Readiness", "create_app", "open_door", "promised"]
+
 UNRECORDED: Final = telemetry.Unrecorded()
 
 

@@ -1,0 +1,98 @@
+"""Asks Serve every second how many workers each stage has, and tells those who need to know.
+Decides nothing itself: readiness, admission and quota do."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Final
+
+from ray import serve
+from ray.exceptions import RayError
+from ray.serve.exceptions import RayServeException
+from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview
+
+from serve_app import warmup
+from serve_app.api import Door
+from serve_app.core import StageName
+from serve_app.pipeline import Pipeline
+from serve_app.readiness import ServiceState, StageState
+
+logger = logging.getLogger("ray.serve")
+
+INGRESS: Final = "Ingress"
+STAGES: Final[Mapping[str, StageName]] = {"Preprocessor": "examine", "VLModel": "assess"}
+
+
+class ClusterWatch:
+    """One ingress replica's view of its application. `sent_to_each`: jobs sent to one worker of a stage at once."""
+
+    PERIOD_S: Final = 1.0
+
+    def __init__(self, app_name: str, pipeline: Pipeline, door: Door, sent_to_each: Mapping[StageName, int]) -> None:
+        self._app_name = app_name
+        self._pipeline = pipeline
+        self._door = door
+        self._sent_to_each = sent_to_each
+        self._state = ServiceState(self._warm_up)
+
+    async def check(self) -> None:
+        """Raises `Unavailable`."""
+        self._state.check()
+
+    @asynccontextmanager
+    async def watch(self) -> AsyncIterator[None]:
+        watching = asyncio.create_task(self._watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            self._state.close()
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                application = await asyncio.to_thread(_application, self._app_name)
+            except (RayError, RayServeException, KeyError) as exc:
+                # The controller is restarting: what is known grows stale, and `check` says so.
+                logger.warning("no status from Serve: %s", type(exc).__name__)
+            else:
+                self._learn({name: state(stage) for name, stage in application.deployments.items()})
+            # A gauge vanishes some 20 s after it was last set.
+            self._door.recorder.load(self._door.admission.num_pending, self._door.admission.expected_wait_s)
+            await asyncio.sleep(self.PERIOD_S)
+
+    def _learn(self, stages: Mapping[str, StageState]) -> None:
+        self._state.learn(stages)
+        entrances = max(1, stages[INGRESS].running) if INGRESS in stages else 1
+        if self._door.quota is not None:
+            self._door.quota.entrances = entrances
+        for deployment, name in STAGES.items():
+            if deployment in stages:
+                self._door.admission.resize(
+                    name, stages[deployment].running, entrances=entrances, sent_to_each=self._sent_to_each[name]
+                )
+
+    async def _warm_up(self) -> None:
+        ticket = self._door.admission.trusted("warm-up")
+        try:
+            await warmup.compare(self._pipeline, ticket)
+        finally:
+            ticket.leave()
+
+
+def state(stage: DeploymentStatusOverview) -> StageState:
+    """What Serve's status of a deployment means: without a worker it rests only if the autoscaler says so.
+
+    A lost or failed replica makes its deployment UNHEALTHY or DEPLOY_FAILED until it is replaced.
+    """
+    running = stage.replica_states.get("RUNNING", 0)
+    scaled = stage.status in ("UPSCALING", "DOWNSCALING") and stage.status_trigger == "AUTOSCALING"
+    asleep = stage.status == "HEALTHY" and not any(stage.replica_states.values())
+    return StageState(running, rests=not running and (scaled or asleep))
+
+
+def _application(name: str) -> ApplicationStatusOverview:
+    return serve.status().applications[name]
