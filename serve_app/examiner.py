@@ -12,9 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from serve_app import imaging, measurement
+from serve_app import crops, imaging, measurement
 from serve_app.budget import MemoryBudget
-from serve_app.core import Box, Deadline, Examination, PreparedImage, Stop, Upload, Visual
+from serve_app.core import Box, Crop, Deadline, Examination, Measurement, PreparedImage, Stop, Upload, Visual
 from serve_app.errors import ImageTooLarge
 from serve_app.schema import ImageComparisonConfig
 from serve_app.settings import MIB, Limits, PreprocessingSettings
@@ -96,6 +96,11 @@ class Examiner:
         for kind in dict.fromkeys(config.visuals):
             stop.check()
             visuals.append(measurement.draw(kind, first.raster, second.raster, measured))
+        closer: tuple[Crop, ...] = ()
+        if self._shows_images:
+            stop.check()
+            measured = measurement.charted(first.raster, second.raster, measured)
+            closer = _cropped(first, second, measured, config)
         return Examination(
             reference=first.facts,
             candidate=second.facts,
@@ -106,6 +111,7 @@ class Examiner:
             visuals=tuple(visuals),
             prepare_ms=(prepared - started) * 1000,
             measure_ms=(time.perf_counter() - prepared) * 1000,
+            crops=closer,
         )
 
     def _prepare_both(
@@ -150,6 +156,21 @@ def plan_pair(
             with suppress(ImageTooLarge):
                 return _fit(first, second, coarser, shown_size, limits, budget_bytes)
         raise
+
+
+def _cropped(
+    first: PreparedImage, second: PreparedImage, measured: Measurement, config: ImageComparisonConfig
+) -> tuple[Crop, ...]:
+    """The worst regions of both pictures as they are, masks in them as in all that the model sees."""
+    most, quality = crops.largest(config.max_image_size), config.image_quality
+    return tuple(
+        Crop(
+            place.index,
+            imaging.cut(first.raster, place.reference, most, quality),
+            imaging.cut(second.raster, place.candidate, most, quality),
+        )
+        for place in crops.places(measured, first.facts, second.facts, config.max_image_size)
+    )
 
 
 def masks_on_candidate(masks: Sequence[Box], plan: Plan) -> list[Box]:

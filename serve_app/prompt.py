@@ -3,7 +3,8 @@ No model, no tokenizer: an engine picks the wording whose labels its tokenizer k
 
 The wording is neutral ("may have changed"): "changes have been made" makes models invent two to three times as
 many differences on equal pairs. Pictures are "first" and "second", never "reference" and "candidate", so that
-nothing in a question gives away the order. Texts of callers are quoted as JSON strings.
+nothing in a question gives away the order. Texts of callers are quoted as JSON strings. Crops of measured regions are
+"areas" with the numbers of their pictures; no heat map goes along: models report its colours.
 """
 
 from __future__ import annotations
@@ -12,11 +13,23 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from serve_app.core import Box, Examination, ImageFacts, Inquiry, MeasuredDifference, Question, Wording
+from serve_app.core import (
+    FINDING_KINDS,
+    MAX_FINDINGS,
+    Box,
+    Examination,
+    ImageFacts,
+    Inquiry,
+    MeasuredDifference,
+    Question,
+    ShownImage,
+    Wording,
+)
 from serve_app.schema import ImageComparisonConfig, Language
 
-VERSION = "1"
+VERSION = "2"
 MAX_REGIONS = 8  # measured regions the model is asked about, most severe first
+ANCHOR_ASPECTS = ("color", "layout", "content", "style")  # the contract's defaults
 LETTERS = ("A", "B", "C", "D", "E")
 
 
@@ -34,9 +47,13 @@ class _Phrases:
     in_first: str
     in_second: str
     place: str
+    crops: str
+    crop: str
+    area: str
     joint: str
     rows: tuple[str, str, str]
     columns: tuple[str, str, str]
+    findings: str
     summary: str
     option: str
     separator: str
@@ -61,7 +78,9 @@ _ENGLISH = _Phrases(
     ),
     focus=(
         "Look only at this element: {name}. What may have happened to it from the first picture to the second?\n"
-        'Options: {options}.\nAnswer as {{"answer":"<option>","explanation":"<one short sentence>"}}.'
+        'Options: {options}.\nAnswer as {{"answer":"<option>","box":[left,top,right,bottom],"explanation":"<one short '
+        'sentence>"}}. The box says where it is in the second picture, or in the first if it is only there, in '
+        "thousandths of the width and height; null if it is in neither."
     ),
     statuses=(
         ("same", "it looks the same in both"),
@@ -84,9 +103,19 @@ _ENGLISH = _Phrases(
     in_first="in the first picture {place}",
     in_second="in the second picture {place}",
     place="{left} % to {right} % of the width and {top} % to {bottom} % of the height ({row} {column})",
+    crops=" Parts of both follow in full detail, each first as in the first picture, then as in the second: {crops}.",
+    crop="area {number}: pictures {one} and {two}",
+    area="area {number}, {place}",
     joint=", ",
     rows=("upper", "middle", "lower"),
     columns=("left", "centre", "right"),
+    findings=(
+        "May anything else have changed from the first picture to the second, at another place than: {places}? Name at "
+        "most {most} changes that you can see; an empty list if there are none.\n"
+        'Answer as {{"findings":[{{"kind":"<kind>","box":[left,top,right,bottom],"description":"<what; short>"}}]}}. '
+        "Kinds: {kinds}. The box says where it is in the second picture, or in the first if it was removed, in "
+        "thousandths of the width and height."
+    ),
     summary=(
         "What may differ between the first picture and the second, all in all? If nothing visible differs, say so.\n"
         'Answer as {{"summary":"<one or two sentences>"}}.'
@@ -113,7 +142,9 @@ _CHINESE = _Phrases(
     ),
     focus=(
         "只看这个元素：{name}。从第一张到第二张图片，它可能有什么变化？\n"
-        '选项：{options}。\n按 {{"answer":"<选项>","explanation":"<一句简短的话>"}} 的格式回答。'
+        '选项：{options}。\n按 {{"answer":"<选项>","box":[左,上,右,下],"explanation":"<一句简短的话>"}} 的格式回答。'
+        "box 是它在第二张图片中的位置，若只在第一张中有则为在第一张中的位置，"
+        "以宽度和高度的千分之一为单位；两张中都没有则为 null。"
     ),
     statuses=(
         ("同", "两张中看起来相同"),
@@ -136,9 +167,18 @@ _CHINESE = _Phrases(
     in_first="在第一张图片中{place}",
     in_second="在第二张图片中{place}",
     place="宽度的 {left} % 到 {right} %、高度的 {top} % 到 {bottom} %（{row}{column}）",
+    crops="随后是两张图片的局部原图，每处先是第一张，再是第二张：{crops}。",
+    crop="区域 {number}：第 {one} 和第 {two} 张图片",
+    area="区域 {number}，{place}",
     joint="，",
     rows=("上部", "中部", "下部"),
     columns=("左侧", "中间", "右侧"),
+    findings=(
+        "从第一张到第二张图片，除了以下位置，是否还可能有其他变化：{places}？"
+        "最多说出 {most} 处你看得见的变化；没有则给出空列表。\n"
+        '按 {{"findings":[{{"kind":"<种类>","box":[左,上,右,下],"description":"<是什么，简短>"}}]}} 的格式回答。'
+        "种类：{kinds}。box 是它在第二张图片中的位置，若已消失则为在第一张中的位置，以宽度和高度的千分之一为单位。"
+    ),
     summary=(
         "总的来说，第一张和第二张图片可能有哪些差异？如果看不出差异，请直接说明。\n"
         '按 {{"summary":"<一两句话>"}} 的格式回答。'
@@ -152,7 +192,7 @@ _EXCHANGED = (0, 1, 3, 2, 4)  # with the pictures exchanged, what was added is r
 
 
 def render(config: ImageComparisonConfig, examination: Examination) -> Inquiry:
-    """Put every aspect, focus element, top measured region and the summary into words.
+    """Put every aspect, focus element, top measured region, what else there may be and the summary into words.
 
     Raises ValueError if the examination was made without pictures for a model.
     """
@@ -163,36 +203,72 @@ def render(config: ImageComparisonConfig, examination: Examination) -> Inquiry:
     return Inquiry(
         shown_reference=examination.shown_reference,
         shown_candidate=examination.shown_candidate,
-        instructions=phrases.instructions,
+        instructions=phrases.instructions + _crops(phrases, len(examination.crops)),
         questions=(
             *_labelled(phrases, config, examination, exchanged=False),
+            *_findings(phrases, examination),
             Question("summary", 0, (Wording(phrases.summary.format()),)),
         ),
         swapped_questions=swapped,
         language=config.language,
         prompt_version=VERSION,
+        crops=examination.crops,
     )
+
+
+def calibration(first: ShownImage, second: ShownImage, language: Language) -> Inquiry:
+    """How much two known pictures differ: the default aspects, only labels, one order."""
+    phrases = _PHRASES[language]
+    asked = tuple(_aspect(phrases, index, name) for index, name in enumerate(ANCHOR_ASPECTS))
+    return Inquiry(second, first, phrases.instructions, (), asked, language, VERSION)
 
 
 def _labelled(
     phrases: _Phrases, config: ImageComparisonConfig, examination: Examination, *, exchanged: bool
 ) -> tuple[Question, ...]:
-    aspects = (
-        Question("aspect", index, _wordings(phrases, phrases.aspect, phrases.levels, name=_quoted(name)))
-        for index, name in enumerate(config.comparison_aspects)
-    )
+    aspects = (_aspect(phrases, index, name) for index, name in enumerate(config.comparison_aspects))
     statuses = _turned(phrases.statuses, exchanged)
     elements = (
-        Question("focus_element", index, _wordings(phrases, phrases.focus, statuses, name=_quoted(name)))
+        Question("focus_element", index, _wordings(phrases, phrases.focus, statuses, name=_quoted(name)), "boxed_text")
         for index, name in enumerate(config.focus_elements)
     )
     kinds = _turned(phrases.kinds, exchanged)
+    areas = {crop.index: number for number, crop in enumerate(examination.crops, 1)}
     regions = (
         Question("region", index, _wordings(phrases, phrases.region, kinds, place=place))
         for index, difference in enumerate(examination.measurement.differences[:MAX_REGIONS])
-        if (place := _place(phrases, difference, examination, exchanged))
+        if (place := _place(phrases, difference, examination, areas.get(index), exchanged=exchanged))
     )
     return (*aspects, *elements, *regions)
+
+
+def _aspect(phrases: _Phrases, index: int, name: str) -> Question:
+    return Question("aspect", index, _wordings(phrases, phrases.aspect, phrases.levels, name=_quoted(name)))
+
+
+def _findings(phrases: _Phrases, examination: Examination) -> tuple[Question, ...]:
+    """What else may have changed; not asked where nothing visible differs: whatever came would be invented."""
+    listed = examination.measurement.differences[:MAX_REGIONS]
+    if not listed:
+        return ()
+    places = (_place(phrases, each, examination, None, exchanged=False) for each in listed)
+    text = phrases.findings.format(
+        places="; ".join(place for place in places if place),
+        most=MAX_FINDINGS,
+        kinds=phrases.separator.join(
+            phrases.option.format(label=kind, meaning=meaning)
+            for kind, (_, meaning) in zip(FINDING_KINDS, phrases.kinds[1:], strict=True)
+        ),
+    )
+    return (Question("findings", 0, (Wording(text),), "findings"),)
+
+
+def _crops(phrases: _Phrases, count: int) -> str:
+    """Which pictures after the first two show which area."""
+    if not count:
+        return ""
+    areas = [phrases.crop.format(number=n, one=2 * n + 1, two=2 * n + 2) for n in range(1, count + 1)]
+    return phrases.crops.format(crops="; ".join(areas))
 
 
 def _turned(options: Sequence[tuple[str, str]], exchanged: bool) -> Sequence[tuple[str, str]]:
@@ -219,8 +295,13 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _place(phrases: _Phrases, difference: MeasuredDifference, examination: Examination, exchanged: bool) -> str:
-    """Where a region lies, in percent of each picture's sides: no family of models disagrees about those."""
+def _place(
+    phrases: _Phrases, difference: MeasuredDifference, examination: Examination, area: int | None, *, exchanged: bool
+) -> str:
+    """Where a region lies, in percent of each picture's sides: no family of models disagrees about those.
+
+    `area`: the number of its crop, if there is one.
+    """
     sides = [
         (difference.reference_box, examination.reference),
         (difference.candidate_box, examination.candidate),
@@ -232,7 +313,8 @@ def _place(phrases: _Phrases, difference: MeasuredDifference, examination: Exami
         for frame, (box, facts) in zip((phrases.in_first, phrases.in_second), sides, strict=True)
         if box is not None
     ]
-    return phrases.joint.join(parts)
+    place = phrases.joint.join(parts)
+    return phrases.area.format(number=area, place=place) if area is not None and place else place
 
 
 def _within(phrases: _Phrases, box: Box, facts: ImageFacts) -> str:

@@ -1,9 +1,10 @@
 """Upload bytes in, `core.PreparedImage` out: header, limits, decode, upright, colour, alpha, shown copy.
 No HTTP, no Ray, no model; file names and content types are never consulted."""
 
+from serve_app.imaging.crops import cut
 from serve_app.imaging.header import Header, inspect
 from serve_app.imaging.memory import check_decodable, predicted_bytes
 from serve_app.imaging.prepare import prepare
 from serve_app.imaging.shown import ShownSpec
 
-__all__ = ["Header", "ShownSpec", "check_decodable", "inspect", "predicted_bytes", "prepare"]
+__all__ = ["Header", "ShownSpec", "check_decodable", "cut", "inspect", "predicted_bytes", "prepare"]
