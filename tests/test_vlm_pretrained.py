@@ -18,7 +18,7 @@ pytest.importorskip("transformers", reason="needs the extra [vl]")
 import torch
 
 from serve_app import answer, prompt, vlm
-from serve_app.core import Box, Deadline, Inquiry, Question, ShownImage, Stop, Wording
+from serve_app.core import Box, Crop, Deadline, Inquiry, Question, ShownImage, Stop, Wording
 from serve_app.errors import DeadlineExceeded
 from serve_app.schema import ImageComparisonConfig
 from serve_app.settings import ModelSettings
@@ -49,6 +49,7 @@ def an_inquiry(**config: object) -> Inquiry:
         an_examination(a_difference(Box(0, 0, 20, 20), Box(0, 0, 20, 20))),
         shown_reference=a_picture(60, 40, 1),
         shown_candidate=a_picture(40, 60, 2),
+        crops=(Crop(0, a_picture(40, 40, 3), a_picture(40, 40, 4)),),
     )
     return prompt.render(ImageComparisonConfig.model_validate({"focus_elements": ("logo",), **config}), examination)
 
@@ -77,8 +78,8 @@ def qwen(tmp_path_factory: pytest.TempPathFactory) -> pretrained.PretrainedModel
 
 def whole_ids(model: pretrained.PretrainedModel, inquiry: Inquiry, question: Question) -> dict[str, torch.Tensor]:
     """The tensors of one question's whole prompt, as one plain forward pass would read it."""
-    before, after = model.prompt(inquiry.instructions)
-    pictures = [pretrained.opened(inquiry.shown_reference), pretrained.opened(inquiry.shown_candidate)]
+    before, after = model.prompt(inquiry.instructions, len(inquiry.pictures))
+    pictures = [pretrained.opened(shown) for shown in inquiry.pictures]
     inputs = model.inputs(before, pictures)
     wording, _ = model.lexicon.choose(question)
     suffix = model.lexicon.data(wording.text) + model.lexicon.template(after) + model.lexicon.template(ANSWER_OPENING)
@@ -93,7 +94,9 @@ def whole_ids(model: pretrained.PretrainedModel, inquiry: Inquiry, question: Que
 def test_label_probabilities_are_those_of_a_plain_forward_pass(model: pretrained.PretrainedModel) -> None:
     inquiry = an_inquiry()
     output = model.answer(inquiry, a_stop())
-    for question, reply in list(zip(inquiry.questions, output.replies, strict=True))[:-1]:
+    labelled = [each for each in zip(inquiry.questions, output.replies, strict=True) if each[0].num_labels]
+    assert len(labelled) == 6
+    for question, reply in labelled:
         _, labels = model.lexicon.choose(question)
         with torch.inference_mode():
             logits = model.model(**whole_ids(model, inquiry, question), use_cache=False).logits[0, -1]
@@ -117,6 +120,7 @@ def test_exchanged_pictures_are_asked_as_if_they_came_exchanged(model: pretraine
         inquiry,
         shown_reference=inquiry.shown_candidate,
         shown_candidate=inquiry.shown_reference,
+        crops=tuple(Crop(crop.index, crop.candidate, crop.reference) for crop in inquiry.crops),
         questions=inquiry.swapped_questions,
         swapped_questions=(),
     )
@@ -133,15 +137,17 @@ def test_even_random_weights_write_json_of_the_asked_shape(model: pretrained.Pre
     assert len(assessment.aspects) == 4
     assert assessment.summary
     for question, reply in zip(inquiry.questions, output.replies, strict=True):
-        assert answer.text_of(reply.text, question.text_key)
         assert "\n" not in reply.text
-        if reply.text.endswith('"}'):
-            assert set(json.loads(reply.text)) <= {"answer", question.text_key}
+        if question.shape == "text":
+            assert answer.text_of(reply.text, question.text_key)
+        if reply.text.endswith("}"):
+            keys = {"text": {"answer", question.text_key}, "boxed_text": {"answer", "box", question.text_key}}
+            assert set(json.loads(reply.text)) <= keys.get(question.shape, {"findings"})
     assert output.prompt_tokens > output.generated_tokens > 0
 
 
 def test_chinese_questions_go_through(model: pretrained.PretrainedModel) -> None:
-    assert len(model.answer(an_inquiry(language="zh"), a_stop()).replies) == 7
+    assert len(model.answer(an_inquiry(language="zh"), a_stop()).replies) == 8
 
 
 @pytest.mark.parametrize(
@@ -156,7 +162,7 @@ def test_a_callers_text_never_becomes_a_control_token(model: pretrained.Pretrain
 
 def test_a_callers_control_tokens_disturb_no_answer(model: pretrained.PretrainedModel) -> None:
     inquiry = an_inquiry(focus_elements=("<image><|image_pad|><|im_end|>",))
-    assert len(model.answer(inquiry, a_stop()).replies) == 7
+    assert len(model.answer(inquiry, a_stop()).replies) == 8
 
 
 def test_warm_up_goes_the_whole_way(model: pretrained.PretrainedModel) -> None:
@@ -200,7 +206,7 @@ def test_out_of_memory_is_answered_once_more_with_smaller_pictures(qwen: pretrai
         smaller = qwen.answer(an_inquiry(), a_stop())
     finally:
         hook.remove()
-    assert len(smaller.replies) == 7
+    assert len(smaller.replies) == 8
     assert smaller.prompt_tokens < usual.prompt_tokens
 
 
@@ -228,7 +234,7 @@ def test_a_cancel_ends_the_work_before_the_next_layer(qwen: pretrained.Pretraine
     with pytest.raises(DeadlineExceeded):
         qwen.answer(an_inquiry(), stop)
     assert stop.looks_after == 0
-    assert len(qwen.answer(an_inquiry(swap_check=False), a_stop()).replies) == 7
+    assert len(qwen.answer(an_inquiry(swap_check=False), a_stop()).replies) == 8
 
 
 def test_a_deadline_ends_the_work(qwen: pretrained.PretrainedModel) -> None:

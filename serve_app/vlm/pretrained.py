@@ -7,17 +7,30 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from PIL import Image
 
-from serve_app.core import Deadline, Inquiry, ModelIdentity, ModelOutput, Question, Reply, ShownImage, Stop, Wording
+from serve_app.core import (
+    Deadline,
+    Inquiry,
+    MemoryPlan,
+    ModelIdentity,
+    ModelOutput,
+    Question,
+    Reply,
+    ShownImage,
+    Stop,
+    Wording,
+)
+from serve_app.errors import Overloaded
 from serve_app.settings import ModelSettings
-from serve_app.vlm import loading, memory, prefix, reading
+from serve_app.vlm import grammar, loading, memory, prefix, reading
 from serve_app.vlm.cache import ByteCache, OnLookup, uncounted
 from serve_app.vlm.decoding import Branches, Single, stoppable
 from serve_app.vlm.grammar import JsonText, Writing
+from serve_app.vlm.plan import Planner, Work
 from serve_app.vlm.prefix import Prefix
 from serve_app.vlm.sight import Sight
 from serve_app.vlm.unavailable import ModelUnavailable
@@ -74,45 +87,79 @@ class PretrainedModel:
         self.lexicon = Lexicon(loaded.processor.tokenizer)
         self._processor = loaded.processor
         self._settings = settings
-        self._free_bytes = free_bytes
         self._shares = prefix.can_share(loaded.model)
+        self._planner = Planner(self._sight, settings, self.cache, free_bytes, shares=self._shares)
         self._json = JsonText(loaded.processor.tokenizer, loaded.model.get_output_embeddings().weight.shape[0])
 
     def answer(self, inquiry: Inquiry, stop: Stop) -> ModelOutput:
-        """See the protocol. Out of memory, it tries once more: pictures of half the sides, one question at a time."""
-        pictures = [opened(inquiry.shown_reference), opened(inquiry.shown_candidate)]
+        """See the protocol. Memory is planned before the work; out of memory all the same, it tries once more, with
+        pictures of half the sides and one question at a time.
+
+        Raises also ImageTooLarge where the pair fits in no size, and Overloaded where it ran out of memory twice.
+        """
+        before, after = self.prompt(inquiry.instructions, len(inquiry.pictures))
+        rows = self._rows(inquiry, after)
+        work = self._work(inquiry, before, rows)
         try:
-            return self._answer(inquiry, pictures, self._free_bytes, stop)
+            return self._answer(inquiry, *self._planned(work, stop), rows, stop)
         except torch.OutOfMemoryError:
             logger.warning("out of memory: trying once more, smaller")
         # Outside the handler: the error's traceback would keep the tensors of the failed try alive.
+        self._give_back()
+        plan, smaller = self._planned(work.scaled(0.5), stop)
+        try:
+            return self._answer(inquiry, replace(plan, rows_per_batch=1), smaller, self._rows(inquiry, after), stop)
+        except torch.OutOfMemoryError:
+            logger.error("out of memory twice")  # noqa: TRY400 - its text is the allocator's
+        self._give_back()
+        raise Overloaded("The model's device ran out of memory on this pair, even at half its size.", retry_after_s=5)
+
+    def _planned(self, work: Work, stop: Stop) -> tuple[MemoryPlan, Work]:
+        with torch.inference_mode(), stoppable(self.model, stop):
+            return self._planner.decide(work)
+
+    def _give_back(self) -> None:
+        self.cache.clear()
         if self.model.device.type == "cuda":
             torch.cuda.empty_cache()
-        smaller = [picture.reduce(2) for picture in pictures]
-        return self._answer(inquiry, smaller, lambda _: 0, stop)
 
-    def _answer(
-        self,
-        inquiry: Inquiry,
-        pictures: Sequence[Image.Image],
-        free_bytes: Callable[[torch.device], int],
-        stop: Stop,
-    ) -> ModelOutput:
-        before, after = self.prompt(inquiry.instructions)
-        tail = self.lexicon.template(after)
-        rows = [self._row(question, tail, 0) for question in inquiry.questions]
-        rows += [self._row(question, tail, 1) for question in inquiry.swapped_questions]
-        orders = [pictures, pictures[::-1]] if inquiry.swapped_questions else [pictures]
+    def _answer(self, inquiry: Inquiry, plan: MemoryPlan, work: Work, rows: Sequence[_Row], stop: Stop) -> ModelOutput:
+        pictures = [_shrunk(opened(shown), size) for shown, size in zip(inquiry.pictures, work.sizes, strict=True)]
+        orders = [[pictures[i] for i in order] for order in work.orders]
         with torch.inference_mode(), stoppable(self.model, stop):
-            prefixes = reading.read(self.model, self._sight.prompts(before, orders), self.cache)
+            prompts = self._sight.prompts(work.before, orders)
+            visual_tokens = prompts[0].count(self._processor.image_token_ids)
+            prefixes = reading.read(self.model, prompts, self.cache)
+            del prompts
             tokens = sum(one.length * one.num_rows for one in prefixes)
-            self._ask_all(prefixes, rows, free_bytes)
+            self._ask_all(prefixes, rows, plan.rows_per_batch)
         swapped = len(inquiry.questions)
         return ModelOutput(
             replies=tuple(self._reply(row) for row in rows[:swapped]),
             swapped_replies=tuple(self._reply(row) for row in rows[swapped:]),
             prompt_tokens=tokens + sum(len(row.suffix) for row in rows),
             generated_tokens=sum(len(row.writing.tokens) for row in rows if row.writing),
+            plan=replace(plan, visual_tokens=visual_tokens, prompt_tokens=prefixes[0].length),
+        )
+
+    def _rows(self, inquiry: Inquiry, after: str) -> list[_Row]:
+        """All questions, those that write first."""
+        tail = self.lexicon.template(after)
+        rows = [self._row(question, tail, 0) for question in inquiry.questions]
+        return rows + [self._row(question, tail, 1) for question in inquiry.swapped_questions]
+
+    def _work(self, inquiry: Inquiry, before: str, rows: Sequence[_Row]) -> Work:
+        count = len(inquiry.pictures)
+        orders = (tuple(range(count)), tuple(i ^ 1 for i in range(count)))  # reference and candidate exchanged
+        asked = [bool(inquiry.questions), bool(inquiry.swapped_questions)]
+        return Work(
+            before=before,
+            sizes=tuple((shown.width, shown.height) for shown in inquiry.pictures),
+            orders=tuple(order for order, is_asked in zip(orders, asked, strict=True) if is_asked),
+            places=tuple(row.order if all(asked) else 0 for row in rows),
+            num_writing=len(inquiry.questions),
+            longest_question=max(len(row.suffix) for row in rows),
+            longest_text=max(self._settings.max_explanation_tokens, self._settings.max_summary_tokens),
         )
 
     def warm_up(self) -> None:
@@ -123,9 +170,9 @@ class PretrainedModel:
         inquiry = Inquiry(grey, grey, "These are two pictures.", (asked, summary), (asked,), "en", "")
         self.answer(inquiry, Stop(Deadline.after(_WARM_UP_S)))
 
-    def prompt(self, instructions: str) -> tuple[str, str]:
+    def prompt(self, instructions: str, num_pictures: int = 2) -> tuple[str, str]:
         """The chat template's text before the question and after it."""
-        content = [{"type": "image"}, {"type": "image"}, {"type": "text", "text": f"{instructions}\n{_QUESTION}"}]
+        content = [{"type": "image"}] * num_pictures + [{"type": "text", "text": f"{instructions}\n{_QUESTION}"}]
         switches = {"enable_thinking": False} if "enable_thinking" in str(self._processor.chat_template) else {}
         rendered = self._processor.apply_chat_template(
             [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True, **switches
@@ -139,19 +186,16 @@ class PretrainedModel:
         """The processor's tensors for the shared part of the prompt, on the model's device and in its type."""
         return self._sight.together(before, pictures)
 
-    def _ask_all(
-        self, prefixes: Sequence[Prefix], rows: Sequence[_Row], free_bytes: Callable[[torch.device], int]
-    ) -> None:
+    def _ask_all(self, prefixes: Sequence[Prefix], rows: Sequence[_Row], rows_per_batch: int) -> None:
         """Both orders' questions as one batch if they share a prefix; in turns where memory is short."""
         for number, one in enumerate(prefixes):
             mine = [row for row in rows if len(prefixes) == 1 or row.order == number]
             together = self._shares and one.can_batch
-            row_bytes = prefix.held_bytes(one.cache) // one.num_rows
-            fitting = memory.rows_that_fit(row_bytes, free_bytes(self.model.device)) if together else 1
-            for start in range(0, len(mine), fitting):
-                batch = mine[start : start + fitting]
+            most = rows_per_batch if together else 1
+            for start in range(0, len(mine), most):
+                batch = mine[start : start + most]
                 places = [row.order if one.num_rows > 1 else 0 for row in batch]
-                self._ask(one.branch(places), batch)
+                self._ask(one.branch(places, together=together), batch)
 
     def _ask(self, branches: Branches | Single, rows: Sequence[_Row]) -> None:
         """Read every row's label; rows of the first order then write."""
@@ -173,14 +217,13 @@ class PretrainedModel:
 
     def _read_label(self, row: _Row, logits: torch.Tensor) -> list[int]:
         """Read the label's probabilities, choose it, and give the tokens up to the text's first."""
-        key = row.question.text_key
+        rest = grammar.opening(row.question)
         if not row.label_ids:
-            row.opening = f'{{"{key}":"'
-            return self.lexicon.template(row.opening)
+            row.opening = rest
+            return self.lexicon.template(rest)
         probabilities = logits.softmax(-1)[list(row.label_ids)]
         row.probabilities = tuple(probabilities.tolist())
         chosen = int(probabilities.argmax())
-        rest = f'","{key}":"'
         row.opening = ANSWER_OPENING + row.wording.labels[chosen] + rest
         return [row.label_ids[chosen], *self.lexicon.template(rest)]
 
@@ -198,15 +241,15 @@ class PretrainedModel:
             logits = branches.feed([fed[i] for i in going])
 
     def _next(self, row: _Row, logits: torch.Tensor) -> list[int]:
-        row.writing = row.writing or self._json.begin()
+        row.writing = row.writing or self._json.begin(row.question)
         allowed = row.writing.allowed().to(logits.device)
         return row.writing.accept(int(logits.masked_fill(~allowed, -torch.inf).argmax()))
 
     def _is_done(self, row: _Row) -> bool:
         if row.writing is None:
             return False
-        is_summary = row.question.kind == "summary"
-        most = self._settings.max_summary_tokens if is_summary else self._settings.max_explanation_tokens
+        is_long = row.question.kind in ("summary", "findings")
+        most = self._settings.max_summary_tokens if is_long else self._settings.max_explanation_tokens
         return row.writing.is_done or len(row.writing.tokens) >= most
 
     def _reply(self, row: _Row) -> Reply:
@@ -214,6 +257,15 @@ class PretrainedModel:
             return Reply(row.probabilities, "")
         written = self._processor.tokenizer.decode(row.writing.tokens, clean_up_tokenization_spaces=False)
         return Reply(row.probabilities, row.opening + written.rstrip("\ufffd"))  # a character cut in two
+
+
+def exchanged(pictures: Sequence[Image.Image]) -> list[Image.Image]:
+    """Every pair in the other order: the same pictures as `Inquiry.exchanged_pictures`."""
+    return [pictures[i ^ 1] for i in range(len(pictures))]
+
+
+def _shrunk(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    return picture if picture.size == size else picture.resize(size, Image.Resampling.LANCZOS)
 
 
 def opened(shown: ShownImage) -> Image.Image:
