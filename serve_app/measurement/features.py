@@ -109,9 +109,12 @@ def _small(image: Pixels, factor: float | None = None) -> Pixels:
     if factor <= 1:
         return luma(image)
     size = (max(1, round(image.shape[1] / factor)), max(1, round(image.shape[0] / factor)))
-    return luma(
-        np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8).reshape(size[1], size[0], 3)
-    )
+    plane = luma(image)
+    while plane.shape[0] >= 2 * size[1] and plane.shape[1] >= 2 * size[0] and not (plane.shape[0] | plane.shape[1]) & 1:
+        # Halving is four times faster than averaging by any other factor.
+        half = (plane.shape[1] // 2, plane.shape[0] // 2)
+        plane = np.asarray(cv2.resize(plane, half, interpolation=cv2.INTER_AREA), np.uint8).reshape(half[::-1])
+    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.uint8).reshape(size[::-1])
 
 
 def _native(points: list[tuple[float, float]], image: Pixels, small: Pixels) -> NDArray[np.float32]:
