@@ -13,12 +13,18 @@ from serve_app.settings import ModelSettings, Settings
 
 def build(settings: Settings) -> serve.Application:
     """Ingress over Preprocessor and VLModel. Serve validates `args` of the config file as `Settings`."""
+    return graph(settings)
+
+
+def graph(settings: Settings, *, model_replicas: int = 1) -> serve.Application:
+    """The same with a number of model replicas, where no config file says it."""
     preprocessor = serve.deployment(Preprocessor, name="Preprocessor").options(
         max_ongoing_requests=settings.preprocessing.pairs_at_once
     )
     model = serve.deployment(VLModel, name="VLModel").options(
         # One job a replica. This alone doesn't keep two jobs off one GPU: see device.py.
         max_ongoing_requests=1,
+        num_replicas=model_replicas,
         # The default back-off (25 to 500 ms) leaves the device idle between queued requests: 34 to 52 % of
         # its throughput once clients queue.
         request_router_config=RequestRouterConfig(initial_backoff_s=0.005, backoff_multiplier=1.5, max_backoff_s=0.02),

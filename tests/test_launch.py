@@ -11,18 +11,23 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
+import yaml
 
 from serve_app import launch, serve_file
 from serve_app.launch import Launch, LaunchFailed
 from serve_app.settings import ModelSettings
+from tests.samples import card, encoded
 
 ROOT = Path(__file__).parent.parent
+JOB_S = 3.0
 COMMAND = [sys.executable, "-c", "from serve_app.cli import app; app()", "serve"]
 
 
@@ -104,8 +109,8 @@ class Run:
 
 
 @contextmanager
-def serving(folder: Path, port: int) -> Iterator[Run]:
-    command = [*COMMAND, "--port", str(port), "--dashboard-port", str(free_port())]
+def serving(folder: Path, port: int, *options: str) -> Iterator[Run]:
+    command = [*COMMAND, "--port", str(port), "--dashboard-port", str(free_port()), *options]
     environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
         command,
@@ -161,3 +166,62 @@ def test_stop_during_the_start_leaves_nothing_behind(short_folder: Path, moment:
     assert run.process.returncode == 0, said
     assert alive(processes) == []
     assert "is ready" not in said
+
+
+@pytest.mark.cluster
+def test_sigterm_lets_a_request_under_way_finish(short_folder: Path, tmp_path: Path) -> None:
+    port, dashboard_port = free_port(), free_port()
+    options = ("--config", str(slow_model(tmp_path)), "--dashboard-port", str(dashboard_port))
+    with serving(short_folder, port, *options) as run, ThreadPoolExecutor() as threads:
+        processes = run.read_until("Stop")
+        assert shown_deployments(short_folder, dashboard_port) == {"Ingress", "Preprocessor", "VLModel"}
+        under_way = threads.submit(compare, port)
+        with pytest.raises(FutureTimeout):
+            under_way.result(timeout=JOB_S / 3)  # long enough for it to have come in
+        run.process.send_signal(signal.SIGTERM)
+        refused = [answer for answer in until_it_ends(port) if answer is not None]
+        assert under_way.result(timeout=30).status_code == 200
+        assert refused, "new requests came while the old one was still at work"
+        assert {answer.json()["error"]["type"] for answer in refused} == {"draining"}
+        assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
+        said, _ = run.process.communicate(timeout=90)
+
+    assert run.process.returncode == 0, said
+    assert alive(processes) == []
+
+
+def slow_model(folder: Path) -> Path:
+    """The product's own config file with a model that works for `JOB_S` on a pair."""
+    config = yaml.safe_load((ROOT / "serve_config.yaml").read_text(encoding="utf-8"))
+    config["applications"][0]["args"]["model"] = {"engine": "scripted", "scripted": {"delay_s": JOB_S}}
+    path = folder / "serve_config.yaml"
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+    return path
+
+
+def compare(port: int) -> httpx.Response:
+    pair = [("files", ("a", encoded(card()))), ("files", ("b", encoded(card("red"))))]
+    return httpx.post(f"http://127.0.0.1:{port}/v1/compare", files=pair, timeout=30)
+
+
+def shown_deployments(folder: Path, dashboard_port: int) -> set[str]:
+    """What the dashboard's Serve page lists, by the API that it asks."""
+    (token_file,) = folder.glob("pairlens-*/auth_token")
+    answer = httpx.get(
+        f"http://127.0.0.1:{dashboard_port}/api/serve/applications/",
+        headers={"Authorization": f"Bearer {token_file.read_text()}"},
+        timeout=30,
+    )
+    return set(answer.json()["applications"]["pairlens"]["deployments"])
+
+
+def until_it_ends(port: int) -> Iterator[httpx.Response | None]:
+    """Readiness over and over, None while it still says ready, until nobody listens any more."""
+    for _ in range(600):
+        try:
+            answer = httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=5)
+        except httpx.TransportError:
+            return
+        yield None if answer.status_code == 200 else answer
+        threading.Event().wait(0.1)
+    raise AssertionError("it never stopped")

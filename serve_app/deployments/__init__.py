@@ -97,6 +97,10 @@ class Ingress:
             context_request_id=lambda: _get_serve_request_context().request_id or None,
         )
 
+    async def pending(self) -> int:
+        """How many requests are let in and not yet answered."""
+        return self._door.admission.num_pending
+
     async def drain(self) -> int:
         """Take nothing new from now on; how many requests are still to be answered. For `handle.broadcast`."""
         return self._door.admission.drain()

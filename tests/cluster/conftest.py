@@ -24,7 +24,7 @@ os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
 import ray
 from ray import serve
 
-from serve_app.app import build
+from serve_app.app import graph
 from serve_app.settings import Settings
 from tests.cluster.waiting import eventually
 
@@ -79,10 +79,11 @@ def deploy(ray_url: str) -> Deploy:
     taken: list[str] = []
 
     @contextmanager
-    def deployed(settings: Settings, *, ready: bool = True) -> Iterator[str]:
+    def deployed(settings: Settings, *, ready: bool = True, model_replicas: int = 1) -> Iterator[str]:
         name = f"app{len(taken)}"
         taken.append(name)
-        serve.run(build(settings), name=name, route_prefix=f"/{name}", logging_config=LOGGING)
+        application = graph(settings, model_replicas=model_replicas)
+        serve.run(application, name=name, route_prefix=f"/{name}", logging_config=LOGGING)
         url = f"{ray_url}/{name}"
         try:
             if ready:
