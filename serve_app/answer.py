@@ -1,19 +1,20 @@
 """The model's replies in, a validated assessment out.
-No model, no pixels: what can't be read becomes a missing field and a warning, never an error.
+No model, no pixels, no JSON: what can't be read becomes a missing field and a warning, never an error.
 
-A score is the expectation over the probabilities of the labels, averaged over both orders of the images; a number
-that the model writes is never read. Mass on other words adds nothing to the score and widens its spread.
+A score is the expectation over the probabilities of the labels, averaged over both orders of the images and rescaled
+between the model's two anchors; a number that the model writes is never read, but for the corners of a box. Mass on
+other words adds nothing to the score and widens its spread.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from serve_app import wording, written
 from serve_app.core import (
+    Anchors,
     AspectAssessment,
     Assessment,
     FocusAssessment,
@@ -32,8 +33,6 @@ STATUSES: tuple[FocusStatus, ...] = ("unchanged", "changed", "added", "removed",
 SAMENESS = (1.0, 0.0, 0.0, 0.0, 1.0)  # of the five statuses: a focus element's score is P(nothing changed)
 NO_CHANGE = (1.0, 0.0, 0.0, 0.0, 0.0)  # of a region's five kinds
 MIN_MASS = 0.1  # under this the labels are noise in the tail of another answer
-MAX_TEXT = 600
-ELLIPSIS = "…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +53,17 @@ class _Reading:
         outside = 1 / 12 + (0.5 - mean) ** 2
         return min(0.5, math.sqrt(self.mass * inside + (1 - self.mass) * outside))
 
-    def gap(self, values: Sequence[float]) -> float | None:
+    @property
+    def entropy(self) -> float:
+        """Of the labels: 0 where all lies on one, 1 where all are alike."""
+        bits = -math.fsum(p * math.log(p) for p in self.probabilities if p > 0)
+        return min(1.0, max(0.0, bits / math.log(len(self.probabilities))))
+
+    def gap(self, values: Sequence[float], rescaled: Callable[[float], float]) -> float | None:
         if self.gap_of is None:
             return None
-        first, second = self.gap_of
-        return abs(_dot(first, values) - _dot(second, values))
+        first, second = (rescaled(_dot(one, values)) for one in self.gap_of)
+        return abs(first - second)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,38 +71,39 @@ class _Answered:
     question: Question
     reading: _Reading | None  # None: not readable, or a question without labels
     text: str
+    reply: str
 
 
-def parse(output: ModelOutput, inquiry: Inquiry, identity: ModelIdentity) -> Assessment:
+def parse(output: ModelOutput, inquiry: Inquiry, identity: ModelIdentity, anchors: Anchors | None = None) -> Assessment:
     """Read every reply. `assess_ms` is left at 0 for the caller, who holds the clock."""
     warnings: list[str] = []
     answered = list(_answered(output, inquiry, warnings))
     return Assessment(
         model=identity,
         status="answered",
-        aspects=tuple(_aspect(one) for one in _of_kind(answered, "aspect")),
+        aspects=tuple(_aspect(one, anchors) for one in _of_kind(answered, "aspect")),
         focus_elements=tuple(_focus(one) for one in _of_kind(answered, "focus_element")),
         regions=tuple(region for one in _of_kind(answered, "region") if (region := _region(one))),
         summary=" ".join(one.text for one in _of_kind(answered, "summary")),
-        order_gap=_order_gap(answered),
+        order_gap=_order_gap(answered, anchors),
         prompt_tokens=output.prompt_tokens,
         generated_tokens=output.generated_tokens,
         prompt_version=inquiry.prompt_version,
         warnings=tuple(warnings),
+        plan=output.plan,
+        findings=tuple(each for one in _of_kind(answered, "findings") for each in written.findings_of(one.reply) or ()),
+        anchors=anchors,
     )
 
 
-def text_of(reply: str, key: str) -> str:
-    """The string under `key` in a reply that should be one JSON object; "" if there is none.
+def level(output: ModelOutput, inquiry: Inquiry) -> float | None:
+    """The mean score of a calibration, not rescaled: its labels are those of `swapped_questions` only.
 
-    A reply cut off by the token limit is mended: the unfinished word goes and an ellipsis says so.
+    None where no label is readable.
     """
-    try:
-        value = json.loads(reply)
-    except (ValueError, RecursionError):
-        return _mended(reply, key)
-    text = value.get(key) if isinstance(value, dict) else None
-    return _tidy(text) if isinstance(text, str) else ""
+    asked = zip(inquiry.swapped_questions, output.swapped_replies, strict=False)
+    readings = [reading for question, reply in asked if (reading := _read(question, reply, None)) is not None]
+    return math.fsum(one.expectation(LEVEL_SCORES) for one in readings) / len(readings) if readings else None
 
 
 def _answered(output: ModelOutput, inquiry: Inquiry, warnings: list[str]) -> Iterator[_Answered]:
@@ -108,14 +114,13 @@ def _answered(output: ModelOutput, inquiry: Inquiry, warnings: list[str]) -> Ite
     missing = Reply((), "")
     for position, question in enumerate(inquiry.questions):
         reply = output.replies[position] if position < len(output.replies) else missing
-        name = f"{question.kind.replace('_', ' ')} {question.index + 1}"
         reading = _read(question, reply, swapped.get((question.kind, question.index)))
         if reading is None and question.num_labels:
-            warnings.append(f"The model chose none of the answers offered for {name}.")
-        text = text_of(reply.text, question.text_key)
-        if not text:
-            warnings.append(f"The model wrote nothing readable for {name}.")
-        yield _Answered(question, reading, text)
+            warnings.append(wording.unreadable_choice(question.kind, question.index, inquiry.language))
+        text = written.text_of(reply.text, question.text_key)
+        if not text and (question.shape != "findings" or written.findings_of(reply.text) is None):
+            warnings.append(wording.unreadable_text(question.kind, question.index, inquiry.language))
+        yield _Answered(question, reading, text, reply.text)
 
 
 def _read(question: Question, reply: Reply, swapped: Reply | None) -> _Reading | None:
@@ -149,17 +154,31 @@ def _of_kind(answered: Sequence[_Answered], kind: QuestionKind) -> list[_Answere
     return [one for one in answered if one.question.kind == kind]
 
 
-def _aspect(one: _Answered) -> AspectAssessment | None:
-    if one.reading is None:
+def _aspect(one: _Answered, anchors: Anchors | None) -> AspectAssessment | None:
+    reading = one.reading
+    if reading is None:
         return None
-    return AspectAssessment(one.reading.expectation(LEVEL_SCORES), one.reading.spread(LEVEL_SCORES), one.text)
+    stretch = 1 / (anchors.same - anchors.unrelated) if anchors is not None and anchors.tell_apart else 1.0
+    return AspectAssessment(
+        score=_rescaling(anchors)(reading.expectation(LEVEL_SCORES)),
+        spread=min(0.5, stretch * reading.spread(LEVEL_SCORES)),
+        explanation=one.text,
+        entropy=reading.entropy,
+        outside_mass=1 - reading.mass,
+    )
+
+
+def _rescaling(anchors: Anchors | None) -> Callable[[float], float]:
+    return float if anchors is None else anchors.rescaled
 
 
 def _focus(one: _Answered) -> FocusAssessment | None:
     if one.reading is None:
         return None
     likeliest = max(range(len(STATUSES)), key=one.reading.probabilities.__getitem__)
-    return FocusAssessment(STATUSES[likeliest], one.reading.expectation(SAMENESS), one.text)
+    status = STATUSES[likeliest]
+    box = None if status == "absent" else written.box_of(one.reply)
+    return FocusAssessment(status, one.reading.expectation(SAMENESS), one.text, box)
 
 
 def _region(one: _Answered) -> RegionAssessment | None:
@@ -171,39 +190,12 @@ def _region(one: _Answered) -> RegionAssessment | None:
 _VALUES = {"aspect": LEVEL_SCORES, "focus_element": SAMENESS, "region": NO_CHANGE}
 
 
-def _order_gap(answered: Sequence[_Answered]) -> float | None:
+def _order_gap(answered: Sequence[_Answered], anchors: Anchors | None) -> float | None:
     """Mean absolute gap of the scores between the two orders; None where only one order was asked."""
-    gaps = [
-        gap
-        for one in answered
-        if one.reading is not None and (gap := one.reading.gap(_VALUES[one.question.kind])) is not None
-    ]
+    gaps = []
+    for one in answered:
+        rescaled = _rescaling(anchors if one.question.kind == "aspect" else None)
+        gap = None if one.reading is None else one.reading.gap(_VALUES[one.question.kind], rescaled)
+        if gap is not None:
+            gaps.append(gap)
     return math.fsum(gaps) / len(gaps) if gaps else None
-
-
-def _mended(reply: str, key: str) -> str:
-    opening = re.search(rf'"{re.escape(key)}"\s*:\s*"', reply)
-    if opening is None:
-        return ""
-    body = re.match(r'(?:[^"\\]|\\.)*', reply[opening.end() :], re.DOTALL)
-    written = body.group(0) if body else ""
-    closed = reply[opening.end() + len(written) :].startswith('"')
-    written = re.sub(r"\\u[0-9a-fA-F]{0,3}$", "", written)
-    try:
-        text = json.loads(f'"{written}"', strict=False)
-    except ValueError:
-        return ""
-    return _tidy(text) if closed else _cut(_tidy(text))
-
-
-def _tidy(text: str) -> str:
-    """One line of printable text, bounded; a lone surrogate (half an emoji) can't be sent as UTF-8."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= MAX_TEXT else _cut(line[:MAX_TEXT])
-
-
-def _cut(text: str) -> str:
-    """Without its last, perhaps unfinished word; Chinese has no spaces, so it keeps what there is."""
-    words, _, _ = text.rpartition(" ")
-    kept = (words or text).rstrip(" ,;:，、；：")
-    return kept + ELLIPSIS if kept else ""

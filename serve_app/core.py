@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -396,6 +396,19 @@ class Anchors:
 
     same: float
     unrelated: float
+
+    LEAST_GAP: ClassVar[float] = 0.1  # less is the noise of one label more or less, and rescaling would blow it up
+
+    @property
+    def tell_apart(self) -> bool:
+        """Whether this model's scores say anything: those of random weights don't."""
+        return self.same - self.unrelated >= self.LEAST_GAP
+
+    def rescaled(self, score: float) -> float:
+        """`score` where 0 is an unrelated picture and 1 the same one; as it is where they can't be told apart."""
+        if not self.tell_apart:
+            return score
+        return min(1.0, max(0.0, (score - self.unrelated) / (self.same - self.unrelated)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from serve_app.core import Box, MeasuredDifference, Measurement
+from serve_app.core import Box, MeasuredDifference, Measurement, QuestionKind
 from serve_app.schema import DifferenceKind, FocusStatus, Language, Verdict
 
 OK: Final = "ok"
@@ -29,6 +29,23 @@ _MESSAGES: Final[dict[str, dict[Language, str]]] = {
     "overloaded": {"en": "The service is overloaded", "zh": "服务繁忙"},
     "deadline_exceeded": {"en": "Processing timed out", "zh": "处理超时"},
     "internal": {"en": "Processing failed", "zh": "处理失败"},
+}
+
+_QUESTIONS: Final[dict[Language, dict[QuestionKind, str]]] = {
+    "en": {
+        "aspect": "aspect",
+        "focus_element": "focus element",
+        "region": "region",
+        "findings": "other findings",
+        "summary": "the summary",
+    },
+    "zh": {
+        "aspect": "对比方面",
+        "focus_element": "关注元素",
+        "region": "区域",
+        "findings": "其他发现",
+        "summary": "总结",
+    },
 }
 
 _KINDS: Final[dict[Language, dict[DifferenceKind, str]]] = {
@@ -97,8 +114,52 @@ def focus_element(status: FocusStatus, language: Language, *, asked: bool = Fals
 def refuted(name: str, language: Language) -> str:
     """The model said that an element changed where no pixel differs visibly."""
     if language == "zh":
-        return f"模型称“{name}”有变化，但像素中没有可见差异。"
-    return f"The model said that “{name}” changed; no pixel differs visibly, so it is reported as unchanged."
+        return f"模型称“{name}”有变化，但该处像素没有可见差异，因此报告为未变化。"
+    return f"The model said that “{name}” changed; no pixel differs visibly there, so it is reported as unchanged."
+
+
+def overlooked(name: str, language: Language) -> str:
+    """The model said that nothing happened to an element where most pixels differ visibly."""
+    if language == "zh":
+        return f"模型称“{name}”没有变化，但该处多数像素有可见差异。"
+    return f"The model said that nothing happened to “{name}”; most pixels there differ visibly."
+
+
+def refuted_finding(description: str, language: Language) -> str:
+    """The model named a change where no pixel differs visibly."""
+    if language == "zh":
+        return f"模型提到“{description}”，但该处像素没有可见差异，因此未列出。"
+    return f"The model named “{description}”; no pixel differs visibly there, so it is not listed."
+
+
+def unreadable_choice(kind: QuestionKind, index: int, language: Language) -> str:
+    """The model put next to no probability on the answers it was offered."""
+    name = _asked(kind, index, language)
+    return (
+        f"对{name}，模型未选择任何给定选项。"
+        if language == "zh"
+        else f"The model chose none of the answers offered for {name}."
+    )
+
+
+def unreadable_text(kind: QuestionKind, index: int, language: Language) -> str:
+    """The model wrote something else than what was asked for."""
+    name = _asked(kind, index, language)
+    return f"对{name}，模型的文字无法读取。" if language == "zh" else f"The model wrote nothing readable for {name}."
+
+
+def _asked(kind: QuestionKind, index: int, language: Language) -> str:
+    name = _QUESTIONS[language][kind]
+    if kind in ("summary", "findings"):
+        return name
+    return f"{name} {index + 1}"
+
+
+def indifferent(language: Language) -> str:
+    """At its start the model rated a picture like itself and an unrelated one about alike."""
+    if language == "zh":
+        return "该模型区分不了相同的图片和无关的图片，因此相似度区间放宽。"
+    return "This model can't tell an equal picture from an unrelated one, so the similarity's interval is wider."
 
 
 def unnamed(language: Language) -> str:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve_app import answer
+from serve_app import answer, written
 from serve_app.core import (
     Assessment,
     Inquiry,
@@ -138,11 +138,11 @@ def test_the_summary_is_read() -> None:
     ],
 )
 def test_text_is_read_or_mended(reply: str, text: str) -> None:
-    assert answer.text_of(reply, "explanation") == text
+    assert written.text_of(reply, "explanation") == text
 
 
 def test_endless_text_is_bounded() -> None:
-    assert len(answer.text_of('{"explanation":"' + "word " * 5000 + '"}', "explanation")) <= answer.MAX_TEXT
+    assert len(written.text_of('{"explanation":"' + "word " * 5000 + '"}', "explanation")) <= written.MAX_TEXT
 
 
 @given(

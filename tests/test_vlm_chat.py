@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from starlette.responses import JSONResponse, Response
 
-from serve_app import answer, vlm
+from serve_app import vlm, written
 from serve_app.core import Deadline, Inquiry, Question, Reply, ShownImage, Stop, Wording
 from serve_app.errors import ComparisonError, DeadlineExceeded, ModelFailed, Overloaded, Unavailable
 from serve_app.settings import ModelSettings, ServerSettings
@@ -79,9 +79,9 @@ def test_a_reply_holds_probabilities_and_text() -> None:
         output = a_model(played.url).answer(an_inquiry(), a_stop())
     element, summary = output.replies
     assert element.probabilities == pytest.approx((0.0, 0.75, 0.0, 0.0, 0.25))
-    assert answer.text_of(element.text, "explanation") == "The logo is red."
+    assert written.text_of(element.text, "explanation") == "The logo is red."
     assert summary.probabilities == ()
-    assert answer.text_of(summary.text, "summary") == "It is red."
+    assert written.text_of(summary.text, "summary") == "It is red."
     assert (output.prompt_tokens, output.generated_tokens) == (200, 6)
 
 

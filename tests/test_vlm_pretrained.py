@@ -17,7 +17,7 @@ pytest.importorskip("transformers", reason="needs the extra [vl]")
 
 import torch
 
-from serve_app import answer, prompt, vlm
+from serve_app import answer, prompt, vlm, written
 from serve_app.core import Box, Crop, Deadline, Inquiry, Question, ShownImage, Stop, Wording
 from serve_app.errors import DeadlineExceeded
 from serve_app.schema import ImageComparisonConfig
@@ -139,7 +139,7 @@ def test_even_random_weights_write_json_of_the_asked_shape(model: pretrained.Pre
     for question, reply in zip(inquiry.questions, output.replies, strict=True):
         assert "\n" not in reply.text
         if question.shape == "text":
-            assert answer.text_of(reply.text, question.text_key)
+            assert written.text_of(reply.text, question.text_key)
         if reply.text.endswith("}"):
             keys = {"text": {"answer", question.text_key}, "boxed_text": {"answer", "box", question.text_key}}
             assert set(json.loads(reply.text)) <= keys.get(question.shape, {"findings"})
