@@ -61,6 +61,14 @@ async def test_a_lost_replica_is_tried_once_more() -> None:
     assert (await ended(raising(ActorDiedError()), lambda: 5))[0] == 5
 
 
+async def test_a_second_try_is_counted() -> None:
+    retries: list[int] = []
+    calls = [Call(raising(ActorDiedError())), Call(lambda: 5)]
+    assert await answered(lambda: calls.pop(0), Deadline.after(5), lambda: retries.append(1)) == 5
+    assert await answered(lambda: Call(lambda: 6), Deadline.after(5), lambda: retries.append(1)) == 6
+    assert retries == [1]
+
+
 async def test_a_call_dropped_by_a_replica_is_tried_once_more() -> None:
     assert (await ended(raising(TaskCancelledError()), lambda: 5))[0] == 5
 
