@@ -66,6 +66,14 @@ class PreprocessingSettings(_Strict):
     threads: PositiveInt = Field(2, description="Images decoded at once in one replica (Pillow releases the GIL).")
 
 
+class ScriptedFinding(_Strict):
+    """A change that the engine for tests names, true or not."""
+
+    kind: Literal["changed", "added", "removed", "moved"] = "changed"
+    box: tuple[int, int, int, int]
+    description: str = "A scripted finding."
+
+
 class ScriptedSettings(_Strict):
     """How the deterministic engine for tests behaves."""
 
@@ -74,6 +82,9 @@ class ScriptedSettings(_Strict):
     answers_badly: bool = Field(False, description="Return text that is not what was asked for.")
     ignores_stop: bool = Field(False, description="Work on after deadline or cancel, as a hung kernel would.")
     label: int = Field(0, ge=0, le=4, description="Which label gets the probability mass.")
+    anchors: tuple[int, int] = Field((0, 4), description="The same, at its start: of equal and of unrelated pictures.")
+    box: tuple[int, int, int, int] | None = Field(None, description="Where it sees every focus element, thousandths.")
+    findings: tuple[ScriptedFinding, ...] = Field((), description="What else it says has changed.")
 
 
 class ServerSettings(_Strict):

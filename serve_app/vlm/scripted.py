@@ -17,26 +17,37 @@ TOKENS_PER_REPLY = 10
 
 
 class ScriptedModel:
-    """Chooses the same label for every question."""
+    """Chooses the same label for every question, and places every element in the same box."""
 
     def __init__(self, settings: ScriptedSettings) -> None:
         self._settings = settings
         self.identity = ModelIdentity(engine="scripted", name=None, revision=None)
 
     def answer(self, inquiry: Inquiry, stop: Stop) -> ModelOutput:
+        if not inquiry.questions:
+            return self._anchor(inquiry)
         self._work(stop)
         if self._settings.fails:
             raise RuntimeError("scripted failure /secret/path pid 1234")
-        replies = tuple(self._reply(question) for question in inquiry.questions)
+        replies = tuple(self._reply(question, self._settings.label) for question in inquiry.questions)
         return ModelOutput(
             replies=replies,
-            swapped_replies=tuple(self._reply(question) for question in inquiry.swapped_questions),
+            swapped_replies=tuple(
+                self._reply(question, self._settings.label) for question in inquiry.swapped_questions
+            ),
             prompt_tokens=TOKENS_PER_PROMPT,
             generated_tokens=TOKENS_PER_REPLY * len(replies),
         )
 
     def warm_up(self) -> None:
         """Nothing to warm."""
+
+    def _anchor(self, inquiry: Inquiry) -> ModelOutput:
+        """At its start it neither fails nor takes long: what a test scripts is about comparisons."""
+        are_equal = inquiry.shown_reference == inquiry.shown_candidate
+        chosen = self._settings.anchors[0 if are_equal else 1]
+        swapped = tuple(self._reply(question, chosen) for question in inquiry.swapped_questions)
+        return ModelOutput((), swapped, TOKENS_PER_PROMPT, 0)
 
     def _work(self, stop: Stop) -> None:
         end = time.monotonic() + self._settings.delay_s
@@ -47,14 +58,17 @@ class ScriptedModel:
         if not self._settings.ignores_stop:
             stop.check()
 
-    def _reply(self, question: Question) -> Reply:
+    def _reply(self, question: Question, chosen: int) -> Reply:
         if self._settings.answers_badly:
             return Reply((0.0,) * question.num_labels, "<garbage>\ud83d not what was asked for {{{")
+        if question.shape == "findings":
+            return Reply((), json.dumps({"findings": [each.model_dump() for each in self._settings.findings]}))
         if not question.num_labels:
             return Reply((), json.dumps({question.text_key: "A scripted summary."}))
         labels = question.wordings[0].labels
-        chosen = self._settings.label
         rest = (1 - CHOSEN) / 2 / (len(labels) - 1)
         probabilities = tuple(CHOSEN if i == chosen else rest for i in range(len(labels)))
+        box = {"box": self._settings.box} if question.shape == "boxed_text" else {}
         text = f"A scripted word on {question.kind.replace('_', ' ')} {question.index + 1}: {labels[chosen]}."
-        return Reply(probabilities, json.dumps({"answer": labels[chosen], question.text_key: text}, ensure_ascii=False))
+        written = {"answer": labels[chosen], **box, question.text_key: text}
+        return Reply(probabilities, json.dumps(written, ensure_ascii=False))
