@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import itertools
+import math
 import random
 from collections import Counter, deque
 from collections.abc import Callable
@@ -22,18 +24,22 @@ from serve_app.settings import Limits
 
 @dataclass
 class World:
-    """Replicas that serve one job after the other behind one stage; events in the order of their time."""
+    """Replicas that serve one job after the other behind one entrance or more; events in the order of their time."""
 
     replicas: int
     job_s: Callable[[], float]
+    entrances: int = 1
     now: float = 0.0
     answered: Counter[str] = field(default_factory=Counter)
     late: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self.stage = Stage(guess_s=2.0)
-        self.stage.resize(self.replicas, 2 * self.replicas, 0.0)
+        self.stages = [Stage(guess_s=2.0) for _ in range(self.entrances)]
+        share = self.replicas / self.entrances
+        for stage in self.stages:
+            stage.resize(share, math.ceil(2 * share), 0.0)
+        self._next = itertools.cycle(self.stages)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = 0
         self._idle = self.replicas
@@ -50,29 +56,30 @@ class World:
 
     def arrive(self, caller: str, timeout_s: float) -> None:
         done_by = self.now + timeout_s
-        if not self.stage.can_promise(caller, self.now + 0.9 * timeout_s, self.now, rest_s=self.stage.capacity.job_s):
+        stage = next(self._next)
+        if not stage.can_promise(caller, self.now + 0.9 * timeout_s, self.now, rest_s=stage.capacity.job_s):
             self.refused[caller] += 1
             return
         visitor = Visitor(caller)
-        self.stage.promise(visitor, done_by)
-        self.stage.ask(visitor, lambda: self._sent(visitor, done_by), self.now)
+        stage.promise(visitor, done_by)
+        stage.ask(visitor, lambda: self._sent(lambda: self._begin(stage, visitor, done_by)), self.now)
 
-    def _sent(self, visitor: Visitor, done_by: float) -> None:
+    def _sent(self, begin: Callable[[], None]) -> None:
         if self._idle:
-            self._begin(visitor, done_by)
+            begin()
         else:
-            self._at_replicas.append(lambda: self._begin(visitor, done_by))
+            self._at_replicas.append(begin)
 
-    def _begin(self, visitor: Visitor, done_by: float) -> None:
+    def _begin(self, stage: Stage, visitor: Visitor, done_by: float) -> None:
         self._idle -= 1
-        self.at(self.now + self.job_s(), lambda: self._end(visitor, done_by))
+        self.at(self.now + self.job_s(), lambda: self._end(stage, visitor, done_by))
 
-    def _end(self, visitor: Visitor, done_by: float) -> None:
+    def _end(self, stage: Stage, visitor: Visitor, done_by: float) -> None:
         self._idle += 1
         (self.answered if self.now <= done_by else self.late)[visitor.caller] += 1
         if self._at_replicas:
             self._at_replicas.popleft()()
-        self.stage.leave(visitor, self.now, finished=True)
+        stage.leave(visitor, self.now, "done")
 
     def arrivals(self, caller: str, rate_per_s: float, until: float, timeout_s: float, dice: random.Random) -> int:
         """Poisson arrivals from 0 on; how many."""
@@ -95,6 +102,16 @@ def test_promises_are_kept_at_ten_times_the_capacity(seed: int, timeout_s: float
     assert answered + late + refused == number
     assert late <= 0.01 * (answered + late), f"{late} of {answered + late} promises were broken"
     assert answered > 0.9 * 10 * 60, f"{answered} answers where 600 were possible"
+
+
+@pytest.mark.parametrize(("replicas", "entrances"), [(2, 2), (1, 2), (3, 2), (8, 3)])
+def test_promises_are_kept_by_entrances_that_share_the_replicas(replicas: int, entrances: int) -> None:
+    dice = random.Random(replicas)
+    world = World(replicas, lambda: dice.uniform(0.3, 0.7), entrances)
+    world.arrivals("a", rate_per_s=10 * 2 * replicas, until=60, timeout_s=6, dice=dice)
+    world.run()
+    assert world.late.total() <= 0.01 * world.answered.total()
+    assert world.answered.total() > 0.9 * 2 * replicas * 60
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -144,7 +161,7 @@ def test_an_estimate_far_too_high_heals() -> None:
     dice = random.Random(5)
     world = World(replicas=2, job_s=lambda: 0.2)
     for _ in range(WINDOW):
-        world.stage.capacity.observe(50.0, 1)
+        world.stages[0].capacity.observe(50.0, 1)
     world.arrivals("a", rate_per_s=50, until=60, timeout_s=3, dice=dice)
     world.run()
     assert world.answered["a"] > 0.85 * 10 * 60
@@ -281,4 +298,7 @@ def test_the_services_own_comparisons_are_never_refused() -> None:
     admission.enter("a", Deadline.after(60))
     with pytest.raises(Overloaded):
         admission.enter("b", Deadline.after(60))
-    admission.trusted("own").leave()
+    own = admission.trusted("own")
+    assert admission.num_pending == 1
+    own.leave()
+    assert admission.num_pending == 1

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
-from serve_app.admission.stage import Stage, Visitor
+from serve_app.admission.stage import End, Stage, Visitor
 from serve_app.core import Deadline, StageName
 from serve_app.errors import DeadlineExceeded, Draining, Overloaded, RateLimited
 from serve_app.settings import Limits
@@ -87,8 +87,8 @@ class Admission:
         return Ticket(self, caller)
 
     def trusted(self, caller: str) -> Ticket:
-        """A ticket that is not refused and waits its turn like any other: for the service's own comparisons."""
-        self._pending[caller] += 1
+        """A ticket that waits its turn like any other but is never refused and delays no drain: for the service's own
+        comparisons."""
         return Ticket(self, caller)
 
     def check(self, caller: str, deadline: Deadline) -> None:
@@ -107,10 +107,8 @@ class Admission:
     def release(self, visitor: Visitor) -> None:
         """Take a request out of everything it is in."""
         for stage in self.stages.values():
-            stage.leave(visitor, self.now(), finished=None)
-        self._pending[visitor.caller] -= 1
-        if not self._pending[visitor.caller]:
-            del self._pending[visitor.caller]
+            stage.leave(visitor, self.now(), "left")
+        self._pending -= Counter((visitor.caller,))  # drops who has none left; a trusted one was never counted
 
     def _retry_after_s(self) -> int:
         """When all that waits now will be done."""
@@ -139,16 +137,16 @@ class Ticket:
     async def at(self, name: StageName, deadline: Deadline) -> AsyncIterator[None]:
         """Inside the stage, once it is this request's turn. Raises `DeadlineExceeded` if that comes too late."""
         stage = self._admission.stages[name]
-        finished: bool | None = None
+        end: End = "left"
         try:
             await self._turn(stage, deadline)
             yield
-            finished = True
+            end = "done"
         except DeadlineExceeded:
-            finished = False
+            end = "out_of_time"
             raise
         finally:
-            stage.leave(self._visitor, self._admission.now(), finished=finished)
+            stage.leave(self._visitor, self._admission.now(), end)
 
     def leave(self) -> None:
         """Give up every place; call it however the request ended, once or more."""

@@ -6,9 +6,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from serve_app.admission.capacity import Capacity
 from serve_app.admission.turns import Turns
+
+# How a visit ends: with the work done, out of time at work, or in any way that tells nothing of how long work takes.
+End = Literal["done", "out_of_time", "left"]
 
 
 @dataclass(eq=False, slots=True)
@@ -35,8 +39,8 @@ class Stage:
         self.capacity = Capacity(guess_s)
         self._slots = 1
         self._promised: dict[str, dict[Visitor, float]] = {}  # not yet inside: in order, with the time to be done by
-        self._waiting: Turns[tuple[Visitor, Callable[[], None]]] = Turns()
-        self._calls: dict[Visitor, Callable[[], None]] = {}
+        self._waiting: Turns[Visitor] = Turns()
+        self._calls: dict[Visitor, Callable[[], None]] = {}  # of those who wait
         self._inside: dict[Visitor, _Inside] = {}
 
     @property
@@ -80,32 +84,29 @@ class Stage:
 
     def ask(self, visitor: Visitor, come_in: Callable[[], None], now: float) -> None:
         """Call `come_in` once it is this visitor's turn, perhaps at once. Pair it with `leave`."""
-        entry = (visitor, come_in)
         self._calls[visitor] = come_in
-        self._waiting.push(visitor.caller, entry)
+        self._waiting.push(visitor.caller, visitor)
         self._let_in(now)
 
-    def leave(self, visitor: Visitor, now: float, *, finished: bool | None) -> None:
-        """Done, given up while waiting, or never asked. `finished`: False if it ran out of time inside, None if
-        how long it was inside means nothing."""
+    def leave(self, visitor: Visitor, now: float, end: End) -> None:
+        """Out of everything here: from inside, from the queue, or from a promise that was never called in."""
         self._forget(visitor)
-        call = self._calls.pop(visitor, None)
-        if call is not None:
-            self._waiting.remove(visitor.caller, (visitor, call))
+        if self._calls.pop(visitor, None) is not None:
+            self._waiting.remove(visitor.caller, visitor)
         inside = self._inside.pop(visitor, None)
         if inside is None:
             return
         held = (inside.beside + self.num_inside + 1) / 2
-        if finished is True:
+        if end == "done":
             self.capacity.observe(now - inside.since, held)
-        elif finished is False:
+        elif end == "out_of_time":
             self.capacity.observe_unfinished(now - inside.since, held)
         self._let_in(now)
 
     def _let_in(self, now: float) -> None:
         while len(self._waiting) and self.num_inside < self._slots:
-            visitor, come_in = self._waiting.pop()
-            self._calls.pop(visitor)
+            visitor = self._waiting.pop()
+            come_in = self._calls.pop(visitor)
             self._forget(visitor)
             self._inside[visitor] = _Inside(now, self.num_inside + 1)
             come_in()
