@@ -115,7 +115,7 @@ class PretrainedModel:
         raise Overloaded("The model's device ran out of memory on this pair, even at half its size.", retry_after_s=5)
 
     def _planned(self, work: Work, stop: Stop) -> tuple[MemoryPlan, Work]:
-        with torch.inference_mode(), stoppable(self.model, stop):
+        with stoppable(self._planner.understudy, stop):
             return self._planner.decide(work)
 
     def _give_back(self) -> None:

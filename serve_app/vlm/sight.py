@@ -8,7 +8,7 @@ import hashlib
 import inspect
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -55,15 +55,30 @@ class Prompt:
     def length(self) -> int:
         return int(self.inputs["input_ids"].shape[1])
 
+    def count(self, tokens: Sequence[int | None]) -> int:
+        """How many of these tokens it has."""
+        return int(
+            torch.isin(self.inputs["input_ids"], torch.tensor([token for token in tokens if token is not None])).sum()
+        )
+
+    def lengthened(self, more: int) -> Prompt:
+        """With its last token that many times more."""
+        shape = self.inputs["input_ids"].shape
+        longer = dict(self.inputs)
+        for name, value in self.inputs.items():
+            if isinstance(value, torch.Tensor) and value.shape == shape:
+                longer[name] = torch.cat([value, value[:, -1:].expand(-1, more)], dim=1)
+        return replace(self, inputs=longer)
+
 
 class Sight:
     """Looks at pictures with one model and its processor."""
 
     def __init__(self, model: Any, processor: Any, cache: ByteCache) -> None:
-        self._model = model
-        self._processor = processor
+        self.model = model
+        self.processor = processor
         self._cache = cache
-        self._composes: bool | None = None  # not tried yet
+        self.composes: bool | None = None  # not tried yet
 
     def prompts(self, before: str, orders: Sequence[Sequence[Image.Image]]) -> list[Prompt]:
         """One prompt for each order of the pictures.
@@ -72,49 +87,54 @@ class Sight:
         is remembered. With a family whose processor treats several pictures other than one (LLaVA-OneVision), all
         are read together, in each order anew.
         """
-        if self._composes is None:
-            self._composes = self._tried(before)
-        if not self._composes:
+        if not self.can_compose(before):
             return [Prompt(self.together(before, pictures)) for pictures in orders]
         seen: dict[int, tuple[str, Seen]] = {}
         for picture in (one for pictures in orders for one in pictures):
             if id(picture) not in seen:
                 seen[id(picture)] = self._seen(picture)
-        return [self._composed(before, [seen[id(picture)] for picture in pictures]) for pictures in orders]
+        return [self.composed(before, [seen[id(picture)] for picture in pictures]) for pictures in orders]
+
+    def can_compose(self, before: str) -> bool:
+        """Whether prompts can be put together from pictures looked at one by one; tried once, on small ones."""
+        if self.composes is None:
+            self.composes = self._tried(before)
+        return self.composes
 
     def together(self, before: str, pictures: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
         """The processor's own tensors for the whole prompt, on the model's device and in its type."""
-        bos = self._processor.tokenizer.bos_token
+        bos = self.processor.tokenizer.bos_token
         return self._processed(before, pictures, add_special_tokens=not (bos and before.startswith(bos)))
 
     def _processed(self, text: str, pictures: Sequence[Image.Image], **more: Any) -> dict[str, torch.Tensor]:
-        batch = self._processor(text=[text], images=[list(pictures)], return_tensors="pt", **more)
-        return dict(batch.to(self._model.device, dtype=self._model.dtype))
+        batch = self.processor(text=[text], images=[list(pictures)], return_tensors="pt", **more)
+        return dict(batch.to(self.model.device, dtype=self.model.dtype))
 
     def _seen(self, picture: Image.Image) -> tuple[str, Seen]:
         key = content_key(picture) if self._cache.capacity_bytes else ""
         seen = self._cache.get("vision", key)
         if seen is None:
-            seen = self._look(picture)
+            seen = self.look(picture)
             self._cache.put("vision", key, seen, seen.num_bytes)
         return key, seen
 
-    def _look(self, picture: Image.Image) -> Seen:
-        tensors = self._processed(self._processor.image_token, [picture], add_special_tokens=False)
+    def look(self, picture: Image.Image) -> Seen:
+        """One picture alone through the vision tower."""
+        tensors = self._processed(self.processor.image_token, [picture], add_special_tokens=False)
         shape = tensors["input_ids"].shape
         stretch = {name: value for name, value in tensors.items() if value.shape == shape and "pixel" not in name}
         layout = {name: value for name, value in tensors.items() if name not in stretch and "pixel" not in name}
-        wanted = inspect.signature(self._model.get_image_features).parameters
+        wanted = inspect.signature(self.model.get_image_features).parameters
         pixels = {name: value for name, value in tensors.items() if name not in stretch and name in wanted}
-        features = self._model.get_image_features(**pixels, return_dict=True)
+        features = self.model.get_image_features(**pixels, return_dict=True)
         return Seen(stretch, layout, _kept(features))
 
-    def _composed(self, before: str, pictures: Sequence[tuple[str, Seen]]) -> Prompt:
+    def composed(self, before: str, pictures: Sequence[tuple[str, Seen]]) -> Prompt:
         """The prompt's text around the pictures, tokenized piece by piece, and their stretches between."""
-        pieces = before.split(self._processor.image_token)
+        pieces = before.split(self.processor.image_token)
         if len(pieces) != len(pictures) + 1:
             raise ValueError("the template has not one place for each picture")
-        bos = self._processor.tokenizer.bos_token
+        bos = self.processor.tokenizer.bos_token
         begins = not (bos and before.startswith(bos))
         names = list(pictures[0][1].stretch)
         parts = [self._text(piece, names, begins=begins and not i) for i, piece in enumerate(pieces)]
@@ -132,9 +152,9 @@ class Sight:
         return Prompt(inputs, ends, key, rest)
 
     def _text(self, text: str, names: Sequence[str], *, begins: bool) -> dict[str, torch.Tensor]:
-        ids = self._processor.tokenizer(text, add_special_tokens=begins)["input_ids"] if text else []
-        device = self._model.device
-        fillers = {"input_ids": torch.tensor([ids], dtype=torch.long, device=device)}
+        ids = self.processor.tokenizer(text, add_special_tokens=begins)["input_ids"] if text else []
+        device = self.model.device
+        fillers = {"input_ids": torch.tensor([ids], dtype=torch.long).to(device)}
         for name in names:
             if name != "input_ids":
                 fillers[name] = torch.full((1, len(ids)), int(name == "attention_mask"), device=device)
@@ -142,7 +162,7 @@ class Sight:
 
     def _tried(self, before: str) -> bool:
         """Whether a prompt put together from parts is the processor's own, and its features the model's own."""
-        count = before.count(getattr(self._processor, "image_token", None) or "\0")
+        count = before.count(getattr(self.processor, "image_token", None) or "\0")
         pictures = [_noise(_PROBE_SIZES[i % 2], i) for i in range(count)]
         problem = "the template has no place for pictures"
         if pictures:
@@ -156,13 +176,13 @@ class Sight:
         return not problem
 
     def _difference(self, before: str, pictures: Sequence[Image.Image]) -> str:
-        composed = self._composed(before, [("", self._look(picture)) for picture in pictures]).inputs
+        composed = self.composed(before, [("", self.look(picture)) for picture in pictures]).inputs
         whole = self.together(before, pictures)
         for name in composed:
             if name != "mm_encoder_outputs" and not torch.equal(composed[name], whole[name]):
                 return name
-        wanted = inspect.signature(self._model.get_image_features).parameters
-        own = _kept(self._model.get_image_features(**{k: v for k, v in whole.items() if k in wanted}, return_dict=True))
+        wanted = inspect.signature(self.model.get_image_features).parameters
+        own = _kept(self.model.get_image_features(**{k: v for k, v in whole.items() if k in wanted}, return_dict=True))
         ours = composed["mm_encoder_outputs"]["image"]
         # As wide as the rounding of half precision, whose products depend on how many rows go together.
         same = all(torch.allclose(_tall(ours[k]), _tall(own[k]), rtol=0.02, atol=0.02) for k in dict(own))

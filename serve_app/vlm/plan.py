@@ -1,0 +1,245 @@
+"""What an inquiry will take of the device's memory, and how it is made to fit, decided before the work.
+No pixels, no answers: sizes and lengths in, a scale and a number of rows out.
+
+The model goes through the work once without weights and without numbers (`rehearsal`), and the bytes that would be
+alive are counted. Sizes and lengths are rounded up by at most a sixteenth, so that what was rehearsed serves again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from PIL import Image
+
+from serve_app.core import MemoryPlan
+from serve_app.errors import ImageTooLarge
+from serve_app.settings import MIB, ModelSettings
+from serve_app.vlm import prefix, reading
+from serve_app.vlm.cache import ByteCache
+from serve_app.vlm.rehearsal import FusedAttention, Rehearsal, understudy
+from serve_app.vlm.sight import Prompt, Seen, Sight
+
+MIN_SIDE = 64  # of the longer side: the contract shows no picture smaller than this
+_SLACK = 1.02  # the labels' and the grammar's tensors, an allocator's rounding to 512 bytes
+_MOST_KEPT = 256  # rehearsals remembered
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be done.
+
+    `sizes`: width and height of every picture, reference and candidate first. `orders`: of the pictures, one a
+    prompt. `places`: which prompt each question continues, those that write first. Lengths are in tokens.
+    """
+
+    before: str
+    sizes: tuple[tuple[int, int], ...]
+    orders: tuple[tuple[int, ...], ...]
+    places: tuple[int, ...]
+    num_writing: int
+    longest_question: int
+    longest_text: int
+
+    def scaled(self, scale: float) -> Work:
+        return replace(self, sizes=tuple(scaled(size, scale) for size in self.sizes))
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes alive at most, beside the weights: while pictures and prompts are read, and while answers are written."""
+
+    reading: int
+    answering: int
+    visual_tokens: int
+    prompt_tokens: int
+
+    @property
+    def peak(self) -> int:
+        return max(self.reading, self.answering)
+
+
+class Planner:
+    """Rehearses the work of one model and makes it fit.
+
+    `free_bytes`: what the device could still give; `cache`: what could be given back for that. `shares`: whether
+    several questions may continue one prompt at once.
+    """
+
+    def __init__(
+        self,
+        sight: Sight,
+        settings: ModelSettings,
+        cache: ByteCache,
+        free_bytes: Callable[[torch.device], int],
+        *,
+        shares: bool,
+    ) -> None:
+        self._real_sight = sight
+        self._settings = settings
+        self._cache = cache
+        self._free_bytes = free_bytes
+        self._shares = shares
+        self._attention = FusedAttention(sight.model.device)
+        self.understudy, self._share_of_layers = understudy(sight.model)
+        self._sight = Sight(self.understudy, sight.processor, ByteCache(0))
+        self._seen: OrderedDict[tuple[int, int], tuple[Seen, int]] = OrderedDict()
+        self._needs: OrderedDict[tuple[object, ...], Need] = OrderedDict()
+
+    def decide(self, work: Work) -> tuple[MemoryPlan, Work]:
+        """A plan that fits, and the work as it is then: fewer questions at once first, then smaller pictures.
+
+        Raises ImageTooLarge, with the numbers.
+        """
+        available = self.available_bytes()
+        scale, asked = 1.0, work
+        while True:
+            rows = len(asked.places) if self._shares else 1
+            need = self.need(asked, rows)
+            while need.peak > available >= need.reading and rows > 1:
+                rows = math.ceil(rows / 2)
+                need = self.need(asked, rows)
+            if need.peak <= available:
+                break
+            if max(max(size) for size in asked.sizes[:2]) <= MIN_SIDE:
+                raise ImageTooLarge(_refusal(asked, need, available))
+            # Memory goes at least with the area; more than a half at once could shrink too far.
+            scale *= min(0.95, max(0.5, math.sqrt(available / need.peak)))
+            asked = work.scaled(scale)
+        if need.peak > available - self._cache.held_bytes:
+            self._cache.clear()
+        plan = MemoryPlan(
+            visual_tokens=need.visual_tokens,
+            prompt_tokens=need.prompt_tokens,
+            predicted_bytes=need.peak,
+            available_bytes=available,
+            rows_per_batch=rows,
+            scale=round(scale, 4),
+            shown_reference=asked.sizes[0],
+            shown_candidate=asked.sizes[1],
+        )
+        return plan, asked
+
+    def available_bytes(self) -> int:
+        """The operator's share of what is free, what the cache would give back included."""
+        free = self._free_bytes(self._real_sight.model.device) + self._cache.held_bytes
+        share = int(free * self._settings.memory_share)
+        return min(share, self._settings.memory_budget_bytes or share)
+
+    def need(self, work: Work, rows: int) -> Need:
+        """With `rows` questions at once."""
+        self._sight.composes = self._real_sight.can_compose(work.before)
+        rounded = replace(
+            work,
+            sizes=tuple((rounded_up(width), rounded_up(height)) for width, height in work.sizes),
+            places=work.places[:rows],
+            num_writing=min(work.num_writing, rows),
+            longest_question=rounded_up(work.longest_question),
+        )
+        num_text_tokens = len(self._sight.processor.tokenizer(work.before)["input_ids"])
+        key = (replace(rounded, before=""), rounded_up(num_text_tokens))
+        if key not in self._needs:
+            self._needs[key] = self._rehearsed(rounded, rounded_up(num_text_tokens) - num_text_tokens)
+        need: Need = _recent(self._needs, key)
+        return need
+
+    def _rehearsed(self, work: Work, more_text: int) -> Need:
+        looking, held = self._look(work.sizes) if self._sight.composes else (0, 0)
+        with self._stage() as stage:
+            prompts = self._prompts(work)
+            visual_tokens = prompts[0].count(self._sight.processor.image_token_ids)
+            prompts = [prompt.lengthened(more_text) for prompt in prompts]
+            length = prompts[0].length
+            prefixes = reading.read(self.understudy, prompts, ByteCache(0))
+            kept = sum(prefix.held_bytes(one.cache) for one in prefixes)
+            left_out = kept * self._share_of_layers
+            peak = stage.peak_bytes + left_out
+            beginning = self._remembered(prompts[0], kept + left_out, len(prompts))
+            del prompts
+            forgotten = 0 if self._cache.capacity_bytes else held
+            before = stage.live_bytes
+            stage.reset_peak()
+            branches = self._answer(prefixes, work)
+            left_out += (stage.live_bytes - before) * self._share_of_layers
+            del branches
+            answering = stage.peak_bytes + left_out + beginning - forgotten
+        return Need(int(max(looking, peak) * _SLACK), int(answering * _SLACK), visual_tokens, length)
+
+    def _answer(self, prefixes: Sequence[prefix.Prefix], work: Work) -> Any:
+        """All that questions and answers add to the largest batch, in the end."""
+        one = prefixes[0]
+        places = [place if one.num_rows > 1 else 0 for place in work.places]
+        branches = one.branch(places, together=self._shares and one.can_batch)
+        branches.feed([[0] * work.longest_question] * len(places))
+        left = work.longest_text if work.num_writing else 0
+        if left and work.num_writing < len(places):
+            branches.keep(range(work.num_writing))
+        while left > 0:  # in pieces, because one long piece would take what single tokens don't
+            piece = min(left, work.longest_question)
+            branches.feed([[0] * piece] * work.num_writing)
+            left -= piece
+        return branches
+
+    def _look(self, sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+        """Most bytes while the pictures are looked at, one after the other, and what their features hold then."""
+        most, held = 0, 0
+        for size in sizes:
+            if size not in self._seen:
+                with self._stage() as stage:
+                    self._seen[size] = (self._sight.look(Image.new("RGB", size)), stage.peak_bytes)
+            seen, peak = _recent(self._seen, size)
+            most = max(most, held + peak)
+            held += seen.num_bytes
+        return most, held
+
+    def _prompts(self, work: Work) -> list[Prompt]:
+        if self._sight.composes:
+            return [
+                self._sight.composed(work.before, [("", self._seen[work.sizes[i]][0]) for i in order])
+                for order in work.orders
+            ]
+        pictures = [Image.new("RGB", size) for size in work.sizes]
+        return self._sight.prompts(work.before, [[pictures[i] for i in order] for order in work.orders])
+
+    def _remembered(self, prompt: Prompt, kept: float, num_rows: int) -> int:
+        """The copy that stays of text and first picture, for when they come again."""
+        num_bytes = int(kept / num_rows * (prompt.first_picture_ends or 0) / prompt.length)
+        return num_bytes if self._cache.capacity_bytes and self._cache.fits(num_bytes) else 0
+
+    @contextlib.contextmanager
+    def _stage(self) -> Iterator[Rehearsal]:
+        weights = [*self.understudy.parameters(), *self.understudy.buffers()]
+        with torch.inference_mode(), self._attention, Rehearsal(weights) as stage:
+            yield stage
+
+
+def scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """At least a pixel each way."""
+    width, height = size
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def rounded_up(number: int) -> int:
+    """To a multiple of a sixteenth to a thirty-second of it, a power of two: at most a sixteenth more."""
+    step = max(1, 1 << max(0, number.bit_length() - 5))
+    return -(-number // step) * step
+
+
+def _recent(kept: OrderedDict[Any, Any], key: Any) -> Any:
+    kept.move_to_end(key)
+    if len(kept) > _MOST_KEPT:
+        kept.popitem(last=False)
+    return kept[key]
+
+
+def _refusal(work: Work, need: Need, available: int) -> str:
+    (width, height), (its_width, its_height) = work.sizes[:2]
+    return (
+        f"The model needs about {need.peak / MIB:.1f} MiB of memory for this pair, even shown at {width}x{height} and "
+        f"{its_width}x{its_height}; this service has {available / MIB:.1f} MiB for it."
+    )
