@@ -13,10 +13,8 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
 
-from serve_app import __version__, client, terminal
-from serve_app.core import Upload
+from serve_app import __version__
 from serve_app.errors import ComparisonError
 from serve_app.schema import ComparisonReport, ImageComparisonConfig, Verdict, VisualKind
 from serve_app.settings import ModelSettings, Settings
@@ -67,12 +65,9 @@ def compare(
         wanted = _config(config, {name: value for name, value in options.items() if value is not None})
         report = _report(_read(reference), _read(candidate), wanted, server, model)
         _save_visuals(report, files)
-    except (CommandFailed, client.ServerFailed) as exc:
+    except CommandFailed as exc:
         _fail(str(exc))
-    if as_json:
-        sys.stdout.write(report.model_dump_json(indent=2) + "\n")
-    else:
-        terminal.show(report, Console())
+    _print(report, as_json=as_json)
     raise typer.Exit(EXIT_CODES[report.verdict])
 
 
@@ -146,7 +141,13 @@ def _report(
         return asyncio.run(_compare_here(reference, candidate, config, model))
     if model is not None:
         raise CommandFailed("--model is for comparing here; with --server the server's own model is asked.")
-    return client.compare(server, reference, candidate, config)
+    # httpx: 40 ms that comparing here doesn't wait for.
+    from serve_app import client
+
+    try:
+        return client.compare(server, reference, candidate, config)
+    except client.ServerFailed as exc:
+        raise CommandFailed(str(exc)) from exc
 
 
 async def _compare_here(
@@ -155,6 +156,7 @@ async def _compare_here(
     """The service's own pipeline, in this process and without Ray."""
     # numpy and the decoders: not needed to ask a server.
     from serve_app import pipeline, vlm
+    from serve_app.core import Upload
 
     logging.getLogger("pairlens").setLevel(logging.CRITICAL)  # what failed is printed as one sentence
     settings = Settings() if model is None else Settings(model=ModelSettings(engine="transformers", name=model))
@@ -230,6 +232,18 @@ def _save_visuals(report: ComparisonReport, files: dict[str, Path]) -> None:
             raise CommandFailed(f"{path} can't be written: {exc.strerror}.") from exc
 
 
+def _print(report: ComparisonReport, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(report.model_dump_json(indent=2) + "\n")
+        return
+    # rich: not needed by scripts, which read JSON.
+    from rich.console import Console
+
+    from serve_app import terminal
+
+    terminal.show(report, Console())
+
+
 def _say(line: str) -> None:
     # Flushed: whoever reads a pipe wants to know now that the service is ready.
     sys.stdout.write(line + "\n")
@@ -237,5 +251,7 @@ def _say(line: str) -> None:
 
 
 def _fail(sentence: str) -> NoReturn:
+    from serve_app import terminal  # with rich, which only printing needs
+
     sys.stderr.write(f"pairlens: {terminal.plain(sentence)}\n")
     raise typer.Exit(EXIT_ERROR)
