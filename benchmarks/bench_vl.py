@@ -1,194 +1,223 @@
-"""Times a whole inquiry against one long answer by `generate`, on the same random weights, pictures and device.
+"""Times a whole report of the engine `transformers` on random weights at true shapes, beside what the device could do.
 
-    python -m benchmarks.bench_vl                         # CPU, about 150 M parameters
-    python -m benchmarks.bench_vl --shape 8b              # a GPU, bfloat16, the true shape of Qwen3-VL-8B
+    python -m benchmarks.bench_vl                             # about 150 M parameters, whatever device there is
+    python -m benchmarks.bench_vl --gpu                       # Qwen3-VL-2B, -4B and -8B in one table
+    python -m benchmarks.bench_vl --shape tiny --device cpu   # the same path in seconds, anywhere
+    python -m benchmarks.bench_vl --peers                     # beside two servers, on the same checkpoint
 
-Random weights at true shapes cost what trained ones cost, but write texts of other lengths: the long answer is
-given as many tokens as ours wrote. Prints a table and a last line of JSON. Needs the extra [vl], no Ray, no download.
+Prints a table and a last line of JSON. Needs the extra [vl] ([dev] for --peers), no Ray, no download.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
+import os
 import platform
-import random
 import statistics
-import tempfile
-import time
-from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
-import transformers
 
-from serve_app import prompt
-from serve_app.core import (
-    Alignment,
-    Deadline,
-    Examination,
-    ImageFacts,
-    Inquiry,
-    Measurement,
-    ModelIdentity,
-    ShownImage,
-    Stop,
-)
-from serve_app.schema import ImageComparisonConfig
+from benchmarks import vl_floor, vl_models
+from serve_app.core import Deadline, Inquiry, Stop
 from serve_app.settings import ModelSettings
 from serve_app.vlm import loading, pretrained
-from tests import checkpoints
 
-ASPECTS = ("color", "layout", "content", "style", "texture", "text")
-ELEMENTS = ("logo", "price tag", "button", "headline")
-VOCABULARY = 151_936
-SHAPES: dict[str, dict[str, Any]] = {
-    # hidden, layers, heads, key-value heads, head size, feed-forward; vision: depth, hidden, feed-forward, deep stack
-    "150m": {"text": (768, 12, 12, 4, 64, 3072, 32_000), "vision": (6, 512, 2048, 8, [1, 3])},
-    "2b": {"text": (2048, 28, 16, 8, 128, 6144, VOCABULARY), "vision": (24, 1024, 4096, 16, [5, 11, 17])},
-    "4b": {"text": (2560, 36, 32, 8, 128, 9728, VOCABULARY), "vision": (24, 1024, 4096, 16, [5, 11, 17])},
-    "8b": {"text": (4096, 36, 32, 8, 128, 12288, VOCABULARY), "vision": (27, 1152, 4304, 16, [8, 16, 24])},
-}
+SHORT, LONG = 4, 28  # tokens a text: the difference of both reports' times is 24 decode steps
 
 
-def a_model(shape: str, device: str, settings: ModelSettings) -> pretrained.PretrainedModel:
-    """Random weights at a true shape, made on the device, with the processor of a tiny checkpoint."""
-    with tempfile.TemporaryDirectory() as folder:
-        checkpoints.tiny_qwen3_vl(Path(folder))
-        processor = loading.processor(folder, {"trust_remote_code": False})
-        tiny = transformers.AutoConfig.from_pretrained(folder)
-    processor.image_processor.patch_size = 16
-    processor.image_processor.size = {"shortest_edge": 32 * 32, "longest_edge": 1024 * 1024}
-    config = _config(shape, tiny)
-    dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
-    torch.manual_seed(0)
-    torch.set_default_dtype(dtype)
-    with torch.device(device):
-        model = transformers.Qwen3VLForConditionalGeneration(config)
-    torch.set_default_dtype(torch.float32)
-    identity = ModelIdentity("transformers", f"random Qwen3-VL {shape}", None)
-    return pretrained.PretrainedModel(loading.Loaded(model.eval(), processor, identity), settings)
+@dataclass(frozen=True)
+class Figures:
+    """Seconds of one shape. "floor": what the device's measured rates would allow."""
+
+    shape: str
+    parameters: int
+    questions: int
+    prompt_tokens: int
+    preprocess: float  # both pictures to tensors, on the CPU
+    prefill: float
+    prefill_floor: float
+    step: float
+    step_floor: float
+    step_floor_with_cache: float
+    report: float  # both orders
+    report_one_order: float
+    tokens: int
+    long_answer: float  # one order, as many tokens in one text
 
 
-def _config(shape: str, tiny: Any) -> Any:
-    hidden, layers, heads, key_value, head, forward, vocabulary = SHAPES[shape]["text"]
-    depth, vision_hidden, vision_forward, vision_heads, deep = SHAPES[shape]["vision"]
-    section = [24, 20, 20] if head == 128 else [12, 10, 10]
-    text = {
-        "vocab_size": vocabulary,
-        "hidden_size": hidden,
-        "num_hidden_layers": layers,
-        "num_attention_heads": heads,
-        "num_key_value_heads": key_value,
-        "head_dim": head,
-        "intermediate_size": forward,
-        "rope_parameters": {
-            "rope_type": "default",
-            "rope_theta": 5e6,
-            "mrope_section": section,
-            "mrope_interleaved": True,
-        },
-        "eos_token_id": tiny.text_config.eos_token_id,
-        "pad_token_id": tiny.text_config.pad_token_id,
-    }
-    vision = {
-        "depth": depth,
-        "hidden_size": vision_hidden,
-        "intermediate_size": vision_forward,
-        "num_heads": vision_heads,
-        "patch_size": 16,
-        "out_hidden_size": hidden,
-        "deepstack_visual_indexes": deep,
-    }
-    ids = {
-        name: getattr(tiny, name)
-        for name in ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
-    }
-    return transformers.Qwen3VLConfig(text_config=text, vision_config=vision, **ids)
+class Bench:
+    """One model on one device."""
 
+    def __init__(self, loaded: loading.Loaded, side: int, explanation_tokens: int, repeats: int) -> None:
+        self._loaded = loaded
+        self._device = torch.device(loaded.model.device)
+        self._tokens = explanation_tokens
+        self._repeats = repeats
+        pictures = (vl_models.noise(side, 1), vl_models.noise(side, 2))
+        self._pictures = [pretrained.opened(picture) for picture in pictures]
+        self._both = vl_models.an_inquiry(pictures, swap_check=True)
+        self._one = vl_models.an_inquiry(pictures, swap_check=False)
 
-def an_inquiry(side: int, *, swap_check: bool) -> Inquiry:
-    def picture(seed: int) -> ShownImage:
-        return ShownImage(side, side, "rgb", random.Random(seed).randbytes(side * side * 3))
+    def run(self, shape: str, rates: vl_floor.Rates, settings: dict[str, Any]) -> Figures:
+        model = self._loaded.model
+        work = vl_floor.Work.of(model)
+        inputs = self._inputs(vl_models.one_text(self._one))
+        patches = [int(grid.prod()) for grid in inputs["image_grid_thw"]]
+        prompt_tokens = int(inputs["input_ids"].shape[1])
+        asked = self._asked(self._tokens, settings)
+        short, long = (self._report_s(self._one, tokens, settings) for tokens in (SHORT, LONG))
+        rows = len(self._one.questions)
+        return Figures(
+            shape=shape,
+            parameters=sum(parameter.numel() for parameter in model.parameters()),
+            questions=rows,
+            prompt_tokens=prompt_tokens,
+            preprocess=self._median(lambda: self._inputs("")),
+            prefill=self._median(lambda: self._forward(inputs)),
+            prefill_floor=work.prefill_s(prompt_tokens, patches, rates),
+            step=(long - short) / (LONG - SHORT),
+            step_floor=work.step_s(rates),
+            step_floor_with_cache=work.step_with_cache_s(rows, prompt_tokens, rates),
+            report=self._report_s(self._both, self._tokens, settings),
+            report_one_order=self._report_s(self._one, self._tokens, settings),
+            tokens=asked,
+            long_answer=self._median(lambda: self._generate(inputs, asked)),
+        )
 
-    facts = ImageFacts(side, side, "PNG", 1, "", side, side)
-    nothing = Measurement(
-        identical=False,
-        similarity=0.5,
-        similarity_interval=(0.0, 1.0),
-        changed_ratio=0.5,
-        ssim=0.5,
-        color_delta_e=1.0,
-        alignment=Alignment("none"),
-        smallest_visible_px=1.0,
-        aspects={},
-        differences=(),
-        further_differences=0,
-        version="bench",
-    )
-    examination = Examination(facts, facts, picture(1), picture(2), nothing, (), (), 0.0, 0.0)
-    config = ImageComparisonConfig(comparison_aspects=ASPECTS, focus_elements=ELEMENTS, swap_check=swap_check)
-    return prompt.render(config, examination)
+    def alone_s(self, settings: dict[str, Any]) -> float:
+        """Each question in an inquiry of its own."""
+        engine = self._engine(self._tokens, settings)
+        alone = [replace(self._one, questions=(question,)) for question in self._one.questions]
+        return self._median(lambda: [_ask(engine, inquiry) for inquiry in alone])
 
+    def _engine(self, tokens: int, settings: dict[str, Any]) -> pretrained.PretrainedModel:
+        """Without its cache: every pair is a new one."""
+        lengths = {"max_explanation_tokens": tokens, "max_summary_tokens": tokens, "cache_bytes": 0}
+        return pretrained.PretrainedModel(
+            self._loaded, ModelSettings(engine="transformers", name="random", **lengths, **settings)
+        )
 
-def long_answer(model: pretrained.PretrainedModel, inquiry: Inquiry, tokens: int) -> None:
-    """What a service without shared prefill does: all questions in one prompt, one answer of `tokens` tokens."""
-    before, after = model.prompt(inquiry.instructions)
-    text = before + "\n".join(question.wordings[0].text for question in inquiry.questions) + after
-    pictures = [pretrained.opened(inquiry.shown_reference), pretrained.opened(inquiry.shown_candidate)]
-    inputs = model.inputs(text, pictures)
-    model.model.generate(**inputs, max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False)
+    def _asked(self, tokens: int, settings: dict[str, Any]) -> int:
+        return _ask(self._engine(tokens, settings), self._one)
 
+    def _report_s(self, inquiry: Inquiry, tokens: int, settings: dict[str, Any]) -> float:
+        engine = self._engine(tokens, settings)
+        return self._median(lambda: _ask(engine, inquiry))
 
-def seconds(work: Callable[[], object], repeats: int) -> float:
-    """Median wall time, the device's queue emptied before the clock is read."""
-    times = []
-    for _ in range(repeats + 1):
-        started = time.perf_counter()
+    def _inputs(self, text: str) -> dict[str, torch.Tensor]:
+        processor = self._loaded.processor
+        content = [{"type": "image"}, {"type": "image"}, {"type": "text", "text": text}]
+        prompt = processor.apply_chat_template(
+            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+        )
+        batch = processor(text=[prompt], images=[self._pictures], return_tensors="pt", add_special_tokens=False)
+        return dict(batch.to(self._device, dtype=self._loaded.model.dtype))
+
+    def _forward(self, inputs: dict[str, torch.Tensor]) -> None:
+        with torch.inference_mode():
+            self._loaded.model(**inputs, use_cache=True, logits_to_keep=1)
+
+    def _generate(self, inputs: dict[str, torch.Tensor], tokens: int) -> None:
+        self._loaded.model.generate(**inputs, max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False)
+
+    def _median(self, work: Any) -> float:
         work()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times[1:])
+        return statistics.median(vl_floor.seconds(work, self._device) for _ in range(self._repeats))
 
 
-def main() -> None:
+def _ask(engine: pretrained.PretrainedModel, inquiry: Inquiry) -> int:
+    return engine.answer(inquiry, Stop(Deadline.after(3600))).generated_tokens
+
+
+def shapes(options: argparse.Namespace) -> None:
+    """The table of `--shape` and `--gpu`."""
+    device = torch.device(options.device)
+    rates = vl_floor.Rates.of(device, torch.bfloat16 if device.type == "cuda" else torch.float32)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU {platform.machine()}"
+    side = options.side or (1024 if device.type == "cuda" else 256)
+    print(f"{name}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}, torch {torch.__version__};")
+    print(f"copies {rates.bytes_per_s / 1e9:.0f} GB/s, multiplies {rates.flops / 1e12:.2f} TFLOP/s; random weights;")
+    print(f"two {side} x {side} pictures, {options.explanation_tokens} tokens a text, median of {options.repeats}")
+    found = []
+    for shape in options.shape:
+        bench = Bench(vl_models.qwen3_vl(shape, options.device), side, options.explanation_tokens, options.repeats)
+        figures = bench.run(shape, rates, {})
+        found.append({**asdict(figures), **({"alone": bench.alone_s({})} if options.alone else {})})
+        _print(figures, found[-1].get("alone"))
+        del bench
+        gc.collect()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+    conditions = {"device": name, "threads": torch.get_num_threads(), "side": side, **asdict(rates)}
+    print(json.dumps({"bench": "vl", **conditions, "load": os.getloadavg()[0], "shapes": found}))
+
+
+def _print(figures: Figures, alone: float | None) -> None:
+    print(
+        f"\n{figures.shape}: {figures.parameters / 1e6:.0f} M parameters, {figures.questions} questions, "
+        f"{figures.prompt_tokens} prompt tokens, {figures.tokens} tokens written"
+    )
+    rows: list[tuple[str, float, float | None, str]] = [
+        ("pictures to tensors", figures.preprocess, None, ""),
+        ("prefill", figures.prefill, figures.prefill_floor, "x of its arithmetic"),
+        ("decode step, all questions", figures.step, figures.step_floor, "x of reading the weights"),
+        ("  with the rows' caches", figures.step, figures.step_floor_with_cache, "x of reading both"),
+        ("report, both orders", figures.report, None, ""),
+        ("report, one order", figures.report_one_order, None, ""),
+        ("one long answer by generate", figures.long_answer, figures.report_one_order, "x of our one order"),
+    ]
+    if alone is not None:
+        rows.append(("ours, each question alone", alone, figures.report_one_order, "x of our one order"))
+    for name, taken, against, meaning in rows:
+        ratio = f"{taken / against:8.2f} {meaning}" if against else ""
+        print(f"{name:32} {taken * 1000:11.2f} ms{ratio}")
+
+
+def peers(options: argparse.Namespace) -> None:
+    """The table of `--peers`."""
+    from benchmarks import vl_peers
+
+    side = options.side or 512
+    before = os.getloadavg()[0]
+    rows = vl_peers.compare(options.shape[0], side, options.explanation_tokens, options.repeats)
+    ours = rows[0]
+    print(
+        f"CPU {platform.machine()}, {torch.get_num_threads()} threads, load {before:.1f} before, "
+        f"{os.getloadavg()[0]:.1f} after, torch {torch.__version__}; two {side} x {side} pictures; "
+        f"best of {options.repeats}; {vl_peers.QUEUED} requests queued"
+    )
+    print(f"{'':38} {'tokens':>7} {'latency s':>10} {'x ours':>7} {'requests/min':>13} {'ours x':>7}")
+    for row in rows:
+        queued = ""
+        if row.throughput is not None and ours.throughput is not None:
+            queued = f"{row.throughput * 60:13.2f} {ours.throughput / row.throughput:7.2f}"
+        print(f"{row.name:38} {row.tokens:7} {row.latency_s:10.2f} {row.latency_s / ours.latency_s:7.2f} {queued}")
+    conditions = {"threads": torch.get_num_threads(), "side": side, "load": [before, os.getloadavg()[0]]}
+    print(json.dumps({"bench": "vl_peers", **conditions, "rows": [asdict(row) for row in rows]}))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shape", choices=SHAPES, default="150m")
+    parser.add_argument("--shape", choices=vl_models.SHAPES, nargs="+", default=["150m"])
+    parser.add_argument("--gpu", action="store_true", help="the three true shapes on the first GPU")
+    parser.add_argument("--peers", action="store_true", help="beside a serial server and `transformers serve`")
+    parser.add_argument("--alone", action="store_true", help="also each question in an inquiry of its own")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--side", type=int, default=0, help="of both square pictures; 0: 1024 on a GPU, 256 on a CPU")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--explanation-tokens", type=int, default=32)
-    options = parser.parse_args()
-    side = options.side or (1024 if options.device.startswith("cuda") else 256)
-    settings = ModelSettings(
-        engine="transformers", name="random", max_explanation_tokens=options.explanation_tokens, device="auto"
-    )
-    model = a_model(options.shape, options.device, settings)
-    both, one = an_inquiry(side, swap_check=True), an_inquiry(side, swap_check=False)
-    alone = [replace(one, questions=(question,)) for question in one.questions]
-
-    def ask(inquiry: Inquiry) -> int:
-        return model.answer(inquiry, Stop(Deadline.after(3600))).generated_tokens
-
-    written = ask(one)
-    rows = {
-        "ours, one order": seconds(lambda: ask(one), options.repeats),
-        "ours, both orders": seconds(lambda: ask(both), options.repeats),
-        "ours, each question alone": seconds(lambda: [ask(inquiry) for inquiry in alone], options.repeats),
-        "one long answer by generate": seconds(lambda: long_answer(model, one, written), options.repeats),
-    }
-    parameters = sum(parameter.numel() for parameter in model.model.parameters())
-    device = torch.cuda.get_device_name() if options.device.startswith("cuda") else f"CPU {platform.machine()}"
-    threads = torch.get_num_threads()
-    print(f"{parameters / 1e6:.0f} M parameters, random; {device}, {threads} threads; two {side} x {side} pictures;")
-    print(f"{len(one.questions)} questions, {written} tokens written; median of {options.repeats}")
-    for name, taken in rows.items():
-        print(f"{name:30} {taken:8.3f} s  {taken / rows['ours, one order']:6.2f} x")
-    conditions = {"parameters": parameters, "device": device, "threads": threads, "side": side, "tokens": written}
-    print(json.dumps({"bench": "vl", **conditions, "seconds": {name: round(taken, 4) for name, taken in rows.items()}}))
+    options = parser.parse_args(arguments)
+    if options.gpu:
+        options.shape, options.device = ["2b", "4b", "8b"], "cuda"
+    if options.peers:
+        peers(options)
+    else:
+        shapes(options)
 
 
 if __name__ == "__main__":

@@ -16,9 +16,11 @@ from PIL import Image
 from starlette.responses import JSONResponse, Response
 
 from serve_app import vlm, written
-from serve_app.core import Deadline, Inquiry, Question, Reply, ShownImage, Stop, Wording
+from serve_app.core import Crop, Deadline, Inquiry, Question, Reply, ShownImage, Stop, Upload, Wording
 from serve_app.errors import ComparisonError, DeadlineExceeded, ModelFailed, Overloaded, Unavailable
-from serve_app.settings import ModelSettings, ServerSettings
+from serve_app.pipeline import open_local
+from serve_app.schema import ImageComparisonConfig
+from serve_app.settings import ModelSettings, ServerSettings, Settings
 from serve_app.vlm.chat import ChatModel, labels
 from tests.chat_server import Answering, Asked, endless, playing, raw, streamed
 
@@ -118,6 +120,35 @@ def test_the_answer_is_held_to_the_labels_by_a_schema() -> None:
     assert described["schema"]["properties"]["answer"] == {"type": "string", "enum": list(WORDS)}
     assert described["schema"]["required"] == ["answer", "explanation"]
     assert played.asked[0]["max_tokens"] > 50
+
+
+def test_every_shape_of_answer_has_its_schema() -> None:
+    asked = (
+        Question("focus_element", 0, (Wording("where?", WORDS),), "boxed_text"),
+        Question("findings", 0, (Wording("what else?"),), "findings"),
+    )
+    with playing(plainly) as played:
+        a_model(played.url).answer(Inquiry(RED, JPEG, "", asked, asked[:1], "en", "1"), a_stop())
+    schemas = [asked["response_format"]["json_schema"]["schema"] for asked in played.asked]
+    properties = {tuple(schema["properties"]): schema["properties"] for schema in schemas}
+    assert set(properties) == {("answer", "box", "explanation"), ("findings",), ("answer",)}
+    assert properties["answer", "box", "explanation"]["box"]["anyOf"][0] == {"type": "null"}
+    finding = properties["findings",]["findings"]["items"]
+    assert list(finding["properties"]) == finding["required"] == ["kind", "box", "description"]
+
+
+def test_crops_follow_the_two_pictures_in_both_orders() -> None:
+    crop = Crop(0, ShownImage(2, 2, "jpeg", b"in the first"), ShownImage(2, 2, "jpeg", b"in the second"))
+    question = Question("aspect", 0, (Wording("?", LETTERS),))
+    with playing(plainly) as played:
+        inquiry = Inquiry(JPEG, JPEG, "", (question,), (question,), "en", "1", crops=(crop,))
+        a_model(played.url).answer(inquiry, a_stop())
+    sent = {
+        tuple(part["image_url"]["url"].partition(",")[2] for part in asked["messages"][0]["content"][2:4])
+        for asked in played.asked
+    }
+    first, second = (base64.b64encode(one.data).decode() for one in (crop.reference, crop.candidate))
+    assert sent == {(first, second), (second, first)}
 
 
 def test_the_first_question_goes_ahead_and_the_rest_follow_together() -> None:
@@ -445,6 +476,22 @@ def test_engine_openai_needs_a_name_and_a_server() -> None:
         ServerSettings(base_url=NOBODY, key_file="a", key_env="B")
 
 
-def test_the_report_names_engine_and_model() -> None:
-    identity = a_model(NOBODY).identity
-    assert (identity.engine, identity.name, identity.revision) == ("openai", "tiny", None)
+async def test_a_report_rests_on_the_server() -> None:
+    model = ModelSettings(engine="openai", name="tiny", server=ServerSettings(base_url=NOBODY))
+    with playing(plainly) as played:
+        server = ServerSettings(base_url=played.url)
+        async with open_local(Settings(model=model.model_copy(update={"server": server}))) as pipeline:
+            config = ImageComparisonConfig(focus_elements=("logo",), processing_timeout=20)
+            uploads = (Upload(png("white")), Upload(png("red")))
+            report = await pipeline.compare(*uploads, config, pipeline.deadline(config))
+    assert (report.model.engine, report.model.name, report.model.status) == ("openai", "tiny", "answered")
+    assert report.focus_elements[0].status == "changed"
+    assert report.summary == "It is red."
+
+
+def png(square: str) -> bytes:
+    image = Image.new("RGB", (96, 96), "white")
+    image.paste(square, (32, 32, 64, 64))
+    encoded = io.BytesIO()
+    image.save(encoded, "PNG")
+    return encoded.getvalue()

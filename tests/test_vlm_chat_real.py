@@ -36,7 +36,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (home / "hub").mkdir()  # without a cache to list, its /v1/models answers 500
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [Path(sysconfig.get_path("scripts")) / "transformers", "serve", "tiny"]
+    command = [str(Path(sysconfig.get_path("scripts")) / "transformers"), "serve", "tiny"]
     options = ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--dtype", "float32"]
     offline = {**os.environ, "HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     with (home / "log").open("wb") as log:

@@ -17,8 +17,9 @@ import httpx
 from PIL import Image
 
 from serve_app.core import Deadline, Inquiry, ModelIdentity, ModelOutput, Question, Reply, ShownImage, Stop, Wording
+from serve_app.errors import DeadlineExceeded
 from serve_app.settings import ModelSettings
-from serve_app.vlm.chat import labels, options
+from serve_app.vlm.chat import labels, options, shapes
 from serve_app.vlm.chat.server import ChatServer, Completion, ServerFault
 from serve_app.vlm.chat.wire import Options, body
 from serve_app.vlm.unavailable import ModelUnavailable
@@ -27,7 +28,6 @@ logger = logging.getLogger("pairlens.vlm")
 T = TypeVar("T")
 POLL_S: Final = 0.02  # how often a stop is looked at while requests are out
 WARM_UP_S: Final = 300.0  # a server may load its weights at the first request
-FRAME_TOKENS: Final = 32  # the JSON around a text: braces, keys and the label
 _LETTERS = ("A", "B", "C", "D", "E")
 _WARM_UP = Wording(
     'How different are they? Options: A (not) to E (wholly).\nAnswer as {"answer":"<option>"}.', _LETTERS
@@ -73,6 +73,8 @@ class ChatModel:
         except ServerFault as fault:
             said = f" It says: {fault.said}" if fault.said and fault.status not in (401, 403) else ""
             raise ModelUnavailable(f"{fault}{said}") from None
+        except DeadlineExceeded:
+            raise ModelUnavailable(f"{self._name} didn't answer a trial question within {WARM_UP_S:g} s.") from None
         if not answer.tokens:  # refused, or passed over in silence as `transformers serve` does
             self._options = replace(self._options, top_logprobs=0)
             logger.warning("%s gives no log probabilities: scores rest on the chosen labels alone", self._name)
@@ -82,22 +84,24 @@ class ChatModel:
 
     async def _try(self, tried: Options) -> Completion:
         grey = ShownImage(64, 64, "rgb", bytes([128]) * 64 * 64 * 3)
-        fields = tried.fields(FRAME_TOKENS, _schema(_WARM_UP.labels, None))
+        asked = Question("aspect", 0, (_WARM_UP,))
+        fields = tried.fields(shapes.LABEL_TOKENS, shapes.schema(asked, _LETTERS, writes=False))
         text = f"These are two pictures.\n{_WARM_UP.text}"
         async with self._server.client(1) as client:
             request = body(self._name, (_url(grey),) * 2, text, fields)
             return await self._server.complete(client, request, Deadline.after(WARM_UP_S), lambda: None)
 
     async def _answer(self, inquiry: Inquiry, deadline: Deadline) -> ModelOutput:
-        first, second = _url(inquiry.shown_reference), _url(inquiry.shown_candidate)
+        first = tuple(_url(shown) for shown in inquiry.pictures)
+        second = tuple(_url(shown) for shown in inquiry.exchanged_pictures) if inquiry.swapped_questions else ()
         count = self._settings.server.parallel_requests
         turns = asyncio.Semaphore(count)
         async with self._server.client(count) as client:
             talk = _Talk(client, turns, deadline, inquiry.instructions)
             answered, swapped = await _all(
                 [
-                    self._ask_all(talk, (first, second), inquiry.questions, writes=True),
-                    self._ask_all(talk, (second, first), inquiry.swapped_questions, writes=False),
+                    self._ask_all(talk, first, inquiry.questions, writes=True),
+                    self._ask_all(talk, second, inquiry.swapped_questions, writes=False),
                 ]
             )
         return ModelOutput(
@@ -128,7 +132,8 @@ class ChatModel:
         wordings = [one for one in question.wordings if one.labels not in self._lettered] or question.wordings[-1:]
         for wording in wordings:
             fields = self._options.fields(
-                self._most_tokens(question, writes), _schema(wording.labels, question.text_key if writes else None)
+                shapes.most_tokens(question, self._settings, writes=writes),
+                shapes.schema(question, wording.labels, writes=writes),
             )
             request = body(self._name, urls, f"{talk.instructions}\n{wording.text}", fields)
             answer = await self._server.complete(talk.client, request, talk.deadline, is_read.set)
@@ -136,15 +141,7 @@ class ChatModel:
             if not odds.is_shared or wording is wordings[-1]:
                 break
             self._lettered.add(wording.labels)
-        return Reply(odds.probabilities, _object(answer.text) if writes else ""), answer
-
-    def _most_tokens(self, question: Question, writes: bool) -> int:
-        if not writes:
-            return FRAME_TOKENS
-        is_summary = question.kind == "summary"
-        return FRAME_TOKENS + (
-            self._settings.max_summary_tokens if is_summary else self._settings.max_explanation_tokens
-        )
+        return Reply(odds.probabilities, shapes.object_in(answer.text) if writes else ""), answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,22 +158,6 @@ def _odds(answer: Completion, choices: Sequence[str]) -> labels.Odds:
     if not choices:
         return labels.Odds(())
     return labels.read(answer.tokens, choices) or labels.Odds(labels.stated(answer.text, choices))
-
-
-def _schema(choices: Sequence[str], text_key: str | None) -> dict[str, Any]:
-    """Of the JSON to write, the label before the text. No maximal length: not every server knows the word, and
-    the limit of tokens bounds it anyway."""
-    properties: dict[str, Any] = {"answer": {"type": "string", "enum": list(choices)}} if choices else {}
-    if text_key:
-        properties[text_key] = {"type": "string"}
-    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
-
-
-def _object(text: str) -> str:
-    """The JSON object in a text that may have a thought before it or a fence around it, cut off or not."""
-    text = text.rpartition("</think>")[2]
-    begin, end = text.find("{"), text.rfind("}")
-    return text[max(0, begin) : end + 1 if end > begin else len(text)]
 
 
 def _url(shown: ShownImage) -> str:

@@ -1,0 +1,243 @@
+"""Random checkpoints at sizes worth timing, with a tokenizer whose prompts are as long as a real one's.
+No timing. Random weights at true shapes cost what trained ones cost.
+"""
+
+from __future__ import annotations
+
+import random
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from serve_app import prompt
+from serve_app.core import (
+    Alignment,
+    Examination,
+    ImageFacts,
+    Inquiry,
+    Measurement,
+    ModelIdentity,
+    ShownImage,
+)
+from serve_app.schema import ImageComparisonConfig
+from serve_app.vlm import loading
+from tests import checkpoints
+
+transformers.utils.logging.disable_progress_bar()
+ASPECTS = ("color", "layout", "content", "style", "texture", "text")
+ELEMENTS = ("logo", "price tag", "button", "headline")
+TOKENS = 32_000
+TRAINING_CHARACTERS = 4_000_000
+QWEN_VOCABULARY = 151_936
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A Qwen3-VL: `text` is hidden, layers, heads, key-value heads, head size, feed-forward, vocabulary; `vision` is
+    depth, hidden, feed-forward, heads, and the layers whose features go deep into the text model."""
+
+    text: tuple[int, int, int, int, int, int, int]
+    vision: tuple[int, int, int, int, list[int]]
+    is_tied: bool
+
+
+# Of the published config.json of Qwen3-VL-2B, -4B and -8B-Instruct; 2,304 position embeddings in all of them.
+SHAPES = {
+    "tiny": Shape((128, 2, 4, 2, 32, 256, TOKENS), (2, 64, 128, 4, [0]), is_tied=True),
+    "150m": Shape((768, 12, 12, 4, 64, 3072, TOKENS), (6, 512, 2048, 8, [1, 3]), is_tied=True),
+    "2b": Shape((2048, 28, 16, 8, 128, 6144, QWEN_VOCABULARY), (24, 1024, 4096, 16, [5, 11, 17]), is_tied=True),
+    "4b": Shape((2560, 36, 32, 8, 128, 9728, QWEN_VOCABULARY), (24, 1024, 4096, 16, [5, 11, 17]), is_tied=True),
+    "8b": Shape((4096, 36, 32, 8, 128, 12288, QWEN_VOCABULARY), (27, 1152, 4304, 16, [8, 16, 24]), is_tied=False),
+}
+
+
+def qwen3_vl(shape: str, device: str) -> loading.Loaded:
+    """Random weights at a true shape, made on the device: bfloat16 on a GPU, float32 on a CPU."""
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoints.tiny_qwen3_vl(Path(folder))
+        _with_long_words(Path(folder))
+        processor = loading.processor(folder, {"trust_remote_code": False})
+        tiny = transformers.AutoConfig.from_pretrained(folder)
+    processor.image_processor.patch_size = 16
+    processor.image_processor.size = {"shortest_edge": 32 * 32, "longest_edge": 1024 * 1024}
+    torch.manual_seed(0)
+    torch.set_default_dtype(torch.bfloat16 if device.startswith("cuda") else torch.float32)
+    with torch.device(device):
+        model = transformers.Qwen3VLForConditionalGeneration(_qwen_config(SHAPES[shape], tiny))
+    torch.set_default_dtype(torch.float32)
+    return loading.Loaded(model.eval(), processor, ModelIdentity("transformers", f"random {shape}", None))
+
+
+# hidden, layers, heads, key-value heads, feed-forward; vision: hidden, layers, heads, feed-forward
+SERVED = {"tiny": (64, 2, 4, 2, 128, 64, 2, 4, 128), "150m": (768, 12, 12, 4, 3072, 512, 6, 8, 2048)}
+
+
+def idefics3(folder: Path, shape: str, side: int) -> Path:
+    """A checkpoint in the form of SmolVLM, saved: one that any server loads without torchvision.
+
+    A picture of `side` x `side` is one tile of (side / 32)² tokens.
+    """
+    checkpoints.tiny_idefics3(folder)
+    tokenizer = _with_long_words(folder)
+    config = transformers.AutoConfig.from_pretrained(folder)
+    hidden, layers, heads, key_value, forward, seen, seen_layers, seen_heads, seen_forward = SERVED[shape]
+    text = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": hidden,
+        "intermediate_size": forward,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "num_key_value_heads": key_value,
+        "head_dim": hidden // heads,
+        "tie_word_embeddings": True,
+    }
+    vision = {
+        "hidden_size": seen,
+        "intermediate_size": seen_forward,
+        "num_hidden_layers": seen_layers,
+        "num_attention_heads": seen_heads,
+        "image_size": side,
+        "patch_size": 16,
+    }
+    config = transformers.Idefics3Config(
+        text_config={**config.text_config.to_dict(), **text},
+        vision_config={**config.vision_config.to_dict(), **vision},
+        scale_factor=2,
+        image_token_id=config.image_token_id,
+        pad_token_id=config.pad_token_id,
+        tie_word_embeddings=True,
+    )
+    torch.manual_seed(0)
+    model = transformers.Idefics3ForConditionalGeneration(config)
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.save_pretrained(folder)
+    transformers.Idefics3ImageProcessorPil(
+        size={"longest_edge": side}, max_image_size={"longest_edge": side}
+    ).save_pretrained(folder)
+    described = f'{{"processor_class": "Idefics3Processor", "image_seq_len": {(side // 32) ** 2}}}'
+    (folder / "processor_config.json").write_text(described)
+    return folder
+
+
+def an_inquiry(encoded: tuple[ShownImage, ShownImage], *, swap_check: bool) -> Inquiry:
+    """Six aspects, four elements and a summary about two pictures."""
+    side = encoded[0].width
+    facts = ImageFacts(side, side, "PNG", 1, "", side, side)
+    nothing = Measurement(
+        identical=False,
+        similarity=0.5,
+        similarity_interval=(0.0, 1.0),
+        changed_ratio=0.5,
+        ssim=0.5,
+        color_delta_e=1.0,
+        alignment=Alignment("none"),
+        smallest_visible_px=1.0,
+        aspects={},
+        differences=(),
+        further_differences=0,
+        version="bench",
+    )
+    examination = Examination(facts, facts, *encoded, nothing, (), (), 0.0, 0.0)
+    config = ImageComparisonConfig(comparison_aspects=ASPECTS, focus_elements=ELEMENTS, swap_check=swap_check)
+    return prompt.render(config, examination)
+
+
+def noise(side: int, seed: int) -> ShownImage:
+    return ShownImage(side, side, "rgb", random.Random(seed).randbytes(side * side * 3))
+
+
+def one_text(inquiry: Inquiry) -> str:
+    """The same as one request for one JSON answer, put as briefly as somebody would who asks only once."""
+    return (
+        f"{inquiry.instructions}\nFor each of these qualities say how much it may differ (none, small, medium, large "
+        f"or total) and explain it in one short sentence: {', '.join(ASPECTS)}. For each of these elements say what may "
+        "have happened to it (same, changed, added, removed or none) and explain it in one short sentence: "
+        f"{', '.join(ELEMENTS)}. Then sum up what differs in one or two sentences. Answer with one JSON object: "
+        '{"<name>":{"answer":"<option>","explanation":"<sentence>"},...,"summary":"<sentences>"}.'
+    )
+
+
+def _with_long_words(folder: Path) -> Any:
+    """Replaces a tiny checkpoint's tokenizer by one of 32,000 tokens; control tokens keep their ids.
+
+    Trained on the sources of Python's standard library: about four characters a token of English, as in real ones,
+    where the tiny checkpoints' own tokenizer spells nearly every letter.
+    """
+    tiny = transformers.AutoTokenizer.from_pretrained(folder)
+    control = [token for token, _ in sorted(tiny.get_added_vocab().items(), key=lambda item: item[1])]
+    inner = Tokenizer(models.BPE())
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=TOKENS,
+        special_tokens=control,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    inner.train_from_iterator([*checkpoints.SENTENCES, *_sources()], trainer)
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=inner,
+        eos_token=tiny.eos_token,
+        pad_token=tiny.pad_token,
+        model_max_length=8192,
+        extra_special_tokens=getattr(tiny, "extra_special_tokens", None) or {},
+    )
+    tokenizer.chat_template = tiny.chat_template
+    tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+def _sources() -> Iterator[str]:
+    left = TRAINING_CHARACTERS
+    for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        yield text
+        left -= len(text)
+        if left < 0:
+            return
+
+
+def _qwen_config(shape: Shape, tiny: Any) -> Any:
+    hidden, layers, heads, key_value, head, forward, vocabulary = shape.text
+    depth, vision_hidden, vision_forward, vision_heads, deep = shape.vision
+    section = {128: [24, 20, 20], 64: [12, 10, 10], 32: [8, 4, 4]}[head]
+    text = {
+        "vocab_size": vocabulary,
+        "hidden_size": hidden,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "num_key_value_heads": key_value,
+        "head_dim": head,
+        "intermediate_size": forward,
+        "rope_parameters": {
+            "rope_type": "default",
+            "rope_theta": 5e6,
+            "mrope_section": section,
+            "mrope_interleaved": True,
+        },
+        "eos_token_id": tiny.text_config.eos_token_id,
+        "pad_token_id": tiny.text_config.pad_token_id,
+        "tie_word_embeddings": shape.is_tied,
+    }
+    vision = {
+        "depth": depth,
+        "hidden_size": vision_hidden,
+        "intermediate_size": vision_forward,
+        "num_heads": vision_heads,
+        "patch_size": 16,
+        "out_hidden_size": hidden,
+        "num_position_embeddings": 2304,
+        "deepstack_visual_indexes": deep,
+    }
+    ids = {
+        name: getattr(tiny, name)
+        for name in ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
+    }
+    return transformers.Qwen3VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=shape.is_tied, **ids)

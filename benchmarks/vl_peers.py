@@ -1,0 +1,213 @@
+"""Ours beside two ways to get the same from the same checkpoint: a serial server as PairLens' predecessor was, and
+`transformers serve` with one chat request. Same pictures, same questions, same machine, one after the other.
+No GPU needed; the peers are processes of their own on loopback, ours is the engine in this one.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import torch
+import transformers
+from PIL import Image
+
+from benchmarks import vl_models
+from serve_app import vlm
+from serve_app.core import Deadline, Inquiry, ShownImage, Stop
+from serve_app.settings import ModelSettings
+
+QUEUED = 4
+START_S = 180.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """`latency_s`: of one request on an idle server; `throughput`: requests a second with QUEUED sent at once."""
+
+    name: str
+    tokens: int  # decoded one after the other, or in ours side by side
+    latency_s: float
+    throughput: float | None
+
+
+def compare(shape: str, side: int, explanation_tokens: int, repeats: int) -> list[Row]:
+    """Two policies for the peers' length: as many tokens as ours decoded, and as many as the same answers take when
+    written out as JSON, keys and labels included, which ours puts in without decoding them.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = vl_models.idefics3(Path(temporary) / "model", shape, side)
+        pictures = (_jpeg(side, 1), _jpeg(side, 2))
+        one = vl_models.an_inquiry(pictures, swap_check=False)
+        both = vl_models.an_inquiry(pictures, swap_check=True)
+        rows, decoded, written_out = _ours(folder, one, both, explanation_tokens, repeats)
+        text = vl_models.one_text(one)
+        for name, serving in (("serial server", _serial), ("transformers serve", _serve)):
+            with serving(folder, side) as ask:
+                ask(pictures, text, 8)
+                rows.append(_timed(name, decoded, lambda: ask(pictures, text, decoded), repeats))  # noqa: B023
+                alone = min(_elapsed(lambda: ask(pictures, text, written_out)) for _ in range(repeats))  # noqa: B023
+                rows.append(Row(f"{name}, all of the JSON", written_out, alone, None))
+    return rows
+
+
+def _ours(
+    folder: Path, one: Inquiry, both: Inquiry, explanation_tokens: int, repeats: int
+) -> tuple[list[Row], int, int]:
+    """Without its cache of pictures seen before: every request is a new pair."""
+    settings = ModelSettings(
+        engine="transformers",
+        name=str(folder),
+        max_explanation_tokens=explanation_tokens,
+        max_summary_tokens=explanation_tokens,
+        cache_bytes=0,
+    )
+    model = vlm.load(settings)
+    if model is None:
+        raise RuntimeError("engine transformers always loads a model")
+    output = model.answer(one, Stop(Deadline.after(3600)))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    names = (*vl_models.ASPECTS, *vl_models.ELEMENTS, "summary")
+    parts = [f'"{name}":{reply.text}' for name, reply in zip(names, output.replies, strict=True)]
+    written_out = len(tokenizer("{" + ",".join(parts) + "}", add_special_tokens=False)["input_ids"])
+    turn = _Turn()
+
+    def ask(inquiry: Inquiry) -> None:
+        with turn:  # one job a device, as in the service
+            model.answer(inquiry, Stop(Deadline.after(3600)))
+
+    rows = [
+        _timed("ours, one order", output.generated_tokens, lambda: ask(one), repeats),
+        _timed("ours, both orders", output.generated_tokens, lambda: ask(both), repeats),
+    ]
+    return rows, output.generated_tokens, written_out
+
+
+class _Turn:
+    """A lock that a `with` takes; threads queue at it as requests do at a replica."""
+
+    def __init__(self) -> None:
+        import threading
+
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def _timed(name: str, tokens: int, ask: Callable[[], object], repeats: int) -> Row:
+    """Best of `repeats`, of a server that is warm: what else runs on the machine only ever adds time."""
+    latency = min(_elapsed(ask) for _ in range(repeats))
+    with ThreadPoolExecutor(QUEUED) as clients:
+
+        def burst() -> None:
+            for sent in [clients.submit(ask) for _ in range(QUEUED)]:
+                sent.result()
+
+        total = min(_elapsed(burst) for _ in range(repeats))
+    return Row(name, tokens, latency, QUEUED / total)
+
+
+def _elapsed(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+@contextmanager
+def _serial(folder: Path, side: int) -> Iterator[Callable[[Sequence[ShownImage], str, int], None]]:
+    with _served([sys.executable, "-m", "benchmarks.serial_server", str(folder)], folder) as (client, _):
+
+        def ask(pictures: Sequence[ShownImage], text: str, tokens: int) -> None:
+            files = [("files", ("picture.jpg", picture.data, "image/jpeg")) for picture in pictures]
+            reply = client.post("/compare", files=files, data={"prompt": text, "tokens": tokens, "side": side})
+            if reply.json()["code"] != 200:
+                raise RuntimeError(f"the serial server failed: {reply.text[:500]}")
+
+        yield ask
+
+
+@contextmanager
+def _serve(folder: Path, side: int) -> Iterator[Callable[[Sequence[ShownImage], str, int], None]]:
+    del side  # it shows what it is sent
+    scripts = Path(sysconfig.get_path("scripts"))
+    command = [str(scripts / "transformers"), "serve", str(folder), "--device", "cpu", "--dtype", "float32"]
+    with _served([*command, "--host", "127.0.0.1"], folder) as (client, _):
+        ids = transformers.GenerationConfig.from_pretrained(folder)
+
+        def ask(pictures: Sequence[ShownImage], text: str, tokens: int) -> None:
+            reply = client.post("/v1/chat/completions", json=_chat(str(folder), pictures, text, tokens, ids))
+            written = reply.raise_for_status().json()["usage"]["completion_tokens"]
+            if written != tokens:
+                raise RuntimeError(f"transformers serve wrote {written} tokens instead of {tokens}")
+
+        yield ask
+
+
+def _chat(model: str, pictures: Sequence[ShownImage], text: str, tokens: int, ids: Any) -> dict[str, Any]:
+    urls = [f"data:image/jpeg;base64,{base64.b64encode(picture.data).decode()}" for picture in pictures]
+    content: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+    content.append({"type": "text", "text": text})
+    generation = {"max_new_tokens": tokens, "min_new_tokens": tokens, "do_sample": False}
+    generation |= {"eos_token_id": ids.eos_token_id, "pad_token_id": ids.eos_token_id}
+    messages = [{"role": "user", "content": content}]
+    return {"model": model, "messages": messages, "generation_config": json.dumps(generation)}
+
+
+@contextmanager
+def _served(command: list[str], folder: Path) -> Iterator[tuple[httpx.Client, subprocess.Popen[bytes]]]:
+    """The command with a free port added, until it answers /health; with as many threads as this process."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    home = folder.parent / "home"
+    (home / "hub").mkdir(parents=True, exist_ok=True)
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads()), "HF_HUB_OFFLINE": "1", "HF_HOME": str(home)}
+    log_path = folder.parent / "log"
+    with log_path.open("wb") as log:
+        served = subprocess.Popen(
+            [*command, "--port", str(port)], env={**os.environ, **threads}, stdout=log, stderr=log
+        )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=1800, trust_env=False) as client:
+            end = time.monotonic() + START_S
+            while not _is_healthy(client):
+                if served.poll() is not None or time.monotonic() > end:
+                    raise RuntimeError(f"{command[1:3]} didn't start:\n{log_path.read_text()[-2000:]}")
+                time.sleep(0.2)
+            yield client, served
+    finally:
+        served.terminate()
+        served.wait(30)
+
+
+def _is_healthy(client: httpx.Client) -> bool:
+    try:
+        return client.get("/health").status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
+
+
+def _jpeg(side: int, seed: int) -> ShownImage:
+    """A picture with soft colours rather than noise, which no JPEG holds well."""
+    small = Image.frombytes("RGB", (8, 8), vl_models.noise(8, seed).data)
+    encoded = io.BytesIO()
+    small.resize((side, side), Image.Resampling.BICUBIC).save(encoded, "JPEG", quality=85)
+    return ShownImage(side, side, "jpeg", encoded.getvalue())
