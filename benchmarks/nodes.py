@@ -27,10 +27,13 @@ import httpx
 import psutil
 import yaml
 
+from serve_app.own_ray import SERVE_ENVIRONMENT
+
 ROOT: Final = Path(__file__).parents[1]
 for stranger in ("RAY_ADDRESS", "RAY_AUTH_TOKEN"):
     os.environ.pop(stranger, None)
 os.environ["RAY_AUTH_MODE"] = "disabled"
+os.environ.update(SERVE_ENVIRONMENT)
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
 os.environ["PYTHONPATH"] = str(ROOT)
@@ -59,6 +62,7 @@ class Nodes:
     url: str
     folder: Path
     gpu_nodes: list[Any] = field(default_factory=list)
+    drained: list[str] = field(default_factory=list)
 
     def add_gpu_node(self) -> str:
         """One more node; its id. It has no core, so only who asks for the GPU comes there."""
@@ -71,6 +75,30 @@ class Nodes:
         node = next(each for each in self.gpu_nodes if each.node_id == node_id)
         self.gpu_nodes.remove(node)
         self.cluster.remove_node(node, allow_graceful=False)
+
+    def gpu_node_ids(self) -> list[str]:
+        return [str(node.node_id) for node in self.gpu_nodes]
+
+    def drain_node(self, node_id: str, within_s: int) -> None:
+        """Ask Ray to move everything away from this node, as `deployment/drain.py` does."""
+        subprocess.run(
+            [
+                *(str(Path(sys.executable).with_name("ray")), "drain-node", "--address", self.cluster.address),
+                *("--node-id", node_id, "--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "planned"),
+                *("--deadline-remaining-seconds", str(within_s)),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        self.drained.append(node_id)
+
+    def restore_gpu_nodes(self, number: int) -> None:
+        """Take drained nodes away and add fresh ones, up to `number`."""
+        for node_id in self.drained:
+            self.kill_node(node_id)
+        self.drained.clear()
+        while len(self.gpu_nodes) < number:
+            self.add_gpu_node()
 
     def deploy(self, config: dict[str, Any]) -> None:
         """Apply this Serve file (`serve_config.yaml` with changes), as `serve deploy` would; don't wait."""
@@ -124,10 +152,16 @@ class Nodes:
 
 
 @contextmanager
-def started(*, gpu_nodes: int, head_cpus: int = 8) -> Iterator[Nodes]:
-    """A fresh cluster with Serve on it, its HTTP on a free port of 127.0.0.1."""
+def started(*, gpu_nodes: int, head_cpus: int = 8, own_tmp: bool = False) -> Iterator[Nodes]:
+    """A fresh cluster with Serve on it, its HTTP on a free port of 127.0.0.1.
+
+    `own_tmp`: its processes make their temporary files in `folder / "tmp"`.
+    """
     folder = Path(tempfile.mkdtemp(prefix="pl-", dir="/tmp"))  # short: sockets live under it, 107 bytes at most
     os.environ["RAY_TMPDIR"] = str(folder)
+    if own_tmp:
+        (folder / "tmp").mkdir()
+        os.environ["TMPDIR"] = str(folder / "tmp")
     from ray.cluster_utils import Cluster
 
     head = {"num_cpus": head_cpus, "num_gpus": 0, "object_store_memory": 200_000_000, "include_dashboard": False}
@@ -147,7 +181,7 @@ def started(*, gpu_nodes: int, head_cpus: int = 8) -> Iterator[Nodes]:
 def started_with_autoscaler(*, max_gpu_nodes: int) -> Iterator[Nodes]:
     """A head alone; Ray's node autoscaler adds GPU nodes while something waits for a GPU, and removes idle ones."""
     folder = Path(tempfile.mkdtemp(prefix="pl-", dir="/tmp"))
-    port = _free_port()
+    port = free_port()
     (folder / "autoscaler.json").write_text(json.dumps(_fake_cloud(f"{_host_ip()}:{port}", max_gpu_nodes)))
     head = subprocess.Popen(
         [
@@ -188,7 +222,7 @@ def _connected(address: str) -> Iterator[str]:
 
     try:
         ray.init(address=address, namespace="serve", log_to_driver=False, logging_level="ERROR")
-        port = _free_port()
+        port = free_port()
         serve.start(
             proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": port, "request_timeout_s": 150}
         )
@@ -280,7 +314,8 @@ def eventually(condition: Callable[[], bool], *, within_s: float, what: str) -> 
     return time.monotonic() - began
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

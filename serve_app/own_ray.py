@@ -21,6 +21,13 @@ import psutil
 LONGEST_PARENT: Final = 24
 # Ray's own processes end within 3 s of its shutdown (measured); what is left after this is killed.
 LAST_PROCESS_S: Final = 10.0
+# What Ray Serve reads from the environment of every node, once.
+SERVE_ENVIRONMENT: Final = {
+    # Our words, and one more try, where Serve's proxy itself has to answer.
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.proxy:middlewares",
+    # A dead proxy is missed after a second. Ray's 10 s made 26 s of refused connections (benchmarks/results/chaos.md).
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+}
 
 
 class RayFailed(Exception):
@@ -80,6 +87,7 @@ def set_environment() -> None:
         os.environ.pop(stranger, None)
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is reported to anyone
+    os.environ.update(SERVE_ENVIRONMENT)
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"  # else a warning on each start without a GPU
 
 

@@ -13,7 +13,7 @@ import typer
 import yaml
 
 from deployment import drain
-from serve_app import __version__, cli, serve_file
+from serve_app import __version__, cli, own_ray, serve_file
 
 ROOT = Path(__file__).parents[1]
 SERVICE, CLAIM = yaml.safe_load_all((ROOT / "deployment/rayservice.yaml").read_text(encoding="utf-8"))
@@ -247,6 +247,12 @@ def test_the_container_runs_without_root_and_says_whether_it_lives() -> None:
     assert "useradd --uid 1000" in " ".join(arguments("RUN"))
     (check,) = arguments("HEALTHCHECK")
     assert "http://127.0.0.1:8000/livez" in check
+
+
+def test_the_image_sets_what_serve_reads_from_the_environment() -> None:
+    given = " ".join(arguments("ENV"))
+    for name, value in own_ray.SERVE_ENVIRONMENT.items():
+        assert f"{name}={value}" in given
 
 
 def test_the_command_of_the_image_is_one_of_ours() -> None:
