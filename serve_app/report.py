@@ -1,38 +1,46 @@
 """All evidence in, the report out: similarity, verdict and the weight of each voice are decided here only.
-No HTTP, no Ray, no pixels, no model."""
+No HTTP, no Ray, no pixels, no model.
+
+How measurement and model combine:
+- Whether anything visible differs, and where, the measurement alone decides. Where it finds nothing, no word of the
+  model makes a difference, a changed element or a mismatch: what it claims is refuted, in the warnings.
+- How similar the pair is: the weighted mean of the measured similarity and the model's mean aspect score (`judge`).
+- Safety law: where the measurement is below the threshold, the model lifts the pair over it, or up to it, only if it
+  has named every measured difference: seen in the region's own question, or found with a box that fits it.
+- What a difference is: the model's words where it names it (confirmed), else the box (measured_only).
+- What else the model finds, with a box: where pixels changed by less than what is listed, or can't tell, it is listed
+  last (model_only); where nothing visible changed it is refuted, and never listed: `differences` holds what differs.
+- A focus element is what the model says of it, unless it is said to have changed at a place where no pixel did.
+- A model that rates an unrelated picture like an equal one at its start widens the interval.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from serve_app import __version__, wording
+from serve_app import __version__, grounding, stated, wording
 from serve_app.core import (
-    Alignment,
     AspectAssessment,
     Assessment,
     Examination,
     FocusAssessment,
-    ImageFacts,
     MeasuredDifference,
     Measurement,
 )
+from serve_app.grounding import Grounded, Grounds
 from serve_app.schema import (
-    AlignmentReport,
     AspectReport,
     ComparisonReport,
     Difference,
     FocusElementReport,
     FocusStatus,
     ImageComparisonConfig,
-    ImageReport,
     ImagesReport,
-    MeasurementReport,
-    ModelReport,
     TimingsReport,
-    TokenReport,
     Verdict,
     VisualReport,
 )
@@ -40,6 +48,11 @@ from serve_app.schema import (
 # Share of the model's mean aspect score in the similarity. Half: the pixels say how much differs, the model
 # whether it matters for the aspects asked; neither alone is what a person means.
 MODEL_WEIGHT = 0.5
+# Standard deviation of a score of which nothing is known but that it lies in 0..1: sqrt(1/12). It is that of the mean
+# too: what keeps a model from telling pictures apart keeps it in every aspect.
+INDIFFERENT_SPREAD = 0.29
+MODEL_ONLY_SEVERITY = 0.02  # at most: the pixels hold it for less than the least that they list
+OVERLOOKED = 0.5  # of an element's pixels changed, and the model says that it didn't
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +74,10 @@ def build(
 ) -> ComparisonReport:
     """Put a report together. Pure: the same evidence gives the same report."""
     measured = examination.measurement
-    judgement = judge(config, measured, assessment)
-    focus, refuted = _focus_elements(config, measured, assessment)
-    missing: tuple[str, ...] = ()
-    if assessment.status in ("failed", "timed_out"):
-        missing = (wording.model_missing(assessment.status, config.language),)
+    found = grounding.ground(assessment.findings, examination)
+    names = named(assessment, found)
+    judgement = judge(config, measured, assessment, names)
+    focus, held_against = _focus_elements(config, examination, assessment)
     return ComparisonReport(
         report_id=report_id(config, examination, assessment),
         verdict=judgement.verdict,
@@ -76,10 +88,12 @@ def build(
         or wording.summary(measured, judgement.verdict, judgement.similarity, config.language),
         aspects=_aspects(config, examination, assessment),
         focus_elements=focus,
-        differences=_differences(config, measured, assessment),
-        measurement=_measurement(measured),
-        images=ImagesReport(reference=_image(examination.reference), candidate=_image(examination.candidate)),
-        model=_model(assessment),
+        differences=_differences(config, measured, names, found),
+        measurement=stated.measurement(measured),
+        images=ImagesReport(
+            reference=stated.image(examination.reference), candidate=stated.image(examination.candidate)
+        ),
+        model=stated.model(assessment),
         timings_ms=timings,
         visuals=tuple(
             VisualReport(kind=visual.kind, image="data:image/png;base64," + base64.b64encode(visual.png).decode())
@@ -89,30 +103,44 @@ def build(
         warnings=(
             *warnings,
             *measured.notes,
-            *missing,
-            *refuted,
+            *_about_model(config, assessment),
+            *held_against,
+            *(
+                wording.refuted_finding(each.finding.description, config.language)
+                for each in found
+                if each.evidence == "refuted"
+            ),
             *judgement.warnings,
             *assessment.warnings,
         ),
     )
 
 
-def judge(config: ImageComparisonConfig, measured: Measurement, assessment: Assessment) -> Judgement:
-    """Combine measurement and model.
+def named(assessment: Assessment, found: Sequence[Grounded] = ()) -> dict[int, str]:
+    """What the model calls each measured difference, by its index."""
+    by_place = {each.index: each.finding.description for each in found if each.index is not None}
+    asked = {region.index: region.description for region in assessment.regions if region.seen and region.description}
+    return by_place | asked
+
+
+def judge(
+    config: ImageComparisonConfig, measured: Measurement, assessment: Assessment, names: Mapping[int, str]
+) -> Judgement:
+    """Combine measurement and model into similarity, interval and verdict.
 
     - Nothing visible differs: the measurement decides; a model has nothing to take away.
     - Otherwise similarity is the weighted mean of the measured similarity and the model's mean aspect score,
       its interval that of the measurement widened by the model's spread and by its gap between the two orders.
     - Safety law: where the measurement is below the threshold, the model may lift the pair over it only if it
-      has named every measured difference.
+      has named every measured difference (`names`, by index).
     - `uncertain`: the threshold lies inside the interval.
     """
     scores = [aspect for aspect in assessment.aspects if aspect is not None]
     if not measured.differences or not scores:
         return _decided(config, measured.similarity, measured.similarity_interval)
-    similarity, interval = _combined(measured, scores, assessment.order_gap or 0.0)
+    similarity, interval = _combined(measured, scores, _bias(assessment))
     lifted = measured.similarity < config.similarity_threshold and interval[1] >= config.similarity_threshold
-    if lifted and not _names_all(measured, assessment):
+    if lifted and not _names_all(measured, names):
         similarity = min(similarity, measured.similarity)
         interval = (min(interval[0], similarity), similarity)
         settled = _decided(config, similarity, interval)
@@ -132,12 +160,10 @@ def report_id(config: ImageComparisonConfig, examination: Examination, assessmen
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _combined(
-    measured: Measurement, scores: list[AspectAssessment], order_gap: float
-) -> tuple[float, tuple[float, float]]:
+def _combined(measured: Measurement, scores: list[AspectAssessment], bias: float) -> tuple[float, tuple[float, float]]:
     mean = sum(aspect.score for aspect in scores) / len(scores)
-    # The mean of n answers spreads by their mean spread over sqrt(n); the order gap is a bias, not noise.
-    spread = sum(aspect.spread for aspect in scores) / len(scores) ** 1.5 + order_gap / 2
+    # The mean of n answers spreads by their mean spread over sqrt(n); a bias is in all of them.
+    spread = sum(aspect.spread for aspect in scores) / len(scores) ** 1.5 + bias
     low, high = measured.similarity_interval
     weight = MODEL_WEIGHT
     similarity = (1 - weight) * measured.similarity + weight * mean
@@ -146,9 +172,23 @@ def _combined(
     return similarity, (min(below, similarity), max(above, similarity))
 
 
-def _names_all(measured: Measurement, assessment: Assessment) -> bool:
-    named = {region.index for region in assessment.regions if region.seen and region.description}
-    return not measured.further_differences and named >= set(range(len(measured.differences)))
+def _bias(assessment: Assessment) -> float:
+    """How far off the model's mean may be: half the gap between the orders, and more where it tells nothing apart."""
+    ends = assessment.anchors
+    blind = ends is not None and not ends.tell_apart
+    return (assessment.order_gap or 0.0) / 2 + (INDIFFERENT_SPREAD if blind else 0.0)
+
+
+def _names_all(measured: Measurement, names: Mapping[int, str]) -> bool:
+    return not measured.further_differences and names.keys() >= set(range(len(measured.differences)))
+
+
+def _about_model(config: ImageComparisonConfig, assessment: Assessment) -> tuple[str, ...]:
+    if assessment.status in ("failed", "timed_out"):
+        return (wording.model_missing(assessment.status, config.language),)
+    if assessment.anchors is not None and not assessment.anchors.tell_apart:
+        return (wording.indifferent(config.language),)
+    return ()
 
 
 def _decided(config: ImageComparisonConfig, similarity: float, interval: tuple[float, float]) -> Judgement:
@@ -176,34 +216,52 @@ def _aspects(
                 score=score,
                 measured_score=measured,
                 explanation=explanation or wording.measured_aspect(measured, config.language),
+                certainty=None if said is None else stated.certainty(said),
             )
         )
     return tuple(reports)
 
 
 def _focus_elements(
-    config: ImageComparisonConfig, measured: Measurement, assessment: Assessment
+    config: ImageComparisonConfig, examination: Examination, assessment: Assessment
 ) -> tuple[tuple[FocusElementReport, ...], tuple[str, ...]]:
-    """What the model says of each element, unless the pixels refute it; then what was refuted, as warnings."""
+    """What the model says of each element, unless the pixels refute it; then what they say against it, as warnings."""
     assessed = assessment.focus_elements or (None,) * len(config.focus_elements)
     reports: list[FocusElementReport] = []
     warnings: list[str] = []
     for name, said in zip(config.focus_elements, assessed, strict=True):
-        if not measured.differences and said is not None and said.status not in ("unchanged", "absent"):
+        if said is None:
+            reports.append(_unsaid(config, name, examination.measurement, asked=assessment.status == "answered"))
+            continue
+        grounds = Grounds.of(examination, grounding.side_of(said.status))
+        if is_refuted := _is_refuted(said, grounds):
             warnings.append(wording.refuted(name, config.language))
-            said = None
-        reports.append(_focus_element(config, name, measured, said, asked=assessment.status == "answered"))
+        elif said.status == "unchanged" and said.box and grounds.changed_share(said.box) >= OVERLOOKED:
+            warnings.append(wording.overlooked(name, config.language))
+        reports.append(_said(config, name, said, grounds, is_refuted=is_refuted))
     return tuple(reports), tuple(warnings)
 
 
-def _focus_element(
-    config: ImageComparisonConfig, name: str, measured: Measurement, said: FocusAssessment | None, *, asked: bool
+def _is_refuted(said: FocusAssessment, grounds: Grounds) -> bool:
+    if said.status not in ("changed", "added", "removed"):
+        return False
+    return not grounds.boxes or (said.box is not None and grounds.evidence(said.box, said.status) == "refuted")
+
+
+def _said(
+    config: ImageComparisonConfig, name: str, said: FocusAssessment, grounds: Grounds, *, is_refuted: bool
 ) -> FocusElementReport:
-    if said is not None:
-        return FocusElementReport(
-            name=name, status=said.status, score=round(said.score, 4), explanation=said.explanation, boxes=()
-        )
-    # Where nothing visible differs nothing can have changed, whether a model looked or not.
+    boxes = () if said.box is None else (grounds.box(said.box),)
+    if not is_refuted:
+        score = round(said.score, 4)
+        return FocusElementReport(name=name, status=said.status, score=score, explanation=said.explanation, boxes=boxes)
+    language = config.language
+    explanation = wording.unchanged_there(language) if grounds.boxes else wording.focus_element("unchanged", language)
+    return FocusElementReport(name=name, status="unchanged", score=1.0, explanation=explanation, boxes=boxes)
+
+
+def _unsaid(config: ImageComparisonConfig, name: str, measured: Measurement, *, asked: bool) -> FocusElementReport:
+    """Where nothing visible differs nothing can have changed, whether a model looked or not."""
     status: FocusStatus = "unassessed" if measured.differences else "unchanged"
     return FocusElementReport(
         name=name,
@@ -215,15 +273,25 @@ def _focus_element(
 
 
 def _differences(
-    config: ImageComparisonConfig, measured: Measurement, assessment: Assessment
+    config: ImageComparisonConfig, measured: Measurement, names: Mapping[int, str], found: Sequence[Grounded]
 ) -> tuple[Difference, ...]:
-    said = {region.index: region for region in assessment.regions}
-    reports = []
-    for index, found in enumerate(measured.differences):
-        named = said.get(index)
-        confirmed = named is not None and named.seen and bool(named.description)
-        reports.append(_difference(found, config, named.description if named is not None and confirmed else None))
-    return tuple(reports)
+    listed = [_difference(each, config, names.get(index)) for index, each in enumerate(measured.differences)]
+    least = min((each.severity for each in measured.differences), default=0.0)
+    severity = min(MODEL_ONLY_SEVERITY, least)
+    return (*listed, *(_found(each, measured, severity) for each in found if each.evidence == "model_only"))
+
+
+def _found(found: Grounded, measured: Measurement, severity: float) -> Difference:
+    """A finding of the model's own: its box in the picture that it named, in both where both lie on one place."""
+    in_both = measured.alignment.kind == "none"
+    return Difference(
+        kind=found.finding.kind,
+        description=found.finding.description,
+        evidence="model_only",
+        severity=severity,
+        reference_box=found.box if in_both or found.side == "reference" else None,
+        candidate_box=found.box if in_both or found.side == "candidate" else None,
+    )
 
 
 def _difference(found: MeasuredDifference, config: ImageComparisonConfig, named: str | None) -> Difference:
@@ -234,56 +302,4 @@ def _difference(found: MeasuredDifference, config: ImageComparisonConfig, named:
         severity=found.severity,
         reference_box=found.reference_box,
         candidate_box=found.candidate_box,
-    )
-
-
-def _measurement(measured: Measurement) -> MeasurementReport:
-    return MeasurementReport(
-        identical=measured.identical,
-        similarity=measured.similarity,
-        changed_ratio=measured.changed_ratio,
-        ssim=measured.ssim,
-        color_delta_e=measured.color_delta_e,
-        alignment=_alignment(measured.alignment),
-        smallest_visible_px=measured.smallest_visible_px,
-        further_differences=measured.further_differences,
-        version=measured.version,
-    )
-
-
-def _alignment(found: Alignment) -> AlignmentReport:
-    return AlignmentReport(
-        kind=found.kind,
-        shift=found.shift,
-        scale=found.scale,
-        rotation_deg=found.rotation_deg,
-        confidence=found.confidence,
-    )
-
-
-def _image(facts: ImageFacts) -> ImageReport:
-    return ImageReport(
-        width=facts.width,
-        height=facts.height,
-        format=facts.format,
-        bytes=facts.bytes,
-        sha256=facts.sha256,
-        shown_width=facts.shown_width,
-        shown_height=facts.shown_height,
-        decode_notes=facts.decode_notes,
-    )
-
-
-def _model(assessment: Assessment) -> ModelReport:
-    answered = assessment.status == "answered"
-    return ModelReport(
-        engine=assessment.model.engine,
-        name=assessment.model.name,
-        revision=assessment.model.revision,
-        status=assessment.status,
-        order_gap=None if assessment.order_gap is None else round(assessment.order_gap, 4),
-        tokens=TokenReport(prompt=assessment.prompt_tokens, generated=assessment.generated_tokens)
-        if answered
-        else None,
-        prompt_version=assessment.prompt_version,
     )

@@ -118,6 +118,13 @@ def refuted(name: str, language: Language) -> str:
     return f"The model said that “{name}” changed; no pixel differs visibly there, so it is reported as unchanged."
 
 
+def unchanged_there(language: Language) -> str:
+    """An element's explanation where no pixel around it differs visibly, though others do."""
+    return (
+        "该处没有可见差异，因此未变化。" if language == "zh" else "Nothing visible differs there, so it is unchanged."
+    )
+
+
 def overlooked(name: str, language: Language) -> str:
     """The model said that nothing happened to an element where most pixels differ visibly."""
     if language == "zh":
