@@ -196,6 +196,13 @@ def test_ssim_agrees_with_scikit_image() -> None:
     assert ssim.mean_ssim(first.astype(np.float32), second.astype(np.float32)) == pytest.approx(oracle, abs=0.02)
 
 
+def test_lab_agrees_with_scikit_image_and_keeps_grey_neutral() -> None:
+    pixels = np.random.default_rng(4).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    greys = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+    assert np.abs(colour.lab(pixels) - color.rgb2lab(pixels)).max() < 0.01
+    assert np.abs(colour.lab(greys)[..., 1:]).max() < 1e-3
+
+
 def test_colour_difference_agrees_with_scikit_image() -> None:
     random = np.random.default_rng(3)
     first, second = (random.uniform([0, -90, -90], [100, 90, 90], (4000, 3)).astype(np.float32) for _ in range(2))
