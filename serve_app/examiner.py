@@ -91,7 +91,7 @@ class Examiner:
         first, second = self._prepare_both(reference, candidate, config, plan)
         stop.check()
         prepared = time.perf_counter()
-        measured = measurement.measure(first.raster, second.raster)
+        measured = measurement.measure(first.raster, second.raster, beside=self._seconds)
         visuals: list[Visual] = []
         for kind in dict.fromkeys(config.visuals):
             stop.check()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, wait
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,17 +28,18 @@ class _Seen:
     weight: float  # changed pixels by strength, as a share of all at full strength
 
 
-def measure(reference: Raster, candidate: Raster) -> Measurement:
+def measure(reference: Raster, candidate: Raster, *, beside: Executor | None = None) -> Measurement:
     """What the pixels of two upright sRGB rasters prove. Pure, thread-safe, deterministic, symmetric.
 
     The pair is measured in one order, whichever way it comes, and the result turned round: so (a, b) and (b, a)
     agree to the last digit. Raises nothing for any two rasters of at least one pixel.
+    With `beside`, threads that wait for none of ours, the aspects are worked out there while regions are found here.
     """
     if _identical(reference, candidate):
         return _identity(reference, candidate)
     if ordered(reference, candidate):
-        return _measure(reference, candidate)
-    return _turned(_measure(candidate, reference))
+        return _measure(reference, candidate, beside)
+    return _turned(_measure(candidate, reference, beside))
 
 
 def working_bytes(width: int, height: int) -> int:
@@ -99,11 +101,15 @@ def ordered(reference: Raster, candidate: Raster) -> bool:
     return True
 
 
-def _measure(first: Raster, second: Raster) -> Measurement:
+def _measure(first: Raster, second: Raster, beside: Executor | None) -> Measurement:
     placed = alignment.align(first, second)
-    seen = _see(first, second, placed)
-    looks = [canvas.look(placed.grid, background) for background in placed.grid.backgrounds]
-    scores = [aspects.scores(look.first, look.second) for look in looks]
+    looking = None if beside is None else beside.submit(_look, placed.grid)
+    try:
+        seen = _see(first, second, placed)
+    finally:
+        if looking is not None and not looking.cancel():
+            wait([looking])  # whatever became of the rest, its memory is in use until here
+    looks, scores = _look(placed.grid) if looking is None or looking.cancelled() else looking.result()
     worst = {name: min(score[name] for score in scores) for name in aspects.NAMES}
     value = similarity.score(worst, seen.weight, placed.geometry, differs=bool(seen.differences))
     value = _rounded(min(value, 0.9999))  # 1 is for what is identical
@@ -122,6 +128,12 @@ def _measure(first: Raster, second: Raster) -> Measurement:
         further_differences=max(0, seen.found - len(seen.differences)),
         version=VERSION,
     )
+
+
+def _look(grid: Grid) -> tuple[list[canvas.Look], list[dict[str, float]]]:
+    """The whole pair, and its aspects, on every background."""
+    looks = [canvas.look(grid, background) for background in grid.backgrounds]
+    return looks, [aspects.scores(look.first, look.second) for look in looks]
 
 
 def _rounded(value: float) -> float:
