@@ -28,8 +28,14 @@ class Assessor:
     Raises `vlm.ModelUnavailable` with a sentence for the operator.
     """
 
-    def __init__(self, settings: ModelSettings, on_abandoned: Callable[[float], None] = uncounted) -> None:
-        self._model = vlm.load(settings)
+    def __init__(
+        self,
+        settings: ModelSettings,
+        on_abandoned: Callable[[float], None] = uncounted,
+        on_lookup: vlm.OnLookup = vlm.uncounted,
+    ) -> None:
+        """`on_abandoned`: see `Device`. `on_lookup`: told of each hit and miss of the model's cache."""
+        self._model = vlm.load(settings, on_lookup)
         self._anchors: Mapping[Language, Anchors] = {}
         if self._model is not None:
             self._model.warm_up()

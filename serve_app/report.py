@@ -39,7 +39,6 @@ from serve_app.schema import (
     FocusElementReport,
     FocusStatus,
     ImageComparisonConfig,
-    ImagesReport,
     TimingsReport,
     Verdict,
     VisualReport,
@@ -90,9 +89,7 @@ def build(
         focus_elements=focus,
         differences=_differences(config, measured, names, found),
         measurement=stated.measurement(measured),
-        images=ImagesReport(
-            reference=stated.image(examination.reference), candidate=stated.image(examination.candidate)
-        ),
+        images=stated.images(examination, assessment.plan),
         model=stated.model(assessment),
         timings_ms=timings,
         visuals=tuple(

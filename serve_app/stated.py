@@ -3,12 +3,21 @@ Decides nothing: every value goes over as it is, rounded."""
 
 from __future__ import annotations
 
-from serve_app.core import Anchors, AspectAssessment, Assessment, ImageFacts, Measurement, MemoryPlan
+from serve_app.core import (
+    Anchors,
+    AspectAssessment,
+    Assessment,
+    Examination,
+    ImageFacts,
+    Measurement,
+    MemoryPlan,
+)
 from serve_app.schema import (
     AlignmentReport,
     AnchorsReport,
     CertaintyReport,
     ImageReport,
+    ImagesReport,
     MeasurementReport,
     MemoryReport,
     ModelReport,
@@ -37,15 +46,25 @@ def measurement(measured: Measurement) -> MeasurementReport:
     )
 
 
-def image(facts: ImageFacts) -> ImageReport:
+def images(examination: Examination, plan: MemoryPlan | None) -> ImagesReport:
+    """`shown_width` and `shown_height` are what the model really got, also where it was shrunk to fit its memory."""
+    first, second = examination.reference, examination.candidate
+    if plan is None:
+        shown = ((first.shown_width, first.shown_height), (second.shown_width, second.shown_height))
+    else:
+        shown = (plan.shown_reference, plan.shown_candidate)
+    return ImagesReport(reference=image(first, shown[0]), candidate=image(second, shown[1]))
+
+
+def image(facts: ImageFacts, shown: tuple[int, int]) -> ImageReport:
     return ImageReport(
         width=facts.width,
         height=facts.height,
         format=facts.format,
         bytes=facts.bytes,
         sha256=facts.sha256,
-        shown_width=facts.shown_width,
-        shown_height=facts.shown_height,
+        shown_width=shown[0],
+        shown_height=shown[1],
         decode_notes=facts.decode_notes,
     )
 

@@ -14,7 +14,7 @@ from serve_app.admission import SENT_TO_A_MODEL
 from serve_app.api import create_app, open_door
 from serve_app.assessor import Assessor
 from serve_app.core import Assessment, Deadline, Examination, StageName, Upload
-from serve_app.deployments.counting import RayRecorder, abandoned_seconds
+from serve_app.deployments.counting import RayRecorder, abandoned_seconds, model_cache
 from serve_app.deployments.handles import RemoteAssessor, RemoteExaminer
 from serve_app.deployments.watch import ClusterWatch
 from serve_app.examiner import Examiner
@@ -59,7 +59,7 @@ class VLModel:
 
     def __init__(self, settings: Settings) -> None:
         _log_to_serve()
-        self._assessor = Assessor(settings.model, on_abandoned=abandoned_seconds().inc)
+        self._assessor = Assessor(settings.model, on_abandoned=abandoned_seconds().inc, on_lookup=model_cache())
 
     async def assess(self, config: ImageComparisonConfig, examination: Examination, deadline: Deadline) -> Assessment:
         return await self._assessor.assess(config, examination, deadline)

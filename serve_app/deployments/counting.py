@@ -3,6 +3,8 @@ Knows the names only; what they mean stands in `telemetry`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ray.serve import metrics
 
 from serve_app import telemetry
@@ -59,3 +61,9 @@ class RayRecorder:
 def abandoned_seconds() -> metrics.Counter:
     """The model stage's own counter."""
     return metrics.Counter(telemetry.ABANDONED_SECONDS, "Seconds the model worked on after its caller had gone.")
+
+
+def model_cache() -> Callable[[str, str], None]:
+    """To be told of each look into the model's cache: what was looked for, and `hit` or `miss`."""
+    looked = metrics.Counter(telemetry.MODEL_CACHE, "Looks into the model's cache.", ("kind", "outcome"))
+    return lambda kind, outcome: looked.inc(tags={"kind": kind, "outcome": outcome})

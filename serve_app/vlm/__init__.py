@@ -8,10 +8,11 @@ from typing import Protocol
 
 from serve_app.core import Inquiry, ModelIdentity, ModelOutput, Stop
 from serve_app.settings import ModelSettings
+from serve_app.vlm.cache import OnLookup, uncounted
 from serve_app.vlm.scripted import ScriptedModel
 from serve_app.vlm.unavailable import ModelUnavailable
 
-__all__ = ["ModelUnavailable", "VisionLanguageModel", "check", "load"]
+__all__ = ["ModelUnavailable", "OnLookup", "VisionLanguageModel", "check", "load", "uncounted"]
 
 
 class VisionLanguageModel(Protocol):
@@ -33,10 +34,10 @@ class VisionLanguageModel(Protocol):
         ...
 
 
-def load(settings: ModelSettings) -> VisionLanguageModel | None:
+def load(settings: ModelSettings, on_lookup: OnLookup = uncounted) -> VisionLanguageModel | None:
     """The engine that the settings name, ready but not warm; None for engine `none`.
 
-    Raises ModelUnavailable.
+    `on_lookup`: told of each hit and miss of an engine's cache. Raises ModelUnavailable.
     """
     if settings.engine == "scripted":
         return ScriptedModel(settings.scripted)
@@ -46,7 +47,7 @@ def load(settings: ModelSettings) -> VisionLanguageModel | None:
         checkpoint.check(settings)
         from serve_app.vlm import pretrained
 
-        return pretrained.load(settings)
+        return pretrained.load(settings, on_lookup)
     if settings.engine == "openai":
         from serve_app.vlm import chat
 

@@ -59,9 +59,9 @@ class _Row:
     writing: Writing | None = None
 
 
-def load(settings: ModelSettings) -> PretrainedModel:
+def load(settings: ModelSettings, on_lookup: OnLookup = uncounted) -> PretrainedModel:
     """Raises ModelUnavailable."""
-    model = PretrainedModel(loading.load(settings), settings)
+    model = PretrainedModel(loading.load(settings), settings, on_lookup=on_lookup)
     try:
         model.lexicon.choose(Question("aspect", 0, (_WARM_UP,)))
     except LookupError:
