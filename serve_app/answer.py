@@ -118,7 +118,8 @@ def _answered(output: ModelOutput, inquiry: Inquiry, warnings: list[str]) -> Ite
         if reading is None and question.num_labels:
             warnings.append(wording.unreadable_choice(question.kind, question.index, inquiry.language))
         text = written.text_of(reply.text, question.text_key)
-        if not text and (question.shape != "findings" or written.findings_of(reply.text) is None):
+        readable = written.findings_of(reply.text) is not None if question.shape == "findings" else bool(text)
+        if not readable:
             warnings.append(wording.unreadable_text(question.kind, question.index, inquiry.language))
         yield _Answered(question, reading, text, reply.text)
 

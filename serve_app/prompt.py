@@ -57,6 +57,7 @@ class _Phrases:
     summary: str
     option: str
     separator: str
+    series: str
 
 
 _ENGLISH = _Phrases(
@@ -90,7 +91,7 @@ _ENGLISH = _Phrases(
         ("none", "it is in neither picture"),
     ),
     region=(
-        "Look only at this area: {place}. Something may have changed there, or nothing.\n"
+        "Look only at this place: {place}. Something may have changed there, or nothing.\n"
         'Options: {options}.\nAnswer as {{"answer":"<option>","description":"<what is there, what changed; short>"}}.'
     ),
     kinds=(
@@ -122,6 +123,7 @@ _ENGLISH = _Phrases(
     ),
     option="{label} ({meaning})",
     separator=", ",
+    series="; ",
 )
 
 _CHINESE = _Phrases(
@@ -154,7 +156,7 @@ _CHINESE = _Phrases(
         ("无", "两张中都没有"),
     ),
     region=(
-        "只看这个区域：{place}。那里可能有变化，也可能没有。\n"
+        "只看这个位置：{place}。那里可能有变化，也可能没有。\n"
         '选项：{options}。\n按 {{"answer":"<选项>","description":"<那里是什么，有什么变化，简短>"}} 的格式回答。'
     ),
     kinds=(
@@ -185,6 +187,7 @@ _CHINESE = _Phrases(
     ),
     option="{label}（{meaning}）",
     separator="、",
+    series="；",
 )
 
 _PHRASES: dict[Language, _Phrases] = {"en": _ENGLISH, "zh": _CHINESE}
@@ -253,7 +256,7 @@ def _findings(phrases: _Phrases, examination: Examination) -> tuple[Question, ..
         return ()
     places = (_place(phrases, each, examination, None, exchanged=False) for each in listed)
     text = phrases.findings.format(
-        places="; ".join(place for place in places if place),
+        places=phrases.series.join(place for place in places if place),
         most=MAX_FINDINGS,
         kinds=phrases.separator.join(
             phrases.option.format(label=kind, meaning=meaning)
@@ -268,7 +271,7 @@ def _crops(phrases: _Phrases, count: int) -> str:
     if not count:
         return ""
     areas = [phrases.crop.format(number=n, one=2 * n + 1, two=2 * n + 2) for n in range(1, count + 1)]
-    return phrases.crops.format(crops="; ".join(areas))
+    return phrases.crops.format(crops=phrases.series.join(areas))
 
 
 def _turned(options: Sequence[tuple[str, str]], exchanged: bool) -> Sequence[tuple[str, str]]:

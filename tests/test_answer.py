@@ -10,31 +10,54 @@ from hypothesis import strategies as st
 
 from serve_app import answer, written
 from serve_app.core import (
+    Anchors,
+    AnswerShape,
+    AspectAssessment,
     Assessment,
+    Finding,
     Inquiry,
     ModelIdentity,
     ModelOutput,
+    PictureBox,
     Question,
     QuestionKind,
     Reply,
     ShownImage,
     Wording,
 )
+from serve_app.schema import Language
 
 LABELS = ("none", "small", "medium", "large", "total")
 ME = ModelIdentity("scripted", None, None)
 GOOD = '{"answer":"none","explanation":"All alike."}'
 
 
+SHAPES: dict[QuestionKind, AnswerShape] = {"focus_element": "boxed_text", "findings": "findings"}
+
+
 def a_question(kind: QuestionKind = "aspect", index: int = 0) -> Question:
-    return Question(kind, index, (Wording("?", () if kind == "summary" else LABELS),))
+    labels = () if kind in ("summary", "findings") else LABELS
+    return Question(kind, index, (Wording("?", labels),), SHAPES.get(kind, "text"))
 
 
-def parsed(questions: tuple[Question, ...], replies: tuple[Reply, ...], swapped: tuple[Reply, ...] = ()) -> Assessment:
+def parsed(
+    questions: tuple[Question, ...],
+    replies: tuple[Reply, ...],
+    swapped: tuple[Reply, ...] = (),
+    *,
+    anchors: Anchors | None = None,
+    language: Language = "en",
+) -> Assessment:
     shown = ShownImage(1, 1, "rgb", b"\0\0\0")
     again = tuple(question for question in questions if question.num_labels) if swapped else ()
-    inquiry = Inquiry(shown, shown, "", questions, again, "en", "7")
-    return answer.parse(ModelOutput(replies, swapped, 12, 34), inquiry, ME)
+    inquiry = Inquiry(shown, shown, "", questions, again, language, "7")
+    return answer.parse(ModelOutput(replies, swapped, 12, 34), inquiry, ME, anchors)
+
+
+def level(*probabilities: float, anchors: Anchors | None = None) -> AspectAssessment:
+    aspect = parsed((a_question(),), (Reply(probabilities, GOOD),), anchors=anchors).aspects[0]
+    assert aspect is not None
+    return aspect
 
 
 def test_a_score_is_the_expectation_over_the_labels() -> None:
@@ -71,6 +94,41 @@ def test_mass_outside_the_labels_widens_the_spread_and_leaves_the_score() -> Non
     assert unsure.spread > 0.2
 
 
+def test_entropy_tells_a_sure_model_from_one_that_guesses() -> None:
+    assert level(1.0, 0, 0, 0, 0).entropy == 0
+    assert level(0.2, 0.2, 0.2, 0.2, 0.2).entropy == pytest.approx(1.0)
+    assert level(0.4, 0, 0, 0, 0).outside_mass == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "score"),
+    [((0, 1.0, 0, 0, 0), 1.0), ((0, 0, 1.0, 0, 0), 0.5), ((0, 0, 0, 1.0, 0), 0.0), ((0, 0, 0, 0, 1.0), 0.0)],
+)
+def test_a_score_is_rescaled_between_the_anchors(probabilities: tuple[float, ...], score: float) -> None:
+    assert level(*probabilities, anchors=Anchors(0.75, 0.25)).score == pytest.approx(score)
+
+
+def test_rescaling_stretches_the_spread_and_the_gap() -> None:
+    ends = Anchors(0.75, 0.25)
+    assert level(0, 0.5, 0.5, 0, 0, anchors=ends).spread == pytest.approx(0.25)
+    replies = Reply((0, 1.0, 0, 0, 0), GOOD), Reply((0, 0, 1.0, 0, 0), "")
+    assert parsed((a_question(),), replies[:1], replies[1:], anchors=ends).order_gap == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("ends", [Anchors(0.5, 0.45), Anchors(0.3, 0.6), Anchors(0.5, 0.5)])
+def test_between_anchors_too_close_together_nothing_is_rescaled(ends: Anchors) -> None:
+    assert level(0, 1.0, 0, 0, 0, anchors=ends).score == pytest.approx(0.75)
+
+
+def test_the_level_of_a_calibration_is_the_mean_over_its_labels() -> None:
+    shown = ShownImage(1, 1, "rgb", b"\0\0\0")
+    inquiry = Inquiry(shown, shown, "", (), (a_question(), a_question(index=1)), "en", "7")
+    replies = Reply((1.0, 0, 0, 0, 0), ""), Reply((0, 0, 1.0, 0, 0), "")
+    assert answer.level(ModelOutput((), replies, 0, 0), inquiry) == pytest.approx(0.75)
+    assert answer.level(ModelOutput((), (Reply((0.0,) * 5, ""),), 0, 0), inquiry) is None
+    assert answer.level(ModelOutput((), (), 0, 0), inquiry) is None
+
+
 @pytest.mark.parametrize(
     "probabilities", [(), (0.0,) * 5, (0.01,) * 5, (math.nan,) * 5, (-1.0, 2.0, 0, 0, 0), (0.9,) * 5, (1.0,)]
 )
@@ -103,6 +161,83 @@ def test_a_focus_elements_status_is_the_likeliest_label(position: int, status: s
     focus = parsed((a_question("focus_element"),), (Reply(chosen, GOOD),)).focus_elements[0]
     assert focus is not None
     assert (focus.status, focus.score) == (status, score)
+
+
+@pytest.mark.parametrize(
+    ("reply", "box"),
+    [
+        ('{"answer":"same","box":[1,2,30,40],"explanation":"Here."}', PictureBox(1, 2, 30, 40)),
+        ('{"answer":"same","box":[0,0,1000,1000],"expl', PictureBox(0, 0, 1000, 1000)),
+        ('{"box": [ 10.4, 2, 30, 40 ]}', PictureBox(10, 2, 30, 40)),
+        ('{"answer":"same","box":null,"explanation":"Nowhere."}', None),
+        ('{"box":[1,2,30]}', None),
+        ('{"box":[30,2,1,40]}', None),
+        ('{"box":[1,2,30,1001]}', None),
+        ('{"box":[1,2,30,-4]}', None),
+        ('{"box":[1,2,true,40]}', None),
+        ('{"box":[1,2,1e999,NaN]}', None),
+        ('{"box":["1",2,30,40]}', None),
+        ('{"box":[1,2,30', None),
+        ('{"box":[' + "1" * 5000 + "]}", None),
+        ("", None),
+    ],
+)
+def test_a_box_is_read_or_there_is_none(reply: str, box: PictureBox | None) -> None:
+    assert written.box_of(reply) == box
+    focus = parsed((a_question("focus_element"),), (Reply((1.0, 0, 0, 0, 0), reply),)).focus_elements[0]
+    assert focus is not None
+    assert focus.box == box
+
+
+def test_an_element_that_is_in_neither_picture_has_no_place() -> None:
+    reply = Reply((0, 0, 0, 0, 1.0), '{"answer":"none","box":[1,2,30,40],"explanation":"No."}')
+    focus = parsed((a_question("focus_element"),), (reply,)).focus_elements[0]
+    assert focus is not None
+    assert (focus.status, focus.box) == ("absent", None)
+
+
+TAG = '{"kind":"added","box":[1,2,3,4],"description":"A tag."}'
+A_TAG = Finding("added", PictureBox(1, 2, 3, 4), "A tag.")
+
+
+@pytest.mark.parametrize(
+    ("reply", "found"),
+    [
+        ('{"findings":[]}', ()),
+        (f'{{"findings":[{TAG}]}}', (A_TAG,)),
+        (f'{{"findings": [\n {TAG} , {TAG}]}}', (A_TAG,)),
+        (f'{{"findings":[{TAG},{{"kind":"changed","box":[1,2,3', (A_TAG,)),
+        (f'{{"findings":[{TAG[:-3]}', ()),
+        ('{"findings":[{"kind":"burnt","box":[1,2,3,4],"description":"A tag."}]}', ()),
+        ('{"findings":[{"kind":["added"],"box":[1,2,3,4],"description":"A tag."}]}', ()),
+        ('{"findings":[{"kind":"added","box":null,"description":"A tag."}]}', ()),
+        ('{"findings":[{"kind":"added","box":[1,2,3,4],"description":" "}]}', ()),
+        ('{"findings":[3,{}]}', ()),
+        ('{"findings":[{"a":' + "[" * 50_000, ()),
+        ('{"findings":"none"}', None),
+        ("<garbage>", None),
+        ("", None),
+    ],
+)
+def test_findings_are_read_as_far_as_they_are_whole(reply: str, found: tuple[Finding, ...] | None) -> None:
+    assert written.findings_of(reply) == found
+    assessment = parsed((a_question("findings"),), (Reply((), reply),))
+    assert assessment.findings == (found or ())
+    expected = ("The model wrote nothing readable for other findings.",) if found is None else ()
+    assert assessment.warnings == expected
+
+
+def test_at_most_four_findings_are_read() -> None:
+    many = ",".join(TAG.replace("[1,", f"[{i},") for i in range(3)) + "," + ",".join([TAG.replace("A tag", "B")] * 9)
+    more = ",".join(TAG.replace("A tag", str(i)) for i in range(9))
+    assert len(written.findings_of(f'{{"findings":[{many},{more}]}}') or ()) == 4
+
+
+def test_warnings_are_in_the_callers_language() -> None:
+    questions = tuple(a_question(kind) for kind in ("aspect", "focus_element", "region", "findings", "summary"))
+    warnings = parsed(questions, (), language="zh").warnings
+    assert len(warnings) == 8
+    assert all(warning.startswith("对") for warning in warnings)
 
 
 def test_a_region_is_seen_when_a_change_is_likelier_than_none() -> None:
@@ -145,22 +280,45 @@ def test_endless_text_is_bounded() -> None:
     assert len(written.text_of('{"explanation":"' + "word " * 5000 + '"}', "explanation")) <= written.MAX_TEXT
 
 
-@given(
-    st.lists(st.tuples(st.lists(st.floats(), max_size=6), st.text()), max_size=4),
-    st.lists(st.lists(st.floats(0, 1), min_size=5, max_size=5), max_size=4),
+JSON = (
+    '{"answer":"same",|"box":|[1,2,30,40]|null|,|"explanation":"|a quotation|"}|}|]|[|{|{"findings":[|{"kind":"added",'
 )
-def test_no_reply_raises_and_every_score_is_a_unit(
-    replies: list[tuple[list[float], str]], swapped: list[list[float]]
+pieces = st.sampled_from([*JSON.split("|"), TAG, '"description":"', "1e999", "\\u12", "\ud83d", "</think>", "\x00"])
+replies = st.one_of(st.text(), st.lists(pieces, max_size=12).map("".join))
+unit = st.floats(0, 1)
+
+
+@given(
+    st.lists(st.tuples(st.lists(st.floats(), max_size=6) | st.just([1.0, 0, 0, 0, 0]), replies), max_size=5),
+    st.lists(st.lists(unit, min_size=5, max_size=5), max_size=4),
+    st.none() | st.builds(Anchors, unit, unit),
+    st.sampled_from(["en", "zh"]),
+)
+def test_no_reply_raises_and_every_value_is_one_that_a_report_can_hold(
+    written_replies: list[tuple[list[float], str]],
+    swapped: list[list[float]],
+    ends: Anchors | None,
+    language: Language,
 ) -> None:
-    questions = (a_question(), a_question("focus_element"), a_question("region"), a_question("summary"))
+    kinds: tuple[QuestionKind, ...] = ("aspect", "focus_element", "region", "findings", "summary")
     assessment = parsed(
-        questions,
-        tuple(Reply(tuple(p), text) for p, text in replies),
+        tuple(a_question(kind) for kind in kinds),
+        tuple(Reply(tuple(p), text) for p, text in written_replies),
         tuple(Reply(tuple(p), "") for p in swapped),
+        anchors=ends,
+        language=language,
     )
     for scored in (*assessment.aspects, *assessment.focus_elements):
         assert scored is None or 0 <= scored.score <= 1
+    for aspect in assessment.aspects:
+        assert aspect is None or (
+            0 <= aspect.spread <= 0.5 and 0 <= aspect.entropy <= 1 and 0 <= aspect.outside_mass <= 1
+        )
+    places = [focus.box for focus in assessment.focus_elements if focus] + [each.box for each in assessment.findings]
+    for box in places:
+        assert box is None or (0 <= box.left < box.right <= 1000 and 0 <= box.top < box.bottom <= 1000)
     assert assessment.order_gap is None or 0 <= assessment.order_gap <= 1
+    assert all(text.isprintable() for text in (assessment.summary, *(each.description for each in assessment.findings)))
 
 
 def test_replies_that_are_missing_leave_their_fields_empty() -> None:

@@ -10,6 +10,7 @@ from serve_app import prompt
 from serve_app.core import (
     Alignment,
     Box,
+    Crop,
     Examination,
     ImageFacts,
     MeasuredDifference,
@@ -52,8 +53,10 @@ def test_every_aspect_element_region_and_the_summary_are_asked_in_order() -> Non
     config = ImageComparisonConfig(comparison_aspects=("color", "mood"), focus_elements=("logo",))
     inquiry = prompt.render(config, an_examination(a_difference(Box(0, 0, 20, 20), Box(0, 0, 20, 20))))
     asked = [(question.kind, question.index) for question in inquiry.questions]
-    assert asked == [("aspect", 0), ("aspect", 1), ("focus_element", 0), ("region", 0), ("summary", 0)]
-    assert [question.num_labels for question in inquiry.questions] == [5, 5, 5, 5, 0]
+    kinds = [("aspect", 0), ("aspect", 1), ("focus_element", 0), ("region", 0), ("findings", 0), ("summary", 0)]
+    assert asked == kinds
+    assert [question.num_labels for question in inquiry.questions] == [5, 5, 5, 5, 0, 0]
+    assert [question.shape for question in inquiry.questions[2:5]] == ["boxed_text", "text", "findings"]
     assert '"mood"' in inquiry.questions[1].wordings[0].text
 
 
@@ -119,6 +122,54 @@ def test_chinese_is_asked_in_chinese() -> None:
     assert inquiry.language == "zh"
     assert "请用中文回答" in inquiry.instructions
     assert inquiry.questions[0].wordings[0].labels == ("无", "小", "中", "大", "全")
+
+
+def test_where_nothing_differs_nothing_else_is_asked_for() -> None:
+    inquiry = prompt.render(ImageComparisonConfig(), an_examination())
+    assert {question.kind for question in inquiry.questions} == {"aspect", "summary"}
+
+
+def test_what_is_listed_is_left_out_of_what_else_is_asked_for() -> None:
+    difference = a_difference(Box(0, 0, 20, 10), Box(180, 90, 20, 10))
+    findings = prompt.render(ImageComparisonConfig(), an_examination(difference)).questions[-2]
+    text = findings.wordings[0].text
+    assert "in the second picture 90 % to 100 % of the width" in text
+    assert "changed (something there looks different)" in text
+    assert '{"findings":[{"kind":"<kind>","box":[left,top,right,bottom],"description":' in text
+
+
+@pytest.mark.parametrize(
+    ("language", "told", "asked"),
+    [
+        ("en", "area 1: pictures 3 and 4; area 2: pictures 5 and 6", "area 2, in the first picture"),
+        ("zh", "区域 1：第 3 和第 4 张图片；区域 2：第 5 和第 6 张图片", "区域 2，在第一张图片中"),
+    ],
+)
+def test_crops_are_numbered_in_the_instructions_and_in_their_questions(language: str, told: str, asked: str) -> None:
+    examination = an_examination(*[a_difference(Box(0, 0, 9, 9), None)] * 3)
+    one, two = ShownImage(1, 1, "rgb", b"one"), ShownImage(1, 1, "rgb", b"two")
+    config = ImageComparisonConfig.model_validate_json(f'{{"language": "{language}"}}')
+    inquiry = prompt.render(config, replace(examination, crops=(Crop(0, one, two), Crop(2, two, one))))
+    regions = [question.wordings[0].text for question in inquiry.questions if question.kind == "region"]
+    assert told in inquiry.instructions
+    assert asked in regions[2]
+    assert asked.partition("2")[0] + "2" not in regions[1]
+    assert [shown.data for shown in inquiry.pictures[2:]] == [b"one", b"two", b"two", b"one"]
+    assert [shown.data for shown in inquiry.exchanged_pictures[2:]] == [b"two", b"one", b"one", b"two"]
+
+
+def test_without_crops_nothing_is_said_of_them() -> None:
+    inquiry = prompt.render(ImageComparisonConfig(), an_examination(a_difference(Box(0, 0, 9, 9), None)))
+    assert "area 1" not in inquiry.instructions + texts(inquiry.questions)
+    assert len(inquiry.pictures) == 2
+
+
+def test_a_calibration_asks_for_labels_only_with_the_pictures_in_their_order() -> None:
+    one, two = ShownImage(1, 1, "rgb", b"one"), ShownImage(1, 1, "rgb", b"two")
+    inquiry = prompt.calibration(one, two, "zh")
+    assert inquiry.questions == ()
+    assert inquiry.exchanged_pictures == (one, two)
+    assert [question.num_labels for question in inquiry.swapped_questions] == [5, 5, 5, 5]
 
 
 def test_an_examination_without_pictures_is_a_mistake() -> None:
