@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from serve_app import own_ray, vlm
+from serve_app.admission import KeyRing, KeysUnreadable
 from serve_app.serve_file import ServeFile
-from serve_app.settings import ModelSettings
+from serve_app.settings import Access, ModelSettings
 
 if TYPE_CHECKING:
     from ray.serve.schema import ApplicationStatusOverview
@@ -84,6 +85,7 @@ class Launch:
                     f"Port {port} on {host} is already in use; free it, or choose another with {option}."
                 )
         check_model(self.file.settings.model)
+        check_keys(self.file.settings.access)
 
     def _check_gpus(self) -> None:
         import ray
@@ -192,6 +194,16 @@ def check_model(settings: ModelSettings) -> None:
     try:
         vlm.check(settings)
     except vlm.ModelUnavailable as exc:
+        raise LaunchFailed(str(exc)) from exc
+
+
+def check_keys(access: Access) -> None:
+    """Whether the file of API keys, if one is named, can be used. Raises LaunchFailed."""
+    if access.api_keys_file is None:
+        return
+    try:
+        KeyRing.load(Path(access.api_keys_file))
+    except KeysUnreadable as exc:
         raise LaunchFailed(str(exc)) from exc
 
 

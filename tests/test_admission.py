@@ -7,6 +7,7 @@ import heapq
 import itertools
 import math
 import random
+import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,10 +16,11 @@ import pytest
 
 from serve_app.admission import Admission, Ticket
 from serve_app.admission.capacity import ENOUGH, WINDOW, Capacity
+from serve_app.admission.entrance import BACK_S
 from serve_app.admission.stage import Stage, Visitor
 from serve_app.admission.turns import Turns
 from serve_app.core import Deadline
-from serve_app.errors import DeadlineExceeded, Overloaded
+from serve_app.errors import DeadlineExceeded, Overloaded, Unavailable
 from serve_app.settings import Limits
 
 
@@ -291,6 +293,21 @@ def test_a_promise_given_up_makes_room() -> None:
     first.leave()
     first.leave()
     admission.enter("b", Deadline.after(60)).promise(Deadline.after(3))
+
+
+def test_a_lost_stage_is_waited_for_a_while_by_those_who_have_the_time() -> None:
+    now = time.time()
+    admission = Admission(Limits(), ("examine", "assess"), clock=lambda: now)
+    admission.resize("assess", 0, entrances=1, sent_to_each=2)
+    admission.enter("a", Deadline.after(60)).promise(Deadline.after(60))
+    with pytest.raises(Unavailable) as refusal:
+        admission.enter("b", Deadline.after(60)).promise(Deadline.after(5))
+    assert (refusal.value.type, refusal.value.retry_after_s) == ("not_ready", 5)
+    now += BACK_S + 1
+    with pytest.raises(Unavailable):
+        admission.enter("c", Deadline.after(60))
+    admission.resize("assess", 0, entrances=1, sent_to_each=2, rests=True)
+    admission.enter("c", Deadline.after(60))
 
 
 def test_the_services_own_comparisons_are_never_refused() -> None:

@@ -23,7 +23,7 @@ import yaml
 
 from serve_app import launch, serve_file
 from serve_app.launch import Launch, LaunchFailed
-from serve_app.settings import ModelSettings
+from serve_app.settings import Access, ModelSettings
 from tests.samples import card, encoded
 
 ROOT = Path(__file__).parent.parent
@@ -60,6 +60,12 @@ def test_model_that_is_none_is_one_sentence(tmp_path: Path) -> None:
         launch.check_model(ModelSettings(engine="transformers", name=str(tmp_path)))
 
     assert "Traceback" not in str(refusal.value)
+
+
+def test_keys_that_are_none_are_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(LaunchFailed, match="can't be read: FileNotFoundError"):
+        launch.check_keys(Access(api_keys_file=str(tmp_path / "none")))
+    launch.check_keys(Access())
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Final
 
 from serve_app.admission.stage import End, Stage, Visitor
 from serve_app.core import Deadline, StageName
-from serve_app.errors import DeadlineExceeded, Draining, Overloaded, RateLimited
+from serve_app.errors import DeadlineExceeded, Draining, Overloaded, RateLimited, Unavailable
 from serve_app.settings import Limits
 
 # Believed until four comparisons have been seen: a pair of large photographs, and a short answer of a small model.
@@ -22,6 +22,8 @@ GUESS_S: Final[dict[StageName, float]] = {"examine": 0.5, "assess": 2.0}
 SENT_TO_A_MODEL: Final = 2
 # Of the time there is, planned with: the way between processes and putting the report together need the rest.
 USABLE: Final = 0.9
+# A worker that died is back after 4 to 11 s (measured with a model that loads at once), or it loads for minutes.
+BACK_S: Final = 10.0
 # Retry-After while the service stops: about what a replacement needs to start.
 DRAINING_RETRY_S: Final = 10
 
@@ -36,6 +38,7 @@ class Admission:
         self._limits = limits
         self.now = clock
         self.stages = {name: Stage(GUESS_S[name]) for name in stages}
+        self._lost_since: dict[StageName, float] = {}
         self._pending: Counter[str] = Counter()
         self._drains = False
 
@@ -58,11 +61,19 @@ class Admission:
         self._drains = True
         return self.num_pending
 
-    def resize(self, stage: StageName, replicas: int, *, entrances: int, sent_to_each: int) -> None:
-        """Follow the cluster: `replicas` of a stage serve `entrances` like this one alike."""
-        if stage in self.stages:
-            share = replicas / max(1, entrances)
-            self.stages[stage].resize(share, math.ceil(share * sent_to_each), self.now())
+    def resize(
+        self, stage: StageName, replicas: int, *, entrances: int, sent_to_each: int, rests: bool = False
+    ) -> None:
+        """Follow the cluster: `replicas` of a stage serve `entrances` like this one alike. `rests`: there is none
+        because nobody asked, and the next request starts one."""
+        if stage not in self.stages:
+            return
+        share = replicas / max(1, entrances)
+        self.stages[stage].resize(share, math.ceil(share * sent_to_each), self.now())
+        if replicas or rests:
+            self._lost_since.pop(stage, None)
+        else:
+            self._lost_since.setdefault(stage, self.now())
 
     def refuse_if_draining(self) -> None:
         """Raises `Draining`."""
@@ -72,7 +83,8 @@ class Admission:
     def enter(self, caller: str, longest: Deadline) -> Ticket:
         """Let a request in before its body is read. Pair it with `Ticket.leave`.
 
-        `longest`: the deadline that it can have at most. Raises `Draining`, `RateLimited`, `Overloaded`.
+        `longest`: the deadline that it can have at most. Raises `Draining`, `RateLimited`, `Overloaded` and
+        `Unavailable`.
         """
         self.refuse_if_draining()
         per_caller = self._limits.max_pending_per_caller
@@ -92,9 +104,12 @@ class Admission:
         return Ticket(self, caller)
 
     def check(self, caller: str, deadline: Deadline) -> None:
-        """Whether one more of this caller would be done in time at every stage. Raises `Overloaded`."""
+        """Whether one more of this caller would be done in time at every stage. Raises `Overloaded`, `Unavailable`."""
         now = self.now()
         done_by = now + (deadline.at - now) * USABLE
+        for since in self._lost_since.values():
+            if now > since + BACK_S or since + BACK_S > done_by:
+                raise Unavailable("A stage of this service has lost its workers.", retry_after_s=math.ceil(BACK_S / 2))
         rest_s = sum(stage.capacity.job_s for stage in self.stages.values())
         for stage in self.stages.values():
             if not stage.can_promise(caller, done_by, now, rest_s=rest_s):
@@ -128,7 +143,7 @@ class Ticket:
         return self._visitor.caller
 
     def promise(self, deadline: Deadline) -> None:
-        """Take a place in the queue, if it leads to an answer in time. Raises `Overloaded`."""
+        """Take a place in the queue, if it leads to an answer in time. Raises `Overloaded`, `Unavailable`."""
         self._admission.check(self._visitor.caller, deadline)
         for stage in self._admission.stages.values():
             stage.promise(self._visitor, deadline.at)

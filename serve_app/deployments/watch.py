@@ -72,7 +72,11 @@ class ClusterWatch:
         for deployment, name in STAGES.items():
             if deployment in stages:
                 self._door.admission.resize(
-                    name, stages[deployment].running, entrances=entrances, sent_to_each=self._sent_to_each[name]
+                    name,
+                    stages[deployment].running,
+                    entrances=entrances,
+                    sent_to_each=self._sent_to_each[name],
+                    rests=stages[deployment].rests,
                 )
 
     async def _warm_up(self) -> None:

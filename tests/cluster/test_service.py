@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 import ray
+from ray import serve
 
 from serve_app.settings import Limits, ModelSettings, ScriptedSettings, Settings
 from tests import checkpoints
@@ -142,6 +143,8 @@ def test_our_deadline_does_not_depend_on_a_header_of_the_server(slow_url: str) -
 def test_a_wait_that_would_outlast_the_deadline_is_refused_at_once(slow_url: str) -> None:
     first = threading.Thread(target=compare, args=(slow_url,))
     first.start()
+    ingress = serve.get_app_handle(slow_url.rsplit("/", 1)[1])
+    eventually(lambda: ingress.broadcast("pending").results(timeout_s=10) == [1], within_s=10)
     response = compare(slow_url, processing_timeout=JOB_S * 0.9)
     assert (response.status_code, response.json()["error"]["type"]) == (503, "overloaded")
     assert int(response.headers["retry-after"]) >= 1
@@ -199,7 +202,8 @@ def test_a_model_that_hangs_is_replaced(deploy: Deploy) -> None:
     model = hanging.model.model_copy(update={"stop_grace_s": 0.5})
     settings = Settings(model=model, limits=Limits(max_processing_timeout_s=2))  # the warm-up's time, too
     with deploy(settings, ready=False) as url:
-        assert compare(url, processing_timeout=0.5).status_code == 504
+        # 503 until the ingress has heard that the model runs.
+        eventually(lambda: compare(url, processing_timeout=0.5).status_code == 504, within_s=20)
         before = replica_ids(url)
         eventually(lambda: bool(replica_ids(url)) and not before & replica_ids(url), within_s=60)
 
