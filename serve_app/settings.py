@@ -33,8 +33,12 @@ class Limits(_Strict):
         40_000_000, description="A larger image is measured scaled down, and the report says what could be missed."
     )
     max_processing_timeout_s: PositiveFloat = Field(120.0, description="Ceiling of `processing_timeout`.")
+    max_body_timeout_s: PositiveFloat = Field(
+        30.0, description="A body that takes longer to arrive is given up: a caller that drips holds no place."
+    )
     max_pending_requests: PositiveInt = Field(
-        64, description="Per ingress replica; more get 503 before their body is read."
+        64,
+        description="Per ingress replica, one caller at most three quarters; more get 503 before their body is read.",
     )
     max_pending_per_caller: PositiveInt | None = Field(
         None, description="Per ingress replica and caller; more get 429 before their body is read."

@@ -310,6 +310,18 @@ def test_a_lost_stage_is_waited_for_a_while_by_those_who_have_the_time() -> None
     admission.enter("c", Deadline.after(60))
 
 
+def test_one_caller_never_takes_the_last_places() -> None:
+    admission = entrance(max_pending_requests=8)
+    for _ in range(6):
+        admission.enter("a", Deadline.after(60))
+    with pytest.raises(Overloaded):
+        admission.enter("a", Deadline.after(60))
+    for caller in ("b", "c"):
+        admission.enter(caller, Deadline.after(60))
+    with pytest.raises(Overloaded):
+        admission.enter("d", Deadline.after(60))
+
+
 def test_the_services_own_comparisons_are_never_refused() -> None:
     admission = entrance(max_pending_requests=1)
     admission.enter("a", Deadline.after(60))

@@ -261,6 +261,18 @@ async def test_a_body_over_the_limit_is_refused_while_it_comes(
     assert sent <= 20_000
 
 
+async def test_a_body_that_drips_is_given_up_with_its_place(open_service: Callable[..., Service]) -> None:
+    service = open_service(Limits(max_body_timeout_s=0.05))
+
+    async def drip() -> AsyncIterator[bytes]:
+        yield b"--x"
+        await asyncio.Event().wait()
+
+    response = await service.compare(content=drip(), headers={"content-type": "multipart/form-data; boundary=x"})
+    assert refusal(response)[:2] == (504, "deadline_exceeded")
+    assert service.door.admission.num_pending == 0
+
+
 async def test_a_timeout_over_the_ceiling_is_clamped_and_said_so(open_service: Callable[..., Service]) -> None:
     service = open_service(Limits(max_processing_timeout_s=7))
     response = await service.compare(config={"processing_timeout": 1000})

@@ -24,6 +24,8 @@ SENT_TO_A_MODEL: Final = 2
 USABLE: Final = 0.9
 # A worker that died is back after 4 to 11 s (measured with a model that loads at once), or it loads for minutes.
 BACK_S: Final = 10.0
+# Of all places: one caller who fills, or drips into, every place it gets leaves some to the others.
+ONE_CALLERS_SHARE: Final = 0.75
 # Retry-After while the service stops: about what a replacement needs to start.
 DRAINING_RETRY_S: Final = 10
 
@@ -92,7 +94,8 @@ class Admission:
             raise RateLimited(
                 f"{per_caller} requests of this caller are pending here already.", retry_after_s=self._retry_after_s()
             )
-        if self.num_pending >= self._limits.max_pending_requests:
+        places = self._limits.max_pending_requests
+        if self.num_pending >= places or self._pending[caller] >= max(1, places * ONE_CALLERS_SHARE):
             raise Overloaded("Too many requests are waiting here already.", retry_after_s=self._retry_after_s())
         self.check(caller, longest)
         self._pending[caller] += 1

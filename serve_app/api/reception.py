@@ -137,7 +137,7 @@ class Reception:
         limit = self._limits.max_body_bytes
         too_large = BodyTooLarge(f"The request body is over {limit / MIB:g} MiB.")
         declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
-        until = arrived.time + self._limits.max_processing_timeout_s
+        until = arrived.time + min(self._limits.max_body_timeout_s, self._limits.max_processing_timeout_s)
 
         async def capped() -> Message:
             if declared.isdigit() and int(declared) > limit:
