@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import threading
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,10 +21,10 @@ import torch
 
 from serve_app import answer, prompt, vlm, written
 from serve_app.core import Box, Crop, Deadline, Inquiry, Question, ShownImage, Stop, Wording
-from serve_app.errors import DeadlineExceeded
+from serve_app.errors import DeadlineExceeded, Overloaded
 from serve_app.schema import ImageComparisonConfig
 from serve_app.settings import ModelSettings
-from serve_app.vlm import loading, memory, pretrained
+from serve_app.vlm import loading, pretrained
 from serve_app.vlm.wording import ANSWER_OPENING
 from tests import checkpoints
 from tests.test_prompt import a_difference, an_examination
@@ -178,36 +180,41 @@ def test_words_are_labels_where_they_are_one_token_and_letters_elsewhere(qwen: p
         qwen.lexicon.choose(Question("aspect", 0, (split,)))
 
 
-def test_questions_go_in_turns_where_memory_is_short(tmp_path: Path) -> None:
-    settings = settings_for(checkpoints.tiny_qwen3_vl(tmp_path))
-    loaded, inquiry = loading.load(settings), an_inquiry()
-    ample = pretrained.PretrainedModel(loaded, settings).answer(inquiry, a_stop())
-    for free in (0, 2_000_000):
-        scarce = pretrained.PretrainedModel(loaded, settings, dict.fromkeys([torch.device("cpu")], free).__getitem__)
-        replies = scarce.answer(inquiry, a_stop()).replies
-        assert [reply.text for reply in replies] == [reply.text for reply in ample.replies]
+def run_out_of_memory(model: pretrained.PretrainedModel, times: int) -> Any:
+    """From here on the model's forward pass fails so many times; gives what to remove in the end."""
+    left = itertools.repeat(True, times)
 
+    def fail(*_: object) -> None:
+        if next(left, False):
+            raise torch.OutOfMemoryError("no memory")
 
-def test_rows_are_as_many_as_half_the_free_memory_holds() -> None:
-    assert memory.rows_that_fit(100, 1000) == 5
-    assert memory.rows_that_fit(100, 10) == 1
+    return model.model.register_forward_pre_hook(fail)
 
 
 def test_out_of_memory_is_answered_once_more_with_smaller_pictures(qwen: pretrained.PretrainedModel) -> None:
-    failures = iter([True])
-
-    def fail_once(*_: object) -> None:
-        if next(failures, False):
-            raise torch.OutOfMemoryError("no memory")
-
     usual = qwen.answer(an_inquiry(), a_stop())
-    hook = qwen.model.register_forward_pre_hook(fail_once)
+    failing = run_out_of_memory(qwen, 1)
     try:
         smaller = qwen.answer(an_inquiry(), a_stop())
     finally:
-        hook.remove()
-    assert len(smaller.replies) == 8
+        failing.remove()
+    assert len(smaller.replies) == len(usual.replies)
     assert smaller.prompt_tokens < usual.prompt_tokens
+    assert smaller.plan is not None
+    assert (smaller.plan.rows_per_batch, smaller.plan.scale) == (1, 0.5)
+    assert smaller.plan.shown_reference == (30, 20)
+
+
+def test_out_of_memory_twice_is_said_so_and_the_next_pair_is_answered(qwen: pretrained.PretrainedModel) -> None:
+    failing = run_out_of_memory(qwen, 2)
+    try:
+        with pytest.raises(Overloaded, match="ran out of memory") as refused:
+            qwen.answer(an_inquiry(), a_stop())
+    finally:
+        failing.remove()
+    assert refused.value.retry_after_s
+    assert qwen.cache.held_bytes == 0
+    assert qwen.answer(an_inquiry(), a_stop()).replies
 
 
 class CountedStop(Stop):
@@ -248,7 +255,7 @@ def test_a_text_ends_at_its_token_limit(tmp_path: Path) -> None:
     folder = checkpoints.tiny_qwen3_vl(tmp_path)
     short = pretrained.load(settings_for(folder, max_explanation_tokens=3, max_summary_tokens=5))
     generated = short.answer(an_inquiry(), a_stop()).generated_tokens
-    assert generated <= 6 * 3 + 5
+    assert generated <= 6 * 3 + 2 * 5  # explanations; summary and findings
 
 
 def test_the_report_names_the_folder_without_its_path(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ from serve_app.vlm.wording import ANSWER_OPENING, Lexicon
 logger = logging.getLogger("pairlens.vlm")
 _QUESTION = "[[the question]]"  # stands in the chat template where each question goes
 _WARM_UP_S = 600.0
+_RETRY_SCALE = 0.5  # of the pictures' sides, after memory ran out
 _LETTERS = ("A", "B", "C", "D", "E")
 _WARM_UP = Wording(
     'How different are they? Options: A (not) to E (wholly).\nAnswer as {"answer":"<option>"}.', _LETTERS
@@ -106,9 +107,10 @@ class PretrainedModel:
             logger.warning("out of memory: trying once more, smaller")
         # Outside the handler: the error's traceback would keep the tensors of the failed try alive.
         self._give_back()
-        plan, smaller = self._planned(work.scaled(0.5), stop)
+        plan, smaller = self._planned(work.scaled(_RETRY_SCALE), stop)
         try:
-            return self._answer(inquiry, replace(plan, rows_per_batch=1), smaller, self._rows(inquiry, after), stop)
+            plan = replace(plan, rows_per_batch=1, scale=plan.scale * _RETRY_SCALE)
+            return self._answer(inquiry, plan, smaller, self._rows(inquiry, after), stop)
         except torch.OutOfMemoryError:
             logger.error("out of memory twice")  # noqa: TRY400 - its text is the allocator's
         self._give_back()
