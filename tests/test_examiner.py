@@ -51,6 +51,38 @@ async def test_an_ignored_region_is_masked_before_anything_looks() -> None:
     assert found.shown_reference == found.shown_candidate
 
 
+def large(square: str | None = None) -> Upload:
+    """A card of 3000 x 1800 with a square of 30 pixels, which is 10 in the copy that the model is shown."""
+    return Upload(encoded(card(square, size=(3000, 1800), place=(2000, 900)), compress_level=1))
+
+
+async def test_a_small_change_in_a_large_picture_is_shown_to_the_model_as_it_is() -> None:
+    found = await examiner().examine(large(), large("red"), config(image_quality=100), soon())
+    (crop,) = found.crops
+    assert (crop.index, crop.reference.width, crop.reference.height) == (0, 128, 128)
+    assert crop.reference.data == bytes([255]) * 128 * 128 * 3
+    assert crop.candidate.data.count(bytes([255, 0, 0])) == 30 * 30
+
+
+async def test_ignored_regions_are_masked_in_crops_too() -> None:
+    asked = config(image_quality=100, ignore_regions=[[1960, 880, 20, 20]])
+    found = await examiner().examine(large(), large("red"), asked, soon())
+    (crop,) = found.crops
+    for shown in (crop.reference, crop.candidate):
+        assert shown.data.count(bytes([128] * 3)) == 20 * 20
+
+
+async def test_without_a_model_nothing_is_made_for_one() -> None:
+    found = await examiner(shows_images=False).examine(large(), large("red"), config(), soon())
+    assert (found.crops, found.measurement.charts) == ((), None)
+
+
+async def test_for_a_model_there_are_charts_to_hold_its_findings_against() -> None:
+    found = await examiner().examine(upload(), upload("red"), config(), soon())
+    assert found.measurement.charts is not None
+    assert found.crops == ()  # shown at their own size
+
+
 async def test_measured_aspects_come_in_the_order_asked() -> None:
     asked = config(comparison_aspects=["content", "亮度", "color"])
     content, brightness, color = (await examiner().examine(upload(), upload("red"), asked, soon())).aspect_scores

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -169,6 +170,93 @@ async def test_bad_answers_are_degraded_fields_not_errors() -> None:
         report = await compare(bad, encoded(card()), encoded(card("red")), focus_elements=["square"])
     assert report.model.status == "answered"
     assert report.focus_elements[0].status == "unassessed"
+
+
+# Of the card of 200 x 120 pixels, in thousandths: where its red square is, and where nothing is.
+ON_THE_SQUARE = (600, 500, 750, 750)
+ON_NOTHING = (0, 700, 300, 1000)
+
+
+async def test_a_finding_where_pixels_changed_is_confirmed_and_one_where_none_did_is_refuted() -> None:
+    findings = [
+        {"box": ON_THE_SQUARE, "description": "A red square."},
+        {"box": ON_NOTHING, "description": "A ghost.", "kind": "removed"},
+    ]
+    async with open_local(scripted(label=0, findings=findings)) as model:
+        report = await compare(model, encoded(card()), encoded(card("red")))
+    (found,) = report.differences
+    assert (found.evidence, found.description) == ("confirmed", "A red square.")
+    assert any("A ghost." in warning for warning in report.warnings)
+
+
+async def test_a_finding_where_pixels_cannot_tell_is_listed_as_the_models_alone() -> None:
+    whole = photograph(data.astronaut)
+    part = edited(whole).crop((60, 40, 320, 240))
+    findings = [{"box": (0, 0, 100, 100), "description": "A flag.", "kind": "removed"}]
+    async with open_local(scripted(label=1, findings=findings)) as model:
+        report = await compare(model, encoded(whole), encoded(part))
+    found = report.differences[-1]
+    assert (found.evidence, found.reference_box, found.candidate_box) == ("model_only", (0, 0, 32, 24), None)
+
+
+@pytest.mark.parametrize(
+    ("box", "status", "place"),
+    [(ON_THE_SQUARE, "changed", (120, 60, 30, 30)), (ON_NOTHING, "unchanged", (0, 84, 60, 36))],
+)
+async def test_an_element_is_as_the_model_says_unless_no_pixel_changed_there(
+    box: tuple[int, ...], status: str, place: tuple[int, ...]
+) -> None:
+    async with open_local(scripted(label=1, box=box)) as model:
+        report = await compare(model, encoded(card()), encoded(card("red")), focus_elements=["square"])
+    (element,) = report.focus_elements
+    assert (element.status, element.boxes) == (status, (place,))
+
+
+async def test_a_model_that_rates_all_pictures_alike_is_known_from_its_start() -> None:
+    async with open_local(scripted(label=1, anchors=(2, 2))) as model:
+        report = await compare(model, encoded(card()), encoded(card("red")))
+    assert report.model.anchors is not None
+    assert report.model.anchors.same == report.model.anchors.unrelated
+    assert any("can't tell an equal picture" in warning for warning in report.warnings)
+    assert report.verdict == "uncertain"
+
+
+async def test_a_score_lies_between_the_models_own_ends() -> None:
+    async with open_local(scripted(label=1, anchors=(1, 3))) as model:
+        report = await compare(model, encoded(card()), encoded(card("red")))
+    assert {aspect.score for aspect in report.aspects} == {1.0}
+
+
+async def test_a_chinese_report_of_a_model_that_answers_badly_is_chinese() -> None:
+    async with open_local(scripted(answers_badly=True)) as bad:
+        report = await compare(bad, encoded(card()), encoded(card("red")), focus_elements=["方块"], language="zh")
+    assert report.warnings
+    assert all(any("一" <= letter <= "鿿" for letter in warning) for warning in report.warnings)
+
+
+async def test_a_checkpoint_with_crops_boxes_and_findings_goes_the_whole_way(tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason="needs the extra [vl]")
+    from tests import checkpoints
+
+    folder = checkpoints.tiny_qwen3_vl(tmp_path)
+    tiny = ModelSettings(
+        engine="transformers", name=str(folder), device="cpu", max_explanation_tokens=24, max_summary_tokens=48
+    )
+    first, second = (
+        encoded(card(square, size=(1500, 900), place=(1000, 400)), compress_level=1) for square in (None, "red")
+    )
+    async with open_local(Settings(model=tiny)) as model:
+        report = await compare(model, first, second, focus_elements=["square"], max_image_size=[128, 128])
+        whole = await compare(model, first, second, max_image_size=[1500, 900])
+    assert report.model.status == "answered"
+    assert report.model.tokens is not None
+    assert report.model.memory is not None
+    assert whole.model.memory is not None
+    assert report.model.memory.visual_tokens > whole.model.memory.visual_tokens  # the crops'
+    assert report.summary
+    assert {found.evidence for found in report.differences} <= {"measured_only", "confirmed", "model_only"}
+    # Random weights put next to nothing on any label: no score, no anchors, and the measurement stands.
+    assert (report.model.anchors, report.focus_elements[0].status) == (None, "unassessed")
 
 
 async def test_without_a_swap_check_there_is_no_order_gap() -> None:

@@ -6,13 +6,15 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from serve_app import answer, vlm
-from serve_app.core import Deadline, Inquiry, Question, ShownImage, Stop, Wording
+from serve_app import answer, assessor, vlm
+from serve_app.core import Deadline, Finding, Inquiry, PictureBox, Question, ShownImage, Stop, Wording
 from serve_app.errors import DeadlineExceeded
-from serve_app.settings import ModelSettings, ScriptedSettings
+from serve_app.settings import ModelSettings, ScriptedFinding, ScriptedSettings
 
 LABELS = ("same", "changed", "added", "removed", "none")
 
@@ -47,6 +49,31 @@ def test_it_chooses_the_label_it_is_told() -> None:
     assert assessment.order_gap == 0
     assert assessment.summary == "A scripted summary."
     assert assessment.warnings == ()
+
+
+def test_it_says_what_it_is_told_of_places() -> None:
+    finding = ScriptedFinding(kind="added", box=(1, 2, 3, 4), description="A tag.")
+    model = a_model(ScriptedSettings(label=1, box=(10, 20, 30, 40), findings=(finding,)))
+    focus = Question("focus_element", 0, (Wording("?", LABELS),), "boxed_text")
+    findings = Question("findings", 0, (Wording("?"),), "findings")
+    inquiry = replace(an_inquiry(), questions=(focus, findings), swapped_questions=())
+    assessment = answer.parse(model.answer(inquiry, a_stop()), inquiry, model.identity)
+    assert assessment.focus_elements[0] is not None
+    assert assessment.focus_elements[0].box == (10, 20, 30, 40)
+    assert assessment.findings == (Finding("added", PictureBox(1, 2, 3, 4), "A tag."),)
+    assert assessment.warnings == ()
+
+
+@pytest.mark.parametrize("behaviour", [{}, {"fails": True}, {"delay_s": 60.0}, {"label": 2}])
+def test_its_anchors_are_those_it_is_told_whatever_else_it_does(behaviour: dict[str, Any]) -> None:
+    taken = assessor.take_anchors(a_model(ScriptedSettings(anchors=(1, 3), **behaviour)))
+    for ends in (taken["en"], taken["zh"]):
+        assert ends.same == pytest.approx(0.74, abs=0.01)
+        assert ends.unrelated == pytest.approx(0.26, abs=0.01)
+
+
+def test_a_model_without_readable_labels_has_no_anchors() -> None:
+    assert assessor.take_anchors(a_model(ScriptedSettings(answers_badly=True))) == {}
 
 
 def test_it_answers_badly_on_demand() -> None:
