@@ -88,6 +88,10 @@ def set_environment() -> None:
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is reported to anyone
     os.environ.update(SERVE_ENVIRONMENT)
+    # Serve's proxy imports the first of them, also where PairLens runs from its folder without being installed.
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"  # else a warning on each start without a GPU
 
 
