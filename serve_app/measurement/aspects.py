@@ -1,9 +1,10 @@
 """One score 0..1 per quality a person names: color, brightness, contrast, layout, texture, sharpness.
 Knows small Lab pictures of one size, not places.
 
-Each score undoes what belongs to its neighbours: colour is compared after the gain that explains the lightness,
-contrast lets a change of exposure pass, structure and texture are normalised by their own energy. The table of
-distortions against aspects in the benchmark shows how far they keep apart.
+Each score undoes what belongs to its neighbours: where the structure itself was replaced (layout's matter) the others
+hardly look; colour is compared after the gain that explains the lightness, contrast lets a change of exposure pass,
+texture is normalised by its own energy and leaves the finest detail to sharpness. The table of distortions against
+aspects in the benchmark shows how far they keep apart.
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ _WORDS: Mapping[str, str] = MappingProxyType(
 )
 _Plane = NDArray[np.float32]
 
+SIDE = 64  # blocks a side that structure is compared on
+GROUND = 0.5  # levels of lightness: what a flat place counts for in layout beside one with as much deviation
+REPLACED = 0.05  # weight of a place whose structure is another: all count alike where nothing is kept
+
 
 def canonical(name: str) -> str | None:
     """The aspect a caller means, or None if pixels can't tell: "Colour ", "色彩" are "color"."""
@@ -45,16 +50,22 @@ def canonical(name: str) -> str | None:
 def scores(first: Lab, second: Lab) -> dict[str, float]:
     """Scores of (height, width, 3) float32 Lab pictures of one size. Symmetric, 1 for equal pictures."""
     light = [np.ascontiguousarray(image[..., 0]) for image in (first, second)]
-    means = [float(plane.mean()) for plane in light]
-    coarse = [cv2.GaussianBlur(plane, (0, 0), 3) for plane in light]
-    spreads = [float(plane.std()) + 1.0 for plane in coarse]
+    agreement, seen = _structure(light)
+    kept = np.asarray(np.clip(agreement, 0, 1) ** 3 + REPLACED, np.float32)
+    coarse = [_shrunk(cv2.GaussianBlur(plane, (0, 0), 3)) for plane in light]
+    means = [float(np.average(plane, weights=kept)) for plane in coarse]
+    spreads = [
+        float(np.sqrt(np.average(np.square(plane - mean), weights=kept))) + 1.0
+        for plane, mean in zip(coarse, means, strict=True)
+    ]
+    bands = [_bands(plane) for plane in light]
     return {
-        "color": _color(first, second, means, spreads),
+        "color": _color(first, second, means, spreads, kept),
         "brightness": float(np.exp(-abs(means[0] - means[1]) / 20)),
         "contrast": float(np.exp(-1.5 * _contrast(means, spreads))),
-        "layout": _layout(light),
-        "texture": _texture(light),
-        "sharpness": _sharpness(light),
+        "layout": float(np.clip((np.average(agreement, weights=seen) - 0.1) / 0.9, 0, 1)),
+        "texture": _texture([middle for _, middle in bands], kept),
+        "sharpness": _sharpness(bands, kept),
     }
 
 
@@ -65,34 +76,32 @@ def _contrast(means: list[float], spreads: list[float]) -> float:
     return float(min(abs(spread), abs(spread - gain)))
 
 
-def _color(first: Lab, second: Lab, means: list[float], spreads: list[float]) -> float:
-    size = (min(64, first.shape[1]), min(64, first.shape[0]))
-    one, two = (
-        np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32).reshape(-1, 3)[:, 1:]
-        for image in (first, second)
-    )
+def _color(first: Lab, second: Lab, means: list[float], spreads: list[float], kept: _Plane) -> float:
+    one, two = (_shrunk(image).reshape(-1, 3)[:, 1:] for image in (first, second))
     ratios = (1.0, spreads[0] / spreads[1], (means[0] + 5) / (means[1] + 5))
     apart = []
     for ratio in ratios:
         gain = float(np.sqrt(np.clip(ratio, 0.4, 2.5)))
-        apart.append(float(np.hypot(*(one / gain - two * gain).T).mean()))
+        apart.append(float(np.average(np.hypot(*(one / gain - two * gain).T), weights=kept.ravel())))
     return float(np.exp(-max(0.0, min(apart) - 0.5) / 16))
 
 
-def _layout(light: list[_Plane]) -> float:
-    """Correlation of coarse shapes in windows, weighted by how much there is to see in them."""
-    size = (min(64, light[0].shape[1]), min(64, light[0].shape[0]))
-    one, two = (cv2.resize(plane, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0]) for plane in light)
+def _structure(light: list[_Plane]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Correlation of coarse shapes in windows, and how much there is to see in each of them.
+
+    One gain on everything is contrast's matter: taken out first.
+    """
+    one, two = (_shrunk(plane) for plane in light)
+    gain = np.float32(np.sqrt(np.clip((one.std() + 1) / (two.std() + 1), 0.4, 2.5)))
+    one, two = one / gain, two * gain
     deviation = [_moment(plane, plane) for plane in (one, two)]
     covariance = _moment(one, two)
     power = np.sqrt(np.maximum(deviation[0], 0) * np.maximum(deviation[1], 0))
-    weight = np.sqrt(np.maximum(np.maximum(*deviation), 0)) + 0.05
     # The floor keeps flat windows at 1; where only one is flat it falls with what the other shows.
     floor = 1.0 + 0.05 * np.maximum(*deviation)
     alone = 1 - np.minimum(1, np.abs(np.sqrt(np.maximum(deviation[0], 0)) - np.sqrt(np.maximum(deviation[1], 0))) / 50)
     agreement = (covariance + floor) / (power + floor) * alone
-    value = float((agreement * weight).sum() / weight.sum())
-    return float(np.clip((value - 0.1) / 0.9, 0, 1))
+    return agreement, np.sqrt(np.maximum(np.maximum(*deviation), 0)) + GROUND
 
 
 def _moment(one: _Plane, two: _Plane) -> NDArray[np.float64]:
@@ -103,32 +112,43 @@ def _moment(one: _Plane, two: _Plane) -> NDArray[np.float64]:
     )
 
 
+def _shrunk(image: _Plane) -> _Plane:
+    """Means of at most 64x64 blocks."""
+    size = (min(SIDE, image.shape[1]), min(SIDE, image.shape[0]))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.float32).reshape(size[1], size[0], *image.shape[2:])
+
+
 def _bands(plane: _Plane) -> tuple[_Plane, _Plane]:
     """Fine and middle detail: what is finer than 1 pixel of blur, and between 1 and 3."""
     near, far = cv2.GaussianBlur(plane, (0, 0), 1), cv2.GaussianBlur(plane, (0, 0), 3)
     return np.asarray(plane - near), np.asarray(near - far)
 
 
-def _texture(light: list[_Plane]) -> float:
-    """How alike fine detail is spread over the picture, whatever its strength."""
+def _texture(detail: list[_Plane], kept: _Plane) -> float:
+    """How alike detail is spread over the picture, whatever its strength."""
+    size = max(1, detail[0].shape[1] // 8), max(1, detail[0].shape[0] // 8)
+    weight = cv2.resize(kept, size, interpolation=cv2.INTER_AREA).ravel()
     maps = []
-    for plane in light:
-        fine, middle = _bands(plane)
-        energy = cv2.resize(np.abs(fine) + np.abs(middle), _eighth(plane), interpolation=cv2.INTER_AREA) + 0.1
-        maps.append(energy / energy.mean())
-    return float(np.clip(1 - np.abs(maps[0] - maps[1]).mean() / 1.2, 0, 1))
+    for plane in detail:
+        energy = cv2.resize(np.abs(plane), size, interpolation=cv2.INTER_AREA).ravel() + 0.1
+        maps.append(energy / np.average(energy, weights=weight))
+    return float(np.clip(1 - np.average(np.abs(maps[0] - maps[1]), weights=weight) / 0.9, 0, 1))
 
 
-def _eighth(plane: _Plane) -> tuple[int, int]:
-    return max(1, plane.shape[1] // 8), max(1, plane.shape[0] // 8)
+def _sharpness(bands: list[tuple[_Plane, _Plane]], kept: _Plane) -> float:
+    """Ratio of fine to middle detail where middle detail is strongest: at edges, so that noise counts little.
 
-
-def _sharpness(light: list[_Plane]) -> float:
-    """Ratio of fine to middle detail where middle detail is strongest: at edges, so that noise counts little."""
-    ratios = []
-    for plane in light:
-        fine, middle = _bands(plane)
-        strength = np.abs(middle)
-        edge = strength >= np.quantile(strength, 0.9)
-        ratios.append((float(np.abs(fine)[edge].mean()) + 0.02) / (float(strength[edge].mean()) + 0.02))
+    The same edges in both: a blur must not choose others. By power: the strongest edges tell most.
+    """
+    shape = bands[0][0].shape
+    weight = cv2.resize(kept, (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST).reshape(shape)
+    strength = np.maximum(*(np.abs(middle) for _, middle in bands))
+    edge = strength >= np.quantile(strength, 0.9)
+    here = weight[edge]
+    ratios = [(_power(fine[edge], here) + 0.02) / (_power(middle[edge], here) + 0.02) for fine, middle in bands]
     return float((min(ratios) / max(ratios)) ** 0.75)
+
+
+def _power(values: _Plane, weight: _Plane) -> float:
+    return float(np.sqrt(np.average(np.square(values), weights=weight)))

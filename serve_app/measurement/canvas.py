@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.core import Box, Pixels
-from serve_app.measurement import colour, ssim, tiles
+from serve_app.measurement import colour, detail, ssim, tiles
 from serve_app.measurement.tiles import Background, Grid
 
 MOST_PIXELS = 1 << 20  # of one picture for SSIM: Wang's SSIM wants pictures averaged down to viewing size
@@ -21,20 +21,24 @@ BAND_PIXELS = 1 << 18  # of a band that is compared, then shrunk: 0.8 MB stay in
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One pair on one background: SSIM, mean CIEDE2000, and small Lab pictures for the aspects."""
+    """One pair on one background: SSIM, mean CIEDE2000, the share of detail exchanged, and small Lab pictures."""
 
     ssim: float
     delta_e: float
+    exchanged: float
     first: colour.Lab
     second: colour.Lab
 
 
 def look(grid: Grid, background: Background) -> Look:
     one, two = _shrunk(grid, background)
-    value = ssim.mean_ssim(*(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).reshape(image.shape[:2]) for image in (one, two)))
+    light = [
+        np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8).reshape(image.shape[:2]) for image in (one, two)
+    ]
     small = [colour.lab(_reduced(image, SHAPE_PIXELS)) for image in (one, two)]
     blocks = [cv2.resize(image, _size(image, 4096), interpolation=cv2.INTER_AREA) for image in small]
-    return Look(value, float(colour.delta_e(*(np.asarray(block, np.float32) for block in blocks)).mean()), *small)
+    apart = float(colour.delta_e(*(np.asarray(block, np.float32) for block in blocks)).mean())
+    return Look(ssim.mean_ssim(*light), apart, detail.exchanged(*light), *small)
 
 
 def _shrunk(grid: Grid, background: Background) -> tuple[Pixels, Pixels]:
@@ -72,7 +76,8 @@ def _size(image: NDArray[np.generic], pixels: int) -> tuple[int, int]:
 
 
 def _reduced(image: Pixels, pixels: int) -> Pixels:
-    while image.shape[0] * image.shape[1] > pixels and min(image.shape[:2]) > 1:
+    """At most so many pixels, and no fewer than it takes: what is fine on one canvas must be so on another."""
+    while image.shape[0] * image.shape[1] >= 4 * pixels and min(image.shape[:2]) > 1:
         image = _halved(image, 1)
     size = _size(image, pixels)
     if size == (image.shape[1], image.shape[0]):

@@ -11,11 +11,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from serve_app.core import Alignment, Box, MeasuredDifference, Measurement, Raster
-from serve_app.measurement import alignment, aspects, canvas, change, motion, regions, similarity, tiles
+from serve_app.measurement import (
+    alignment,
+    aspects,
+    canvas,
+    change,
+    kinship,
+    motion,
+    regions,
+    similarity,
+    tiles,
+    tone,
+)
 from serve_app.measurement.tiles import Grid
 from serve_app.schema import DifferenceKind
 
-VERSION = "3"  # changes whenever results change
+VERSION = "4"  # changes whenever results change
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +36,6 @@ class _Seen:
     differences: tuple[MeasuredDifference, ...]
     found: int
     changed_ratio: float
-    weight: float  # changed pixels by strength, as a share of all at full strength
 
 
 def measure(reference: Raster, candidate: Raster, *, beside: Executor | None = None) -> Measurement:
@@ -111,7 +121,11 @@ def _measure(first: Raster, second: Raster, beside: Executor | None) -> Measurem
             wait([looking])  # whatever became of the rest, its memory is in use until here
     looks, scores = _look(placed.grid) if looking is None or looking.cancelled() else looking.result()
     worst = {name: min(score[name] for score in scores) for name in aspects.NAMES}
-    value = similarity.score(worst, seen.weight, placed.geometry, differs=bool(seen.differences))
+    replaced = max(tone.unexplained(look.first, look.second) for look in looks)
+    exchanged = max(look.exchanged for look in looks)
+    kin = min(kinship.shared(look.first, look.second) for look in looks)
+    evidence = similarity.Evidence(worst, replaced, exchanged, kin, placed.geometry)
+    value = similarity.score(evidence, differs=bool(seen.differences))
     value = _rounded(min(value, 0.9999))  # 1 is for what is identical
     low, high = similarity.interval(value)
     return Measurement(
@@ -145,7 +159,6 @@ def _see(first: Raster, second: Raster, placed: alignment.Placed) -> _Seen:
     found, counted = regions.find(grid)
     whole = grid.width * grid.height
     ratio = min(1.0, sum(min(region.pixels, region.box.area) for region in found) / whole)
-    weight = min(1.0, sum(region.pixels * min(1.0, region.level / 100) for region in found) / whole)
     local = _told_apart(grid, [change.describe(grid, region) for region in found])
     listed = [_in_original(each, first, second, placed) for each in local]
     moved = not placed.is_same_frame and (listed or not _blank(first, second))
@@ -154,7 +167,7 @@ def _see(first: Raster, second: Raster, placed: alignment.Placed) -> _Seen:
         listed += _framing(first, second, placed, ratio)
         counted += 1
     listed.sort(key=lambda each: (-each.severity, each.reference_box or Box(0, 0, 0, 0)))
-    return _Seen(tuple(listed), counted, ratio, weight)
+    return _Seen(tuple(listed), counted, ratio)
 
 
 def _told_apart(grid: Grid, found: list[MeasuredDifference]) -> list[MeasuredDifference]:
