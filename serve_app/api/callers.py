@@ -32,8 +32,9 @@ class Callers:
             seen = [part.strip() for line in headers.getlist("x-forwarded-for") for part in line.split(",")]
             if len(seen) >= self._trusted_proxies:
                 return seen[-self._trusted_proxies]
-        client = scope.get("client")
-        return client[0] if client else "unknown"
+        host, port = scope.get("client") or ("unknown", None)
+        # Port 0: uvicorn, which is Ray's HTTP proxy, put the header's word there, as it does for peers on 127.0.0.1.
+        return "127.0.0.1" if port == 0 else str(host)
 
 
 def _key(headers: Headers) -> str:
