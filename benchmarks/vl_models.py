@@ -157,8 +157,8 @@ def one_text(inquiry: Inquiry) -> str:
     """The same as one request for one JSON answer, put as briefly as somebody would who asks only once."""
     return (
         f"{inquiry.instructions}\nFor each of these qualities say how much it may differ (none, small, medium, large "
-        f"or total) and explain it in one short sentence: {', '.join(ASPECTS)}. For each of these elements say what may "
-        "have happened to it (same, changed, added, removed or none) and explain it in one short sentence: "
+        f"or total) and explain it in one short sentence: {', '.join(ASPECTS)}. For each of these elements say what "
+        "may have happened to it (same, changed, added, removed or none) and explain it in one short sentence: "
         f"{', '.join(ELEMENTS)}. Then sum up what differs in one or two sentences. Answer with one JSON object: "
         '{"<name>":{"answer":"<option>","explanation":"<sentence>"},...,"summary":"<sentences>"}.'
     )

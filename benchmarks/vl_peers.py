@@ -6,6 +6,7 @@ No GPU needed; the peers are processes of their own on loopback, ours is the eng
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import json
 import os
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import torch
 import transformers
 from PIL import Image
@@ -32,21 +35,22 @@ from serve_app import vlm
 from serve_app.core import Deadline, Inquiry, ShownImage, Stop
 from serve_app.settings import ModelSettings
 
-QUEUED = 4
+Ask = Callable[[Sequence[ShownImage], str, int], None]
 START_S = 180.0
 
 
 @dataclass(frozen=True)
 class Row:
-    """`latency_s`: of one request on an idle server; `throughput`: requests a second with QUEUED sent at once."""
+    """`latency_s`: of one request on an idle server; `throughput`: requests a second with several sent at once."""
 
     name: str
     tokens: int  # decoded one after the other, or in ours side by side
     latency_s: float
+    cpu_s: float  # of one request, the server's process alone: what others on the machine can't change much
     throughput: float | None
 
 
-def compare(shape: str, side: int, explanation_tokens: int, repeats: int) -> list[Row]:
+def compare(shape: str, side: int, explanation_tokens: int, repeats: int, queued: int) -> list[Row]:
     """Two policies for the peers' length: as many tokens as ours decoded, and as many as the same answers take when
     written out as JSON, keys and labels included, which ours puts in without decoding them.
     """
@@ -55,19 +59,57 @@ def compare(shape: str, side: int, explanation_tokens: int, repeats: int) -> lis
         pictures = (_jpeg(side, 1), _jpeg(side, 2))
         one = vl_models.an_inquiry(pictures, swap_check=False)
         both = vl_models.an_inquiry(pictures, swap_check=True)
-        rows, decoded, written_out = _ours(folder, one, both, explanation_tokens, repeats)
+        watch = _Watch(repeats, queued)
+        rows, decoded, written_out = _ours(folder, one, both, explanation_tokens, watch)
         text = vl_models.one_text(one)
         for name, serving in (("serial server", _serial), ("transformers serve", _serve)):
-            with serving(folder, side) as ask:
+            with serving(folder, side) as (ask, process):
                 ask(pictures, text, 8)
-                rows.append(_timed(name, decoded, lambda: ask(pictures, text, decoded), repeats))  # noqa: B023
-                alone = min(_elapsed(lambda: ask(pictures, text, written_out)) for _ in range(repeats))  # noqa: B023
-                rows.append(Row(f"{name}, all of the JSON", written_out, alone, None))
+                same = functools.partial(ask, pictures, text, decoded)
+                rows.append(watch.timed(name, decoded, same, process, is_queued=True))
+                whole = functools.partial(ask, pictures, text, written_out)
+                rows.append(watch.timed(f"{name}, all of the JSON", written_out, whole, process, is_queued=False))
     return rows
 
 
+@dataclass(frozen=True)
+class _Watch:
+    """Best of `repeats`, of a server that is warm: what else runs on the machine only ever adds time."""
+
+    repeats: int
+    queued: int
+
+    def timed(
+        self, name: str, tokens: int, ask: Callable[[], object], process: psutil.Process, *, is_queued: bool
+    ) -> Row:
+        taken = [_elapsed(ask, process) for _ in range(self.repeats)]
+        latency, cpu = (min(column) for column in zip(*taken, strict=True))
+        if not is_queued or self.queued < 2:
+            return Row(name, tokens, latency, cpu, None)
+        with ThreadPoolExecutor(self.queued) as clients:
+
+            def burst() -> None:
+                for sent in [clients.submit(ask) for _ in range(self.queued)]:
+                    sent.result()
+
+            total = min(_elapsed(burst, process)[0] for _ in range(self.repeats))
+        return Row(name, tokens, latency, cpu, self.queued / total)
+
+
+def _elapsed(work: Callable[[], object], process: psutil.Process) -> tuple[float, float]:
+    """Wall seconds, and seconds of the process on any core."""
+    used, started = _used(process), time.perf_counter()
+    work()
+    return time.perf_counter() - started, _used(process) - used
+
+
+def _used(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
 def _ours(
-    folder: Path, one: Inquiry, both: Inquiry, explanation_tokens: int, repeats: int
+    folder: Path, one: Inquiry, both: Inquiry, explanation_tokens: int, watch: _Watch
 ) -> tuple[list[Row], int, int]:
     """Without its cache of pictures seen before: every request is a new pair."""
     settings = ModelSettings(
@@ -85,56 +127,23 @@ def _ours(
     names = (*vl_models.ASPECTS, *vl_models.ELEMENTS, "summary")
     parts = [f'"{name}":{reply.text}' for name, reply in zip(names, output.replies, strict=True)]
     written_out = len(tokenizer("{" + ",".join(parts) + "}", add_special_tokens=False)["input_ids"])
-    turn = _Turn()
+    turn = threading.Lock()  # one job a device, as in the service
 
     def ask(inquiry: Inquiry) -> None:
-        with turn:  # one job a device, as in the service
+        with turn:
             model.answer(inquiry, Stop(Deadline.after(3600)))
 
+    me, count = psutil.Process(), output.generated_tokens
     rows = [
-        _timed("ours, one order", output.generated_tokens, lambda: ask(one), repeats),
-        _timed("ours, both orders", output.generated_tokens, lambda: ask(both), repeats),
+        watch.timed(f"ours, {name}", count, functools.partial(ask, inquiry), me, is_queued=True)
+        for name, inquiry in (("one order", one), ("both orders", both))
     ]
-    return rows, output.generated_tokens, written_out
-
-
-class _Turn:
-    """A lock that a `with` takes; threads queue at it as requests do at a replica."""
-
-    def __init__(self) -> None:
-        import threading
-
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
-
-
-def _timed(name: str, tokens: int, ask: Callable[[], object], repeats: int) -> Row:
-    """Best of `repeats`, of a server that is warm: what else runs on the machine only ever adds time."""
-    latency = min(_elapsed(ask) for _ in range(repeats))
-    with ThreadPoolExecutor(QUEUED) as clients:
-
-        def burst() -> None:
-            for sent in [clients.submit(ask) for _ in range(QUEUED)]:
-                sent.result()
-
-        total = min(_elapsed(burst) for _ in range(repeats))
-    return Row(name, tokens, latency, QUEUED / total)
-
-
-def _elapsed(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
+    return rows, count, written_out
 
 
 @contextmanager
-def _serial(folder: Path, side: int) -> Iterator[Callable[[Sequence[ShownImage], str, int], None]]:
-    with _served([sys.executable, "-m", "benchmarks.serial_server", str(folder)], folder) as (client, _):
+def _serial(folder: Path, side: int) -> Iterator[tuple[Ask, psutil.Process]]:
+    with _served([sys.executable, "-m", "benchmarks.serial_server", str(folder)], folder) as (client, process):
 
         def ask(pictures: Sequence[ShownImage], text: str, tokens: int) -> None:
             files = [("files", ("picture.jpg", picture.data, "image/jpeg")) for picture in pictures]
@@ -142,15 +151,15 @@ def _serial(folder: Path, side: int) -> Iterator[Callable[[Sequence[ShownImage],
             if reply.json()["code"] != 200:
                 raise RuntimeError(f"the serial server failed: {reply.text[:500]}")
 
-        yield ask
+        yield ask, process
 
 
 @contextmanager
-def _serve(folder: Path, side: int) -> Iterator[Callable[[Sequence[ShownImage], str, int], None]]:
+def _serve(folder: Path, side: int) -> Iterator[tuple[Ask, psutil.Process]]:
     del side  # it shows what it is sent
     scripts = Path(sysconfig.get_path("scripts"))
     command = [str(scripts / "transformers"), "serve", str(folder), "--device", "cpu", "--dtype", "float32"]
-    with _served([*command, "--host", "127.0.0.1"], folder) as (client, _):
+    with _served([*command, "--host", "127.0.0.1"], folder) as (client, process):
         ids = transformers.GenerationConfig.from_pretrained(folder)
 
         def ask(pictures: Sequence[ShownImage], text: str, tokens: int) -> None:
@@ -159,7 +168,7 @@ def _serve(folder: Path, side: int) -> Iterator[Callable[[Sequence[ShownImage], 
             if written != tokens:
                 raise RuntimeError(f"transformers serve wrote {written} tokens instead of {tokens}")
 
-        yield ask
+        yield ask, process
 
 
 def _chat(model: str, pictures: Sequence[ShownImage], text: str, tokens: int, ids: Any) -> dict[str, Any]:
@@ -173,7 +182,7 @@ def _chat(model: str, pictures: Sequence[ShownImage], text: str, tokens: int, id
 
 
 @contextmanager
-def _served(command: list[str], folder: Path) -> Iterator[tuple[httpx.Client, subprocess.Popen[bytes]]]:
+def _served(command: list[str], folder: Path) -> Iterator[tuple[httpx.Client, psutil.Process]]:
     """The command with a free port added, until it answers /health; with as many threads as this process."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -192,7 +201,7 @@ def _served(command: list[str], folder: Path) -> Iterator[tuple[httpx.Client, su
                 if served.poll() is not None or time.monotonic() > end:
                     raise RuntimeError(f"{command[1:3]} didn't start:\n{log_path.read_text()[-2000:]}")
                 time.sleep(0.2)
-            yield client, served
+            yield client, psutil.Process(served.pid)
     finally:
         served.terminate()
         served.wait(30)
