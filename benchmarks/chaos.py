@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,9 +83,10 @@ def controller(cluster: nodes.Nodes) -> Condition:
 
 
 def proxy(cluster: nodes.Nodes) -> Condition:
-    victim = cluster.proxy_pid()
+    before = cluster.proxy_pids()
+    victim = before[-1]
     cluster.kill(victim)
-    return lambda: cluster.proxy_pid() != victim
+    return lambda: len(cluster.proxy_pids()) == len(before) and victim not in cluster.proxy_pids()
 
 
 def node(cluster: nodes.Nodes) -> Condition:
@@ -135,6 +136,8 @@ FAULTS: Final = (
     Fault("rolling update, a spare GPU", update("2")),
     Fault("rolling update, no spare GPU", update("3", VLModel={"max_surge_percent": 0})),
 )
+# On a cluster with a proxy on each node that has a replica.
+FAULTS_OF_DOORS: Final = (Fault("kill -9 one of three proxies", proxy),)
 
 
 def suffer(cluster: nodes.Nodes, fault: Fault, seconds: float) -> dict[str, Any]:
@@ -168,6 +171,18 @@ def suffer(cluster: nodes.Nodes, fault: Fault, seconds: float) -> dict[str, Any]
         "unready_s": unready.seconds,
         "back_s": back_s,
     }
+
+
+def under_faults(faults: Sequence[Fault], doors: str, seconds: float) -> list[dict[str, Any]]:
+    """These faults one after another on one cluster."""
+    rows = []
+    with nodes.started(gpu_nodes=MODELS + 1, doors=doors) as cluster:
+        cluster.deploy(config())
+        for fault in faults:
+            rows.append(suffer(cluster, fault, seconds))
+            print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+            cluster.restore_gpu_nodes(MODELS + 1)
+    return rows
 
 
 class Unready:
@@ -254,7 +269,7 @@ def _ready(url: str) -> bool:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    head = ("fault", "requests", "200", "503 + Retry-After", "anything else", "not 200")
+    head: tuple[str, ...] = ("fault", "requests", "200", "503 + Retry-After", "anything else", "not 200")
     head += ("worst gap s", "slowest s", "not ready s", "back s")
     lines = [head, ("---",) * len(head)]
     for row in rows:
@@ -275,14 +290,11 @@ def main() -> None:
     def wanted(name: str) -> bool:
         return asked.only is None or any(part in name for part in asked.only)
 
-    rows = []
-    if faults := [fault for fault in FAULTS if wanted(fault.name)]:
-        with nodes.started(gpu_nodes=MODELS + 1) as cluster:
-            cluster.deploy(config())
-            for fault in faults:
-                rows.append(suffer(cluster, fault, asked.seconds))
-                print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
-                cluster.restore_gpu_nodes(MODELS + 1)
+    rows: list[dict[str, Any]] = []
+    for doors, faults in (("HeadOnly", FAULTS), ("EveryNode", FAULTS_OF_DOORS)):
+        chosen = [fault for fault in faults if wanted(fault.name)]
+        if chosen:
+            rows += under_faults(chosen, doors, asked.seconds)
     if wanted("SIGTERM"):
         rows.append(sigterm())
     print(f"Python {platform.python_version()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; ", end="")

@@ -117,10 +117,11 @@ class Nodes:
         ]
 
     def controller_pid(self) -> int:
-        return self._pid_of_actor("SERVE_CONTROLLER_ACTOR")
+        (pid,) = self._pids_of_actors("SERVE_CONTROLLER_ACTOR")
+        return pid
 
-    def proxy_pid(self) -> int:
-        return self._pid_of_actor("SERVE_PROXY_ACTOR")
+    def proxy_pids(self) -> list[int]:
+        return self._pids_of_actors("SERVE_PROXY_ACTOR")
 
     def kill(self, pid: int, kind: signal.Signals = signal.SIGKILL) -> None:
         """A signal for one process of this cluster."""
@@ -141,20 +142,18 @@ class Nodes:
         details: dict[str, Any] = self._client().get_serve_details()
         return details
 
-    def _pid_of_actor(self, prefix: str) -> int:
-        import ray
+    def _pids_of_actors(self, prefix: str) -> list[int]:
         from ray._private.state import actors
 
-        found = [each for each in actors().values() if each["Name"].startswith(prefix) and each["State"] == "ALIVE"]
-        assert ray.is_initialized()
-        assert len(found) == 1, f"{len(found)} of {prefix}"
-        return int(found[0]["Pid"])
+        alive = (each for each in actors().values() if each["State"] == "ALIVE")
+        return [int(each["Pid"]) for each in alive if each["Name"].startswith(prefix)]
 
 
 @contextmanager
-def started(*, gpu_nodes: int, head_cpus: int = 8, own_tmp: bool = False) -> Iterator[Nodes]:
+def started(*, gpu_nodes: int, head_cpus: int = 8, own_tmp: bool = False, doors: str = "HeadOnly") -> Iterator[Nodes]:
     """A fresh cluster with Serve on it, its HTTP on a free port of 127.0.0.1.
 
+    `doors`: where Serve's proxies stand; with EveryNode they share the port, as the kernel deals connections out.
     `own_tmp`: its processes make their temporary files in `folder / "tmp"`.
     """
     folder = Path(tempfile.mkdtemp(prefix="pl-", dir="/tmp"))  # short: sockets live under it, 107 bytes at most
@@ -167,7 +166,7 @@ def started(*, gpu_nodes: int, head_cpus: int = 8, own_tmp: bool = False) -> Ite
     head = {"num_cpus": head_cpus, "num_gpus": 0, "object_store_memory": 200_000_000, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
-        with _connected(cluster.address) as url:
+        with _connected(cluster.address, doors) as url:
             nodes = Nodes(cluster, url, folder)
             for _ in range(gpu_nodes):
                 nodes.add_gpu_node()
@@ -215,7 +214,7 @@ def gpu_nodes_alive() -> int:
 
 
 @contextmanager
-def _connected(address: str) -> Iterator[str]:
+def _connected(address: str, doors: str = "HeadOnly") -> Iterator[str]:
     """This process as a driver of that Ray, Serve started there; yields the URL of its proxy."""
     import ray
     from ray import serve
@@ -223,9 +222,7 @@ def _connected(address: str) -> Iterator[str]:
     try:
         ray.init(address=address, namespace="serve", log_to_driver=False, logging_level="ERROR")
         port = free_port()
-        serve.start(
-            proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": port, "request_timeout_s": 150}
-        )
+        serve.start(proxy_location=doors, http_options={"host": "127.0.0.1", "port": port, "request_timeout_s": 150})
         yield f"http://127.0.0.1:{port}"
     finally:
         with suppress(Exception):  # whatever was killed before: the processes are ended by the caller all the same

@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import random
+import re
 import statistics
 import sys
 import threading
@@ -83,16 +84,14 @@ class Watch:
 
 def kind(process: psutil.Process) -> str:
     """What a process of the cluster is: a stage, the proxy, the controller, or one of Ray's own."""
-    title = " ".join(process.cmdline()) or process.name()
-    if title.startswith("ray::ServeReplica:"):
-        return title.split(":")[4].split(" ")[0].strip(".")
-    for part, name in (("ProxyActor", "proxy"), ("ServeController", "controller"), ("ray::", "idle worker")):
-        if part in title:
-            return name
-    for part in ("gcs_server", "raylet/raylet", "monitor.py", "log_monitor", "agent.py", "runtime_env"):
-        if part in title:
-            return part.removesuffix(".py").split("/")[-1]
-    return "other"
+    if process.name() in ("raylet", "gcs_server"):
+        return str(process.name())
+    title = " ".join(process.cmdline())
+    replica = re.match(r"ray::ServeReplica:\w+:(\w+)", title)
+    if replica:
+        return replica[1]
+    names = {"ProxyActor": "proxy", "ServeController": "controller", "ray::": "idle worker"}
+    return next((name for part, name in names.items() if part in title), "Ray's helpers")
 
 
 # --- callers
@@ -211,7 +210,7 @@ def growth(samples: list[Sample]) -> dict[str, dict[str, float]]:
     def middle(part: list[Sample], names: list[str], what: str) -> float:
         full = statistics.median_high(sum(each.number.get(name, 0) for name in names) for each in samples)
         whole = [each for each in part if sum(each.number.get(name, 0) for name in names) == full] or part
-        return statistics.median(sum(getattr(each, what).get(name, 0) for name in names) for each in whole)
+        return float(statistics.median(sum(getattr(each, what).get(name, 0) for name in names) for each in whole))
 
     groups = {name: [name] for name in kinds} | {"all": kinds}
     return {
