@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,13 @@ ROOT = Path(__file__).parent.parent
 
 
 def pairlens(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(each) for each in arguments])
+    """The command in this process; it quiets our loggers for good, which other tests listen to."""
+    loggers = logging.getLogger("pairlens")
+    level = loggers.level
+    try:
+        return CliRunner().invoke(app, [str(each) for each in arguments])
+    finally:
+        loggers.setLevel(level)
 
 
 @pytest.fixture(scope="module")
