@@ -50,10 +50,6 @@ class Admission:
         return self._pending.total()
 
     @property
-    def drains(self) -> bool:
-        return self._drains
-
-    @property
     def expected_wait_s(self) -> float:
         """How long a request would wait that came in now, at the slowest stage."""
         return max(stage.wait_s for stage in self.stages.values())
