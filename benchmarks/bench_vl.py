@@ -48,6 +48,9 @@ class Figures:
     report_one_order: float
     tokens: int
     long_answer: float  # one order, as many tokens in one text
+    long_answer_static: float | None  # the same with transformers' static cache, which it compiles on a GPU
+    predicted_bytes: int  # of the report with both orders, beside the weights
+    peak_bytes: int | None  # the same measured; on a GPU only
 
 
 class Bench:
@@ -63,14 +66,15 @@ class Bench:
         self._both = vl_models.an_inquiry(pictures, swap_check=True)
         self._one = vl_models.an_inquiry(pictures, swap_check=False)
 
-    def run(self, shape: str, rates: vl_floor.Rates, settings: dict[str, Any]) -> Figures:
+    def run(self, shape: str, rates: vl_floor.Rates, *, is_static: bool) -> Figures:
         model = self._loaded.model
         work = vl_floor.Work.of(model)
         inputs = self._inputs(vl_models.one_text(self._one))
         patches = [int(grid.prod()) for grid in inputs["image_grid_thw"]]
         prompt_tokens = int(inputs["input_ids"].shape[1])
-        asked = self._asked(self._tokens, settings)
-        short, long = (self._report_s(self._one, tokens, settings) for tokens in (SHORT, LONG))
+        asked = _ask(self._engine(self._tokens), self._one)
+        predicted, peak = self._memory()
+        short, long = (self._report_s(self._one, tokens) for tokens in (SHORT, LONG))
         rows = len(self._one.questions)
         return Figures(
             shape=shape,
@@ -83,30 +87,46 @@ class Bench:
             step=(long - short) / (LONG - SHORT),
             step_floor=work.step_s(rates),
             step_floor_with_cache=work.step_with_cache_s(rows, prompt_tokens, rates),
-            report=self._report_s(self._both, self._tokens, settings),
-            report_one_order=self._report_s(self._one, self._tokens, settings),
+            report=self._report_s(self._both, self._tokens),
+            report_one_order=self._report_s(self._one, self._tokens),
             tokens=asked,
             long_answer=self._median(lambda: self._generate(inputs, asked)),
+            long_answer_static=self._median(lambda: self._generate(inputs, asked, "static")) if is_static else None,
+            predicted_bytes=predicted,
+            peak_bytes=peak,
         )
 
-    def alone_s(self, settings: dict[str, Any]) -> float:
+    def alone_s(self) -> float:
         """Each question in an inquiry of its own."""
-        engine = self._engine(self._tokens, settings)
+        engine = self._engine(self._tokens)
         alone = [replace(self._one, questions=(question,)) for question in self._one.questions]
         return self._median(lambda: [_ask(engine, inquiry) for inquiry in alone])
 
-    def _engine(self, tokens: int, settings: dict[str, Any]) -> pretrained.PretrainedModel:
+    def _memory(self) -> tuple[int, int | None]:
+        """Bytes of a report beside the weights: as the engine planned them, and at their peak."""
+        on_gpu = self._device.type == "cuda"
+        engine = self._engine(self._tokens)
+        _ask(engine, self._both)
+        if on_gpu:
+            torch.cuda.reset_peak_memory_stats(self._device)
+        weights = torch.cuda.memory_allocated(self._device) if on_gpu else 0
+        plan = engine.answer(self._both, Stop(Deadline.after(3600))).plan
+        peak = torch.cuda.max_memory_allocated(self._device) - weights if on_gpu else None
+        return plan.predicted_bytes if plan else 0, peak
+
+    def _engine(self, tokens: int) -> pretrained.PretrainedModel:
         """Without its cache: every pair is a new one."""
-        lengths = {"max_explanation_tokens": tokens, "max_summary_tokens": tokens, "cache_bytes": 0}
-        return pretrained.PretrainedModel(
-            self._loaded, ModelSettings(engine="transformers", name="random", **lengths, **settings)
+        settings = ModelSettings(
+            engine="transformers",
+            name="random",
+            max_explanation_tokens=tokens,
+            max_summary_tokens=tokens,
+            cache_bytes=0,
         )
+        return pretrained.PretrainedModel(self._loaded, settings)
 
-    def _asked(self, tokens: int, settings: dict[str, Any]) -> int:
-        return _ask(self._engine(tokens, settings), self._one)
-
-    def _report_s(self, inquiry: Inquiry, tokens: int, settings: dict[str, Any]) -> float:
-        engine = self._engine(tokens, settings)
+    def _report_s(self, inquiry: Inquiry, tokens: int) -> float:
+        engine = self._engine(tokens)
         return self._median(lambda: _ask(engine, inquiry))
 
     def _inputs(self, text: str) -> dict[str, torch.Tensor]:
@@ -122,8 +142,9 @@ class Bench:
         with torch.inference_mode():
             self._loaded.model(**inputs, use_cache=True, logits_to_keep=1)
 
-    def _generate(self, inputs: dict[str, torch.Tensor], tokens: int) -> None:
-        self._loaded.model.generate(**inputs, max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False)
+    def _generate(self, inputs: dict[str, torch.Tensor], tokens: int, cache: str | None = None) -> None:
+        lengths = {"max_new_tokens": tokens, "min_new_tokens": tokens}
+        self._loaded.model.generate(**inputs, **lengths, do_sample=False, cache_implementation=cache)
 
     def _median(self, work: Any) -> float:
         work()
@@ -146,8 +167,8 @@ def shapes(options: argparse.Namespace) -> None:
     found = []
     for shape in options.shape:
         bench = Bench(vl_models.qwen3_vl(shape, options.device), side, options.explanation_tokens, options.repeats)
-        figures = bench.run(shape, rates, {})
-        found.append({**asdict(figures), **({"alone": bench.alone_s({})} if options.alone else {})})
+        figures = bench.run(shape, rates, is_static=options.static)
+        found.append({**asdict(figures), **({"alone": bench.alone_s()} if options.alone else {})})
         _print(figures, found[-1].get("alone"))
         del bench
         gc.collect()
@@ -171,11 +192,16 @@ def _print(figures: Figures, alone: float | None) -> None:
         ("report, one order", figures.report_one_order, None, ""),
         ("one long answer by generate", figures.long_answer, figures.report_one_order, "x of our one order"),
     ]
+    if figures.long_answer_static is not None:
+        against = figures.report_one_order
+        rows.append(("  with a static cache", figures.long_answer_static, against, "x of our one order"))
     if alone is not None:
         rows.append(("ours, each question alone", alone, figures.report_one_order, "x of our one order"))
     for name, taken, against, meaning in rows:
         ratio = f"{taken / against:8.2f} {meaning}" if against else ""
         print(f"{name:32} {taken * 1000:11.2f} ms{ratio}")
+    measured = f", measured {figures.peak_bytes / 1e6:.0f} MB" if figures.peak_bytes is not None else ""
+    print(f"memory beside the weights: predicted {figures.predicted_bytes / 1e6:.0f} MB{measured}")
 
 
 def peers(options: argparse.Namespace) -> None:
@@ -209,6 +235,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--shape", choices=vl_models.SHAPES, nargs="+", default=["150m"])
     parser.add_argument("--gpu", action="store_true", help="the three true shapes on the first GPU")
     parser.add_argument("--peers", action="store_true", help="beside a serial server and `transformers serve`")
+    parser.add_argument("--static", action="store_true", help="also `generate` with a static cache (compiled on a GPU)")
     parser.add_argument("--alone", action="store_true", help="also each question in an inquiry of its own")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--side", type=int, default=0, help="of both square pictures; 0: 1024 on a GPU, 256 on a CPU")
@@ -217,7 +244,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--explanation-tokens", type=int, default=32)
     options = parser.parse_args(arguments)
     if options.gpu:
-        options.shape, options.device = ["2b", "4b", "8b"], "cuda"
+        options.shape, options.device, options.static = ["2b", "4b", "8b"], "cuda", True
     if options.peers:
         peers(options)
     else:

@@ -5,6 +5,7 @@ No model: it sees requests and plays what it is given.
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import math
 import socket
@@ -28,7 +29,7 @@ Answering = Callable[[Asked], Awaitable[Response]]
 class Played:
     """What a test sees of the server: requests in the order of their arrival, and how many it answered at once."""
 
-    url: str = ""
+    url: str
     asked: list[Asked] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     most_at_once: int = 0
@@ -41,39 +42,53 @@ class Played:
 @contextmanager
 def playing(answer: Answering, models: Response | None = None) -> Iterator[Played]:
     """Serve `answer` at /v1/chat/completions until the block ends."""
-    played, working = Played(), [0]
+    stage = _stage()
+    stage.play = _Play(answer, models or JSONResponse({"object": "list", "data": [{"id": "tiny"}]}), Played(stage.url))
+    yield stage.play.played
 
-    async def chat(request: Request) -> Response:
-        asked = await request.json()
-        played.asked.append(asked)
-        played.headers.append(dict(request.headers))
-        working[0] += 1
-        played.most_at_once = max(played.most_at_once, working[0])
+
+@dataclass
+class _Play:
+    answer: Answering
+    models: Response
+    played: Played
+    working: int = 0
+
+
+class _Stage:
+    """The one server of a test run, in a thread that ends with it: starting one for each test takes 0.2 s."""
+
+    def __init__(self) -> None:
+        self.play: _Play | None = None
+        routes = [Route("/v1/chat/completions", self._chat, methods=["POST"]), Route("/v1/models", self._models)]
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+        config = uvicorn.Config(Starlette(routes=routes), lifespan="off", ws="none", log_config=None)
+        server = uvicorn.Server(config)
+        threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True).start()
+
+    @property
+    def _playing(self) -> _Play:
+        if self.play is None:
+            raise RuntimeError("no play is on")
+        return self.play
+
+    async def _chat(self, request: Request) -> Response:
+        play = self._playing
+        play.played.asked.append(await request.json())
+        play.played.headers.append(dict(request.headers))
+        play.working += 1
+        play.played.most_at_once = max(play.played.most_at_once, play.working)
         try:
-            return await answer(asked)
+            return await play.answer(play.played.asked[-1])
         finally:
-            working[0] -= 1
+            play.working -= 1
 
-    async def listed(_: Request) -> Response:
-        return models or JSONResponse({"object": "list", "data": [{"id": "tiny"}]})
-
-    app = Starlette(routes=[Route("/v1/chat/completions", chat, methods=["POST"]), Route("/v1/models", listed)])
-    with socket.create_server(("127.0.0.1", 0)) as listening, _running(app, listening):
-        played.url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
-        yield played
+    async def _models(self, _: Request) -> Response:
+        return self._playing.models
 
 
-@contextmanager
-def _running(app: Starlette, listening: socket.socket) -> Iterator[None]:
-    config = uvicorn.Config(app, lifespan="off", ws="none", log_config=None, timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        thread.join(10)
+_stage = functools.cache(_Stage)
 
 
 def streamed(text: str, tokens: Sequence[tuple[str, dict[str, float]]] = (), *, usage: bool = True) -> Response:

@@ -82,9 +82,9 @@ class ChatServer:
         self._model = model
         self._key = _key(settings)
         self._key_source = settings.key_file or settings.key_env
-        self._tls: ssl.SSLContext | bool = True
-        if self._url.startswith("https:"):
-            self._tls = httpx.create_ssl_context()  # once: reading the certificates takes 20 ms
+        # Once, because reading the certificates takes 20 ms, and none where nothing is encrypted.
+        is_encrypted = self._url.startswith("https:")
+        self._tls = httpx.create_ssl_context() if is_encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
     @property
     def _headers(self) -> dict[str, str]:
@@ -176,7 +176,7 @@ class ChatServer:
             if size > MAX_ANSWER_BYTES:
                 raise ServerFault(f"{self._url} sent more than {MAX_ANSWER_BYTES} bytes as one answer.", status=200)
             rest += piece
-            if is_stream:
+            if is_stream and b"\n" in piece:
                 *lines, rest = rest.split(b"\n")
                 for line in lines:
                     data = line.removeprefix(b"data:").strip()
