@@ -1,7 +1,7 @@
 """PairLens on a Ray of several nodes that are processes of this machine, with logical GPUs.
 Knows no load. Its ports, folder and processes are its own; it ends what it started and touches nothing else.
 
-Import it before `ray`: Ray reads its environment once.
+Start it in a process that has not imported `ray` yet: Ray reads its environment once.
 """
 
 from __future__ import annotations
@@ -30,16 +30,6 @@ import yaml
 from serve_app.own_ray import SERVE_ENVIRONMENT
 
 ROOT: Final = Path(__file__).parents[1]
-for stranger in ("RAY_ADDRESS", "RAY_AUTH_TOKEN"):
-    os.environ.pop(stranger, None)
-os.environ["RAY_AUTH_MODE"] = "disabled"
-os.environ.update(SERVE_ENVIRONMENT)
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
-os.environ["PYTHONPATH"] = str(ROOT)
-# What waits is told to the autoscaler each second rather than each ten.
-os.environ["RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S"] = "1"
-
 APP: Final = "pairlens"
 FAKE_HEAD: Final = "f" * 51 + "00000"  # the id by which Ray's stand-in for a cloud knows its head
 
@@ -149,6 +139,20 @@ class Nodes:
         return [int(each["Pid"]) for each in alive if each["Name"].startswith(prefix)]
 
 
+def set_environment(folder: Path) -> None:
+    """What Ray reads once, when it is first imported, and hands to its processes."""
+    for stranger in ("RAY_ADDRESS", "RAY_AUTH_TOKEN"):
+        os.environ.pop(stranger, None)
+    os.environ["RAY_AUTH_MODE"] = "disabled"
+    os.environ.update(SERVE_ENVIRONMENT)
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
+    os.environ["PYTHONPATH"] = str(ROOT)
+    # What waits is told to the autoscaler each second rather than each ten.
+    os.environ["RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S"] = "1"
+    os.environ["RAY_TMPDIR"] = str(folder)
+
+
 @contextmanager
 def started(*, gpu_nodes: int, head_cpus: int = 8, own_tmp: bool = False, doors: str = "HeadOnly") -> Iterator[Nodes]:
     """A fresh cluster with Serve on it, its HTTP on a free port of 127.0.0.1.
@@ -157,7 +161,7 @@ def started(*, gpu_nodes: int, head_cpus: int = 8, own_tmp: bool = False, doors:
     `own_tmp`: its processes make their temporary files in `folder / "tmp"`.
     """
     folder = Path(tempfile.mkdtemp(prefix="pl-", dir="/tmp"))  # short: sockets live under it, 107 bytes at most
-    os.environ["RAY_TMPDIR"] = str(folder)
+    set_environment(folder)
     if own_tmp:
         (folder / "tmp").mkdir()
         os.environ["TMPDIR"] = str(folder / "tmp")
@@ -180,6 +184,7 @@ def started(*, gpu_nodes: int, head_cpus: int = 8, own_tmp: bool = False, doors:
 def started_with_autoscaler(*, max_gpu_nodes: int) -> Iterator[Nodes]:
     """A head alone; Ray's node autoscaler adds GPU nodes while something waits for a GPU, and removes idle ones."""
     folder = Path(tempfile.mkdtemp(prefix="pl-", dir="/tmp"))
+    set_environment(folder)
     port = free_port()
     (folder / "autoscaler.json").write_text(json.dumps(_fake_cloud(f"{_host_ip()}:{port}", max_gpu_nodes)))
     head = subprocess.Popen(

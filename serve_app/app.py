@@ -10,6 +10,10 @@ from ray.serve.config import RequestRouterConfig
 from serve_app.deployments import Ingress, Preprocessor, VLModel
 from serve_app.settings import ModelSettings, Settings
 
+# Readiness promises to notice a lost stage within 5 s, and Serve starts a replacement only once it has noticed:
+# with Ray's 10 s a killed replica was back after 10 s, with this after 3 (benchmarks/results/chaos.md).
+HEALTH_CHECK_PERIOD_S = 1
+
 
 def build(settings: Settings) -> serve.Application:
     """Ingress over Preprocessor and VLModel. Serve validates `args` of the config file as `Settings`."""
@@ -19,7 +23,8 @@ def build(settings: Settings) -> serve.Application:
 def graph(settings: Settings, *, model_replicas: int = 1) -> serve.Application:
     """The same with a number of model replicas, where no config file says it."""
     preprocessor = serve.deployment(Preprocessor, name="Preprocessor").options(
-        max_ongoing_requests=settings.preprocessing.pairs_at_once
+        max_ongoing_requests=settings.preprocessing.pairs_at_once,
+        health_check_period_s=HEALTH_CHECK_PERIOD_S,
     )
     model = serve.deployment(VLModel, name="VLModel").options(
         # One job a replica. This alone doesn't keep two jobs off one GPU: see device.py.
@@ -28,12 +33,13 @@ def graph(settings: Settings, *, model_replicas: int = 1) -> serve.Application:
         # The default back-off (25 to 500 ms) leaves the device idle between queued requests: 34 to 52 % of
         # its throughput once clients queue.
         request_router_config=RequestRouterConfig(initial_backoff_s=0.005, backoff_multiplier=1.5, max_backoff_s=0.02),
-        # Readiness promises to notice a lost model within 5 s, and Serve replaces one that fails three checks.
-        health_check_period_s=1,
+        health_check_period_s=HEALTH_CHECK_PERIOD_S,
         ray_actor_options={"num_gpus": gpus_per_replica(settings.model)},
     )
     # The default of 5 would queue requests here, before the model's own queue limit can refuse any.
-    ingress = serve.deployment(Ingress, name="Ingress").options(max_ongoing_requests=200)
+    ingress = serve.deployment(Ingress, name="Ingress").options(
+        max_ongoing_requests=200, health_check_period_s=HEALTH_CHECK_PERIOD_S
+    )
     return ingress.bind(settings, preprocessor.bind(settings), model.bind(settings))
 
 

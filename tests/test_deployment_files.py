@@ -4,6 +4,8 @@ Nothing is built here: no container engine and no cluster is needed."""
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -201,8 +203,12 @@ def test_versions_are_those_of_the_package_and_its_pins() -> None:
     assert images == {"head": f"{__version__}-cpu", "cpu": f"{__version__}-cpu", "gpu": f"{__version__}-gpu"}
 
 
-def test_a_pod_waits_for_the_replicas_of_its_own_container_only() -> None:
-    assert drain.replicas_here() == []
+def test_a_pod_waits_for_its_replicas() -> None:
+    titled = ["ray::ServeReplica:pairlens:VLModel", "-c", "input()"]
+    with subprocess.Popen(titled, executable=sys.executable, stdin=subprocess.PIPE) as replica:
+        assert replica.pid in drain.replicas_here()
+        replica.communicate(b"\n")
+    assert replica.pid not in drain.replicas_here()
     assert PODS["cpu"]["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1] == "/app/drain.py"
 
 

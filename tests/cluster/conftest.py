@@ -21,6 +21,10 @@ os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
 os.environ.pop("RAY_ADDRESS", None)
 os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
 
+from serve_app.own_ray import SERVE_ENVIRONMENT
+
+os.environ.update(SERVE_ENVIRONMENT)
+
 import ray
 from ray import serve
 
