@@ -8,6 +8,7 @@ alive are counted. Sizes and lengths are rounded up by at most a sixteenth, so t
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -17,16 +18,20 @@ from typing import Any
 import torch
 from PIL import Image
 
-from serve_app.core import MemoryPlan
+from serve_app.core import MemoryPlan, Stop
 from serve_app.errors import ImageTooLarge
 from serve_app.settings import MIB, ModelSettings
 from serve_app.vlm import prefix, reading
 from serve_app.vlm.cache import ByteCache
+from serve_app.vlm.decoding import stoppable
 from serve_app.vlm.rehearsal import FusedAttention, Rehearsal, understudy
 from serve_app.vlm.sight import Prompt, Seen, Sight
 
+logger = logging.getLogger("pairlens.vlm")
 MIN_SIDE = 64  # of the longer side: the contract shows no picture smaller than this
+_CANT_REHEARSE = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
 _SLACK = 1.02  # the labels' and the grammar's tensors, an allocator's rounding to 512 bytes
+_SMALL_SIDE = 512  # of the longest side: rehearsed in milliseconds and a few megabytes
 _MOST_KEPT = 256  # rehearsals remembered
 
 
@@ -43,7 +48,7 @@ class Work:
     orders: tuple[tuple[int, ...], ...]
     places: tuple[int, ...]
     num_writing: int
-    longest_question: int
+    lengths: tuple[int, ...]  # of the questions
     longest_text: int
 
     def scaled(self, scale: float) -> Work:
@@ -88,16 +93,33 @@ class Planner:
         self._attention = FusedAttention(sight.model.device)
         self.understudy, self._share_of_layers = understudy(sight.model)
         self._sight = Sight(self.understudy, sight.processor, ByteCache(0))
+        self._rehearses = True
+        self._pads = False  # not known before the first rehearsal
         self._seen: OrderedDict[tuple[int, int], tuple[Seen, int]] = OrderedDict()
         self._needs: OrderedDict[tuple[object, ...], Need] = OrderedDict()
 
-    def decide(self, work: Work) -> tuple[MemoryPlan, Work]:
+    def decide(self, work: Work, stop: Stop) -> tuple[MemoryPlan | None, Work]:
         """A plan that fits, and the work as it is then: fewer questions at once first, then smaller pictures.
 
-        Raises ImageTooLarge, with the numbers.
+        None where the model's code can't go without numbers, kernels of other libraries above all: the log says so
+        once. Raises ImageTooLarge, with the numbers, and DeadlineExceeded.
         """
+        if not self._rehearses:
+            return None, work
+        try:
+            with stoppable(self.understudy, stop):
+                return self._fitted(work)
+        except torch.OutOfMemoryError:
+            raise
+        except _CANT_REHEARSE as exc:
+            logger.warning("memory is not planned with this model: %s", type(exc).__name__)
+            self._rehearses = False
+            return None, work
+
+    def _fitted(self, work: Work) -> tuple[MemoryPlan, Work]:
         available = self.available_bytes()
-        scale, asked = 1.0, work
+        scale = self._first_scale(work, available)
+        asked = work.scaled(scale)
         while True:
             rows = len(asked.places) if self._shares else 1
             need = self.need(asked, rows)
@@ -125,6 +147,21 @@ class Planner:
         )
         return plan, asked
 
+    def _first_scale(self, work: Work, available: int) -> float:
+        """1, or for large pictures at most what could fit: so that nothing far too large is even rehearsed.
+
+        Bytes grow with the pictures' area at least as fast as they do among small ones, so a straight line through
+        two small sizes is a lower bound, and where it crosses what is available an upper bound of the area.
+        """
+        small = _SMALL_SIDE / max(max(size) for size in work.sizes)
+        if small >= 0.5:
+            return 1.0
+        less, more = (self.need(work.scaled(scale), 1).peak for scale in (small / 2, small))
+        growth = (more - less) / (small**2 - small**2 / 4)
+        if growth <= 0 or more >= available:
+            return 1.0 if more < available else small
+        return min(1.0, math.sqrt(small**2 + (available - more) / growth))
+
     def available_bytes(self) -> int:
         """The operator's share of what is free, what the cache would give back included."""
         free = self._free_bytes(self._real_sight.model.device) + self._cache.held_bytes
@@ -134,12 +171,14 @@ class Planner:
     def need(self, work: Work, rows: int) -> Need:
         """With `rows` questions at once."""
         self._sight.composes = self._real_sight.can_compose(work.before)
+        lengths = tuple(rounded_up(length) for length in work.lengths[:rows])
         rounded = replace(
             work,
             sizes=tuple((rounded_up(width), rounded_up(height)) for width, height in work.sizes),
             places=work.places[:rows],
             num_writing=min(work.num_writing, rows),
-            longest_question=rounded_up(work.longest_question),
+            # As a batch takes them: all as long as the longest, unless a recurrent state would read the padding.
+            lengths=(max(lengths),) * rows if self._pads else lengths,
         )
         num_text_tokens = len(self._sight.processor.tokenizer(work.before)["input_ids"])
         key = (replace(rounded, before=""), rounded_up(num_text_tokens))
@@ -175,14 +214,14 @@ class Planner:
         one = prefixes[0]
         places = [place if one.num_rows > 1 else 0 for place in work.places]
         branches = one.branch(places, together=self._shares and one.can_batch)
-        branches.feed([[0] * work.longest_question] * len(places))
-        left = work.longest_text if work.num_writing else 0
-        if left and work.num_writing < len(places):
+        self._pads = not prefix.is_recurrent(one.cache)
+        branches.feed([[0] * length for length in work.lengths])
+        if work.num_writing < len(places):
             branches.keep(range(work.num_writing))
-        while left > 0:  # in pieces, because one long piece would take what single tokens don't
-            piece = min(left, work.longest_question)
-            branches.feed([[0] * piece] * work.num_writing)
-            left -= piece
+        # In pieces, because one long piece would take what single tokens don't.
+        piece = min(work.lengths)
+        for start in range(0, work.longest_text if work.num_writing else 0, piece):
+            branches.feed([[0] * min(piece, work.longest_text - start)] * work.num_writing)
         return branches
 
     def _look(self, sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:

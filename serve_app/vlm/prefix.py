@@ -93,29 +93,29 @@ def is_plain(cache: Any) -> bool:
     return all(type(layer) is DynamicLayer for layer in cache.layers)
 
 
-def selected(cache: Any, rows: Sequence[int], *, gives_up: bool = False, shares: bool = False) -> Any:
-    """A cache of these rows, in tensors of its own; with `gives_up` the old one is left empty.
+def is_recurrent(cache: Any) -> bool:
+    """Whether some layer keeps a state that every token changes, padding too."""
+    from transformers.cache_utils import LinearAttentionCacheLayerMixin
+
+    return any(isinstance(layer, LinearAttentionCacheLayerMixin) for layer in cache.layers)
+
+
+def selected(cache: Any, rows: Sequence[int], *, shares: bool = False) -> Any:
+    """A cache of these rows, in tensors of its own.
 
     `shares`: the tensors may be the old one's where the rows are: of a plain cache, which never writes into them.
     """
     chosen = copy.copy(cache)
     chosen.layers = []
-    old = list(cache.layers)
-    if gives_up:
-        cache.layers = []
-    num_rows = next((tensor.shape[0] for layer in old for tensor in tensors(layer)), len(rows))
-    changes_nothing = list(rows) == list(range(num_rows))
-    while old:
-        layer = old.pop(0)
-        for name, value in vars(own := copy.copy(layer)).items():
+    for layer in cache.layers:
+        own = copy.copy(layer)
+        for name, value in vars(layer).items():
             if isinstance(value, dict):
                 setattr(own, name, dict(value))
-        del layer
-        if not ((gives_up or shares) and changes_nothing):
+        held = next(tensors(own), None)
+        if held is not None and not (shares and list(rows) == list(range(held.shape[0]))):
             # `reorder_cache` is the one way to pick rows that every kind of layer has.
-            held = next(tensors(own), None)
-            if held is not None:
-                own.reorder_cache(torch.tensor(rows, device=held.device))
+            own.reorder_cache(torch.tensor(rows, device=held.device))
         chosen.layers.append(own)
     return chosen
 

@@ -100,32 +100,37 @@ class PretrainedModel:
         """
         before, after = self.prompt(inquiry.instructions, len(inquiry.pictures))
         rows = self._rows(inquiry, after)
-        work = self._work(inquiry, before, rows)
+        plan, work = self._planner.decide(self._work(inquiry, before, rows), stop)
         try:
-            return self._answer(inquiry, *self._planned(work, stop), rows, stop)
+            return self._answer(inquiry, plan, work, rows, stop)
         except torch.OutOfMemoryError:
             logger.warning("out of memory: trying once more, smaller")
         # Outside the handler: the error's traceback would keep the tensors of the failed try alive.
         self._give_back()
-        plan, smaller = self._planned(work.scaled(_RETRY_SCALE), stop)
+        plan = plan and replace(plan, rows_per_batch=1, scale=plan.scale * _RETRY_SCALE)
+        rows = self._rows(inquiry, after)
         try:
-            plan = replace(plan, rows_per_batch=1, scale=plan.scale * _RETRY_SCALE)
-            return self._answer(inquiry, plan, smaller, self._rows(inquiry, after), stop)
+            return self._answer(inquiry, plan, work.scaled(_RETRY_SCALE), rows, stop, one_by_one=True)
         except torch.OutOfMemoryError:
             logger.error("out of memory twice")  # noqa: TRY400 - its text is the allocator's
         self._give_back()
         raise Overloaded("The model's device ran out of memory on this pair, even at half its size.", retry_after_s=5)
-
-    def _planned(self, work: Work, stop: Stop) -> tuple[MemoryPlan, Work]:
-        with stoppable(self._planner.understudy, stop):
-            return self._planner.decide(work)
 
     def _give_back(self) -> None:
         self.cache.clear()
         if self.model.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _answer(self, inquiry: Inquiry, plan: MemoryPlan, work: Work, rows: Sequence[_Row], stop: Stop) -> ModelOutput:
+    def _answer(
+        self,
+        inquiry: Inquiry,
+        plan: MemoryPlan | None,
+        work: Work,
+        rows: Sequence[_Row],
+        stop: Stop,
+        *,
+        one_by_one: bool = False,
+    ) -> ModelOutput:
         pictures = [_shrunk(opened(shown), size) for shown, size in zip(inquiry.pictures, work.sizes, strict=True)]
         orders = [[pictures[i] for i in order] for order in work.orders]
         with torch.inference_mode(), stoppable(self.model, stop):
@@ -134,14 +139,18 @@ class PretrainedModel:
             prefixes = reading.read(self.model, prompts, self.cache)
             del prompts
             tokens = sum(one.length * one.num_rows for one in prefixes)
-            self._ask_all(prefixes, rows, plan.rows_per_batch)
+            most = plan.rows_per_batch if plan else len(rows)
+            self._ask_all(prefixes, rows, 1 if one_by_one else most)
         swapped = len(inquiry.questions)
+        if plan:
+            lengths = {"visual_tokens": visual_tokens, "prompt_tokens": prefixes[0].length}
+            plan = replace(plan, **lengths, shown_reference=work.sizes[0], shown_candidate=work.sizes[1])
         return ModelOutput(
             replies=tuple(self._reply(row) for row in rows[:swapped]),
             swapped_replies=tuple(self._reply(row) for row in rows[swapped:]),
             prompt_tokens=tokens + sum(len(row.suffix) for row in rows),
             generated_tokens=sum(len(row.writing.tokens) for row in rows if row.writing),
-            plan=replace(plan, visual_tokens=visual_tokens, prompt_tokens=prefixes[0].length),
+            plan=plan,
         )
 
     def _rows(self, inquiry: Inquiry, after: str) -> list[_Row]:
@@ -160,7 +169,7 @@ class PretrainedModel:
             orders=tuple(order for order, is_asked in zip(orders, asked, strict=True) if is_asked),
             places=tuple(row.order if all(asked) else 0 for row in rows),
             num_writing=len(inquiry.questions),
-            longest_question=max(len(row.suffix) for row in rows),
+            lengths=tuple(len(row.suffix) for row in rows),
             longest_text=max(self._settings.max_explanation_tokens, self._settings.max_summary_tokens),
         )
 
