@@ -113,18 +113,13 @@ def ordered(reference: Raster, candidate: Raster) -> bool:
 
 def _measure(first: Raster, second: Raster, beside: Executor | None) -> Measurement:
     placed = alignment.align(first, second)
-    looking = None if beside is None else beside.submit(_look, placed.grid)
+    looking = None if beside is None else beside.submit(_look, placed)
     try:
         seen = _see(first, second, placed)
     finally:
         if looking is not None and not looking.cancel():
             wait([looking])  # whatever became of the rest, its memory is in use until here
-    looks, scores = _look(placed.grid) if looking is None or looking.cancelled() else looking.result()
-    worst = {name: min(score[name] for score in scores) for name in aspects.NAMES}
-    replaced = max(tone.unexplained(look.first, look.second) for look in looks)
-    exchanged = max(look.exchanged for look in looks)
-    kin = min(kinship.shared(look.first, look.second) for look in looks)
-    evidence = similarity.Evidence(worst, replaced, exchanged, kin, placed.geometry)
+    looks, evidence = _look(placed) if looking is None or looking.cancelled() else looking.result()
     value = similarity.score(evidence, differs=bool(seen.differences))
     value = _rounded(min(value, 0.9999))  # 1 is for what is identical
     low, high = similarity.interval(value)
@@ -137,17 +132,24 @@ def _measure(first: Raster, second: Raster, beside: Executor | None) -> Measurem
         color_delta_e=round(max(look.delta_e for look in looks), 4),
         alignment=placed.alignment,
         smallest_visible_px=round(max(_smallest(first, second), placed.coarseness), 4),
-        aspects={name: _rounded(score) for name, score in worst.items()},
+        aspects={name: _rounded(score) for name, score in evidence.aspects.items()},
         differences=seen.differences,
         further_differences=max(0, seen.found - len(seen.differences)),
         version=VERSION,
     )
 
 
-def _look(grid: Grid) -> tuple[list[canvas.Look], list[dict[str, float]]]:
-    """The whole pair, and its aspects, on every background."""
-    looks = [canvas.look(grid, background) for background in grid.backgrounds]
-    return looks, [aspects.scores(look.first, look.second) for look in looks]
+def _look(placed: alignment.Placed) -> tuple[list[canvas.Look], similarity.Evidence]:
+    """The whole pair on every background, and what of it counts: the worse of both."""
+    looks = [canvas.look(placed.grid, background) for background in placed.grid.backgrounds]
+    scores = [aspects.scores(look.first, look.second) for look in looks]
+    return looks, similarity.Evidence(
+        {name: min(score[name] for score in scores) for name in aspects.NAMES},
+        max(tone.unexplained(look.first, look.second) for look in looks),
+        max(look.exchanged for look in looks),
+        min(kinship.shared(look.first, look.second) for look in looks),
+        placed.geometry,
+    )
 
 
 def _rounded(value: float) -> float:

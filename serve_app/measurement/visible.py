@@ -87,13 +87,17 @@ def _cells(image: NDArray[Any]) -> NDArray[np.float32]:
     down, right = -height % CELL, -width % CELL
     if down or right:
         image = cv2.copyMakeBorder(image, 0, down, 0, right, cv2.BORDER_REFLECT)
-    size = (image.shape[1] // CELL, image.shape[0] // CELL)
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
+    # By halves, where nothing is rounded on the way: twice as fast.
+    for factor in (2, 2, 2) if image.dtype == np.float32 else (CELL,):
+        size = (image.shape[1] // factor, image.shape[0] // factor)
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+    return image.astype(np.float32, copy=False)
 
 
 def _tint(lost: Pixels, gained: Pixels, drift: Cells) -> Mask:
     """Cells off in one direction. The plain mean must agree with the clipped one: dither keeps only the plain one."""
-    signed = 128 + (np.minimum(gained, TINT_CLIP) - np.minimum(lost, TINT_CLIP)) * np.uint8(15)
+    most = (TINT_CLIP,) * 3
+    signed = cv2.addWeighted(cv2.min(gained, most), 15, cv2.min(lost, most), -15, 128)
     clipped = (_cells(signed) - 128) / 15
     agreed = np.where(clipped * drift > 0, np.minimum(np.abs(clipped), np.abs(drift)) * np.sign(drift), 0)
     tinted = np.zeros(agreed.shape[:2], bool)
