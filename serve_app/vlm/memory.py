@@ -19,10 +19,10 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0] + unused)
-    return min(int(psutil.virtual_memory().available), _left_in_container(_CGROUP))
+    return min(int(psutil.virtual_memory().available), left_in_container(_CGROUP))
 
 
-def _left_in_container(folder: Path) -> int:
+def left_in_container(folder: Path) -> int:
     """Limit less use of a control group (version 2); what is only a cache of files can be taken back."""
     with contextlib.suppress(OSError, ValueError, KeyError):
         limit = int((folder / "memory.max").read_text())  # "max": no limit

@@ -40,3 +40,21 @@ def test_an_answer_leaves_no_memory_behind(tmp_path: Path) -> None:
     held = torch.cuda.memory_allocated()
     model.answer(an_inquiry(), a_stop())
     assert torch.cuda.memory_allocated() == held
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_device_holds_no_more_than_predicted_and_not_much_less(family: str, tmp_path: Path) -> None:
+    """With no cache, so that nothing outlives an answer. Workspaces of libraries are made by the answers before."""
+    model = pretrained.load(settings_for(FAMILIES[family](tmp_path), device="cuda", cache_bytes=0))
+    inquiry = an_inquiry()
+    for _ in range(2):
+        model.answer(inquiry, a_stop())
+    torch.cuda.synchronize()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    output = model.answer(inquiry, a_stop())
+    measured = torch.cuda.max_memory_allocated() - before
+    assert output.plan is not None
+    # A tiny model's tensors are small against the 512 bytes that the allocator rounds each up to.
+    assert measured <= output.plan.predicted_bytes + 64 * 1024
+    assert output.plan.predicted_bytes <= 1.2 * measured
