@@ -229,10 +229,11 @@ def test_a_lost_stage_is_waited_for_a_while_by_those_who_have_the_time() -> None
         admission.enter("b", Deadline.after(60)).promise(Deadline.after(5))
     assert (refusal.value.type, refusal.value.retry_after_s) == ("not_ready", 5)
     now += BACK_S + 1
+    late = admission.enter("c", Deadline.after(60))
     with pytest.raises(Unavailable):
-        admission.enter("c", Deadline.after(60))
+        late.promise(Deadline.after(60))
     admission.resize("assess", 0, entrances=1, sent_to_each=2, rests=True)
-    admission.enter("c", Deadline.after(60))
+    late.promise(Deadline.after(60))
 
 
 def test_one_caller_never_takes_the_last_places() -> None:

@@ -341,6 +341,24 @@ async def test_what_can_not_end_in_time_is_refused_with_the_wait(open_service: C
     assert [record.admitted for record in service.counted.records] == [False, False, True]
 
 
+async def test_who_can_do_without_a_busy_model_gets_the_measurement(open_service: Callable[..., Service]) -> None:
+    service = open_service()
+    service.door.admission.enter("other", Deadline.after(60)).promise(Deadline.after(60))
+    config = {"processing_timeout": 3, "on_model_failure": "measurement"}
+    response = await service.compare(config=config)
+    assert response.status_code == 200
+    assert response.json()["data"]["model"]["status"] == "failed"
+    assert refusal(await service.compare(config={"processing_timeout": 3}))[:2] == (503, "overloaded")
+
+
+async def test_who_can_do_without_a_lost_model_gets_the_measurement(open_service: Callable[..., Service]) -> None:
+    service = open_service()
+    service.door.admission.resize("assess", 0, entrances=1, sent_to_each=2)
+    config = {"processing_timeout": 3, "on_model_failure": "measurement"}
+    assert (await service.compare(config=config)).json()["data"]["model"]["status"] == "failed"
+    assert refusal(await service.compare(config={"processing_timeout": 3}))[:2] == (503, "not_ready")
+
+
 async def test_a_client_that_leaves_gives_its_place_up(open_service: Callable[..., Service]) -> None:
     service = open_service(Limits(max_pending_requests=1))
     service.stages.gate = asyncio.Event()

@@ -7,7 +7,7 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Set
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -93,7 +93,7 @@ class Admission:
         places = self._limits.max_pending_requests
         if self.num_pending >= places or self._pending[caller] >= max(1, places * ONE_CALLERS_SHARE):
             raise Overloaded("Too many requests are waiting here already.", retry_after_s=self._retry_after_s())
-        self.check(caller, longest)
+        self.check(caller, longest, without=self._lost() - {"examine"})
         self._pending[caller] += 1
         return Ticket(self, caller)
 
@@ -102,15 +102,19 @@ class Admission:
         comparisons."""
         return Ticket(self, caller)
 
-    def check(self, caller: str, deadline: Deadline) -> None:
-        """Whether one more of this caller would be done in time at every stage. Raises `Overloaded`, `Unavailable`."""
+    def check(self, caller: str, deadline: Deadline, *, without: Set[StageName] = frozenset()) -> None:
+        """Whether one more of this caller would be done in time at every stage but those it can do without.
+
+        Raises `Overloaded`, `Unavailable`.
+        """
         now = self.now()
         done_by = now + (deadline.at - now) * USABLE
-        for since in self._lost_since.values():
+        for since in (since for name, since in self._lost_since.items() if name not in without):
             if now > since + BACK_S or since + BACK_S > done_by:
                 raise Unavailable("A stage of this service has lost its workers.", retry_after_s=math.ceil(BACK_S / 2))
-        rest_s = sum(stage.capacity.job_s for stage in self.stages.values())
-        for stage in self.stages.values():
+        stages = [stage for name, stage in self.stages.items() if name not in without]
+        rest_s = sum(stage.capacity.job_s for stage in stages)
+        for stage in stages:
             if not stage.can_promise(caller, done_by, now, rest_s=rest_s):
                 raise Overloaded(
                     f"The comparison could not end within {deadline.timeout_s:g} s: "
@@ -124,6 +128,9 @@ class Admission:
             stage.leave(visitor, self.now(), "left")
         self._pending -= Counter((visitor.caller,))  # drops who has none left; a trusted one was never counted
 
+    def _lost(self) -> Set[StageName]:
+        return self._lost_since.keys()
+
     def _retry_after_s(self) -> int:
         """When all that waits now will be done."""
         return max(1, math.ceil(self.expected_wait_s))
@@ -136,20 +143,36 @@ class Ticket:
         self._admission = admission
         self._visitor = Visitor(caller)
         self._is_out = False
+        self._skipped: dict[StageName, Unavailable] = {}
 
     @property
     def caller(self) -> str:
         return self._visitor.caller
 
-    def promise(self, deadline: Deadline) -> None:
-        """Take a place in the queue, if it leads to an answer in time. Raises `Overloaded`, `Unavailable`."""
-        self._admission.check(self._visitor.caller, deadline)
-        for stage in self._admission.stages.values():
-            stage.promise(self._visitor, deadline.at)
+    def promise(self, deadline: Deadline, *, optional: StageName | None = None) -> None:
+        """Take a place in the queues, if they lead to an answer in time. Raises `Overloaded`, `Unavailable`.
+
+        A stage that is `optional` is left out where only it stands in the way; `at` then says so.
+        """
+        try:
+            self._admission.check(self.caller, deadline)
+        except Unavailable as exc:
+            if optional is None:
+                raise
+            self._admission.check(self.caller, deadline, without={optional})
+            self._skipped[optional] = exc
+        for name, stage in self._admission.stages.items():
+            if name not in self._skipped:
+                stage.promise(self._visitor, deadline.at)
 
     @asynccontextmanager
     async def at(self, name: StageName, deadline: Deadline) -> AsyncIterator[None]:
-        """Inside the stage, once it is this request's turn. Raises `DeadlineExceeded` if that comes too late."""
+        """Inside the stage, once it is this request's turn.
+
+        Raises `DeadlineExceeded` if that comes too late, and `Unavailable` if the stage was left out of the promise.
+        """
+        if name in self._skipped:
+            raise self._skipped[name]
         stage = self._admission.stages[name]
         end: End = "left"
         try:

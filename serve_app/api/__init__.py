@@ -20,7 +20,7 @@ from serve_app.api.reception import Arrival, Door, Reception, arrival
 from serve_app.core import Deadline
 from serve_app.errors import ComparisonError, MalformedRequest, MethodNotAllowed, NotFound
 from serve_app.pipeline import Pipeline, identity
-from serve_app.schema import ComparisonReport, Envelope
+from serve_app.schema import ComparisonReport, Envelope, ImageComparisonConfig
 from serve_app.settings import Settings
 
 __all__ = ["AlwaysReady", "Door", "Readiness", "create_app", "open_door", "promised"]
@@ -103,17 +103,18 @@ def _add_compare(app: FastAPI, pipeline: Pipeline, settings: Settings) -> None:
     async def compare(request: Request) -> Response:
         asked = await body.read(request, settings.limits)
         deadline = pipeline.deadline(asked.config, arrived=arrival(request).time)
-        ticket = promised(arrival(request), deadline)
+        ticket = promised(arrival(request), deadline, asked.config)
         report = await pipeline.compare(asked.reference, asked.candidate, asked.config, deadline, ticket)
         _note(arrival(request).record, report)
         return envelope.success(report, arrival(request).request_id)
 
 
-def promised(arrived: Arrival, deadline: Deadline) -> Ticket:
-    """The request's ticket, with the promise of an answer by `deadline`. Raises `Overloaded`, `DeadlineExceeded`."""
+def promised(arrived: Arrival, deadline: Deadline, config: ImageComparisonConfig) -> Ticket:
+    """The request's ticket, with the promise of an answer by `deadline`: without the model's part where the model
+    has no time and the caller can do without. Raises `Overloaded`, `Unavailable`, `DeadlineExceeded`."""
     deadline.check()
     assert arrived.ticket is not None  # Reception gives one to every POST
-    arrived.ticket.promise(deadline)
+    arrived.ticket.promise(deadline, optional="assess" if config.on_model_failure == "measurement" else None)
     arrived.record.admitted = True
     return arrived.ticket
 
