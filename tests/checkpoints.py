@@ -41,9 +41,11 @@ QWEN_IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
 
 def tiny_qwen3_vl(folder: Path, *, width: int = 64, layers: int = 2) -> Path:
     """A Qwen3-VL of about 0.3 M parameters at the default width: M-RoPE, deep-stacked vision features."""
-    tokenizer = _tokenizer(QWEN_TOKENS)
+    tokenizer = a_tokenizer(QWEN_TOKENS)
     config = transformers.Qwen3VLConfig(
-        text_config=_text(tokenizer, width, layers, rope_parameters=_mrope([4, 2, 2], width // 4, interleaved=True)),
+        text_config=a_text_config(
+            tokenizer, width, layers, rope_parameters=mrope([4, 2, 2], width // 4, interleaved=True)
+        ),
         vision_config={
             "depth": 2,
             "hidden_size": width,
@@ -54,17 +56,17 @@ def tiny_qwen3_vl(folder: Path, *, width: int = 64, layers: int = 2) -> Path:
             "num_position_embeddings": 64,
             "deepstack_visual_indexes": [0],
         },
-        **_qwen_ids(tokenizer),
+        **qwen_ids(tokenizer),
     )
-    images = _qwen_images()
-    return _saved(folder, transformers.Qwen3VLForConditionalGeneration, config, tokenizer, images, "Qwen3VLProcessor")
+    images = qwen_images()
+    return saved(folder, transformers.Qwen3VLForConditionalGeneration, config, tokenizer, images, "Qwen3VLProcessor")
 
 
 def tiny_qwen2_5_vl(folder: Path) -> Path:
     """A Qwen2.5-VL: M-RoPE in sections, windowed vision attention."""
-    tokenizer = _tokenizer(QWEN_TOKENS)
+    tokenizer = a_tokenizer(QWEN_TOKENS)
     config = transformers.Qwen2_5_VLConfig(
-        text_config=_text(tokenizer, 64, 2, rope_parameters=_mrope([4, 2, 2], 16, interleaved=False)),
+        text_config=a_text_config(tokenizer, 64, 2, rope_parameters=mrope([4, 2, 2], 16, interleaved=False)),
         vision_config={
             "depth": 2,
             "hidden_size": 64,
@@ -75,19 +77,19 @@ def tiny_qwen2_5_vl(folder: Path) -> Path:
             "fullatt_block_indexes": [1],
             "out_hidden_size": 64,
         },
-        **_qwen_ids(tokenizer),
+        **qwen_ids(tokenizer),
     )
-    images = _qwen_images()
+    images = qwen_images()
     model = transformers.Qwen2_5_VLForConditionalGeneration
-    return _saved(folder, model, config, tokenizer, images, "Qwen2_5_VLProcessor")
+    return saved(folder, model, config, tokenizer, images, "Qwen2_5_VLProcessor")
 
 
 def tiny_llava_onevision(folder: Path) -> Path:
     """A LLaVA-OneVision: plain positions, a SigLIP tower, pictures cut into tiles."""
-    tokenizer = _tokenizer(("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "<video>"))
+    tokenizer = a_tokenizer(("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "<video>"))
     config = transformers.LlavaOnevisionConfig(
-        text_config={"model_type": "qwen2", **_text(tokenizer, 64, 2)},
-        vision_config=_siglip(),
+        text_config={"model_type": "qwen2", **a_text_config(tokenizer, 64, 2)},
+        vision_config=siglip(),
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
         video_token_id=tokenizer.convert_tokens_to_ids("<video>"),
         image_grid_pinpoints=[[32, 32], [32, 64], [64, 32]],
@@ -96,7 +98,7 @@ def tiny_llava_onevision(folder: Path) -> Path:
     images = transformers.LlavaOnevisionImageProcessorPil(
         size={"height": 32, "width": 32}, image_grid_pinpoints=[[32, 32], [32, 64], [64, 32]]
     )
-    return _saved(
+    return saved(
         folder,
         transformers.LlavaOnevisionForConditionalGeneration,
         config,
@@ -111,20 +113,20 @@ def tiny_llava_onevision(folder: Path) -> Path:
 
 def tiny_qwen2_vl(folder: Path) -> Path:
     """A Qwen2-VL: M-RoPE in sections, full vision attention."""
-    tokenizer = _tokenizer(QWEN_TOKENS)
+    tokenizer = a_tokenizer(QWEN_TOKENS)
     config = transformers.Qwen2VLConfig(
-        text_config=_text(tokenizer, 64, 2, rope_parameters=_mrope([4, 2, 2], 16, interleaved=False)),
+        text_config=a_text_config(tokenizer, 64, 2, rope_parameters=mrope([4, 2, 2], 16, interleaved=False)),
         vision_config={"depth": 2, "embed_dim": 64, "hidden_size": 64, "mlp_ratio": 2, "num_heads": 4, "patch_size": 8},
-        **_qwen_ids(tokenizer),
+        **qwen_ids(tokenizer),
     )
     model = transformers.Qwen2VLForConditionalGeneration
-    return _saved(folder, model, config, tokenizer, _qwen_images(), "Qwen2VLProcessor")
+    return saved(folder, model, config, tokenizer, qwen_images(), "Qwen2VLProcessor")
 
 
 def tiny_qwen3_5(folder: Path) -> Path:
     """A Qwen3.5: three layers of four keep a recurrent state instead of keys and values."""
-    tokenizer = _tokenizer(QWEN_TOKENS)
-    rope = {**_mrope([2, 1, 1], 8, interleaved=True), "partial_rotary_factor": 0.5}
+    tokenizer = a_tokenizer(QWEN_TOKENS)
+    rope = {**mrope([2, 1, 1], 8, interleaved=True), "partial_rotary_factor": 0.5}
     linear = {
         "linear_key_head_dim": 16,
         "linear_value_head_dim": 16,
@@ -133,7 +135,7 @@ def tiny_qwen3_5(folder: Path) -> Path:
     }
     layers = ["linear_attention", "linear_attention", "linear_attention", "full_attention"]
     config = transformers.Qwen3_5Config(
-        text_config=_text(tokenizer, 64, 4, rope_parameters=rope, layer_types=layers, **linear),
+        text_config=a_text_config(tokenizer, 64, 4, rope_parameters=rope, layer_types=layers, **linear),
         vision_config={
             "depth": 2,
             "hidden_size": 64,
@@ -143,20 +145,20 @@ def tiny_qwen3_5(folder: Path) -> Path:
             "out_hidden_size": 64,
             "num_position_embeddings": 64,
         },
-        **_qwen_ids(tokenizer),
+        **qwen_ids(tokenizer),
     )
     model = transformers.Qwen3_5ForConditionalGeneration
-    return _saved(folder, model, config, tokenizer, _qwen_images(), "Qwen3VLProcessor")
+    return saved(folder, model, config, tokenizer, qwen_images(), "Qwen3VLProcessor")
 
 
 def tiny_gemma3(folder: Path) -> Path:
     """A Gemma 3: a sliding window shorter than the prompt, pictures that see themselves both ways."""
     names = {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_token": "<image_soft_token>"}
-    tokenizer = _tokenizer(("<|endoftext|>", "<|im_start|>", "<|im_end|>", *names.values()), **names)
+    tokenizer = a_tokenizer(("<|endoftext|>", "<|im_start|>", "<|im_end|>", *names.values()), **names)
     layers = ["sliding_attention", "full_attention"]
     config = transformers.Gemma3Config(
-        text_config=_text(tokenizer, 64, 2, sliding_window=24, layer_types=layers, query_pre_attn_scalar=16),
-        vision_config=_siglip(),
+        text_config=a_text_config(tokenizer, 64, 2, sliding_window=24, layer_types=layers, query_pre_attn_scalar=16),
+        vision_config=siglip(),
         mm_tokens_per_image=4,
         boi_token_index=tokenizer.convert_tokens_to_ids(names["boi_token"]),
         eoi_token_index=tokenizer.convert_tokens_to_ids(names["eoi_token"]),
@@ -165,16 +167,16 @@ def tiny_gemma3(folder: Path) -> Path:
     images = transformers.Gemma3ImageProcessorPil(size={"height": 32, "width": 32})
     model = transformers.Gemma3ForConditionalGeneration
     image = names["boi_token"]
-    return _saved(folder, model, config, tokenizer, images, "Gemma3Processor", image=image, image_seq_length=4)
+    return saved(folder, model, config, tokenizer, images, "Gemma3Processor", image=image, image_seq_length=4)
 
 
 def tiny_idefics3(folder: Path) -> Path:
     """An Idefics3, the mother of SmolVLM: pictures in tiles with row and column tokens."""
     tiles = [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
     marks = ("<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>")
-    tokenizer = _tokenizer(("<|endoftext|>", "<|im_start|>", "<|im_end|>", *marks, *tiles))
+    tokenizer = a_tokenizer(("<|endoftext|>", "<|im_start|>", "<|im_end|>", *marks, *tiles))
     config = transformers.Idefics3Config(
-        text_config={"model_type": "llama", **_text(tokenizer, 64, 2)},
+        text_config={"model_type": "llama", **a_text_config(tokenizer, 64, 2)},
         vision_config={
             "hidden_size": 64,
             "intermediate_size": 128,
@@ -189,7 +191,7 @@ def tiny_idefics3(folder: Path) -> Path:
     )
     images = transformers.Idefics3ImageProcessorPil(size={"longest_edge": 64}, max_image_size={"longest_edge": 32})
     model = transformers.Idefics3ForConditionalGeneration
-    return _saved(folder, model, config, tokenizer, images, "Idefics3Processor", image="<image>", image_seq_len=4)
+    return saved(folder, model, config, tokenizer, images, "Idefics3Processor", image="<image>", image_seq_len=4)
 
 
 def tiny_internvl(folder: Path) -> Path:
@@ -200,9 +202,9 @@ def tiny_internvl(folder: Path) -> Path:
         "context_image_token": "<IMG_CONTEXT>",
         "video_token": "<video>",
     }
-    tokenizer = _tokenizer(("<|endoftext|>", "<|im_start|>", "<|im_end|>", *names.values()), **names)
+    tokenizer = a_tokenizer(("<|endoftext|>", "<|im_start|>", "<|im_end|>", *names.values()), **names)
     config = transformers.InternVLConfig(
-        text_config={"model_type": "qwen2", **_text(tokenizer, 64, 2)},
+        text_config={"model_type": "qwen2", **a_text_config(tokenizer, 64, 2)},
         vision_config={
             "hidden_size": 64,
             "intermediate_size": 128,
@@ -217,10 +219,10 @@ def tiny_internvl(folder: Path) -> Path:
     images = transformers.GotOcr2ImageProcessorPil(size={"height": 32, "width": 32}, crop_to_patches=False)
     model = transformers.InternVLForConditionalGeneration
     image = "<IMG_CONTEXT>"
-    return _saved(folder, model, config, tokenizer, images, "InternVLProcessor", image=image, image_seq_length=4)
+    return saved(folder, model, config, tokenizer, images, "InternVLProcessor", image=image, image_seq_length=4)
 
 
-def _tokenizer(special: tuple[str, ...], **named: str) -> Any:
+def a_tokenizer(special: tuple[str, ...], **named: str) -> Any:
     """A byte-level BPE trained on a few sentences; every label is one token, as in large vocabularies."""
     inner = Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -241,7 +243,7 @@ def _tokenizer(special: tuple[str, ...], **named: str) -> Any:
     )
 
 
-def _text(tokenizer: Any, width: int, layers: int, **more: Any) -> dict[str, Any]:
+def a_text_config(tokenizer: Any, width: int, layers: int, **more: Any) -> dict[str, Any]:
     return {
         "vocab_size": len(tokenizer),
         "hidden_size": width,
@@ -258,14 +260,14 @@ def _text(tokenizer: Any, width: int, layers: int, **more: Any) -> dict[str, Any
     }
 
 
-def _mrope(section: list[int], head_dim: int, *, interleaved: bool) -> dict[str, Any]:
+def mrope(section: list[int], head_dim: int, *, interleaved: bool) -> dict[str, Any]:
     scale = head_dim // 2 // sum(section)
     scaled = [part * scale for part in section]
     rope: dict[str, Any] = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": scaled}
     return {**rope, "mrope_interleaved": True} if interleaved else rope
 
 
-def _siglip() -> dict[str, Any]:
+def siglip() -> dict[str, Any]:
     return {
         "model_type": "siglip_vision_model",
         "hidden_size": 64,
@@ -278,12 +280,12 @@ def _siglip() -> dict[str, Any]:
     }
 
 
-def _qwen_images() -> Any:
+def qwen_images() -> Any:
     size = {"shortest_edge": 16 * 16, "longest_edge": 64 * 64}
     return transformers.Qwen2VLImageProcessorPil(patch_size=8, merge_size=2, size=size)
 
 
-def _qwen_ids(tokenizer: Any) -> dict[str, int]:
+def qwen_ids(tokenizer: Any) -> dict[str, int]:
     names = {
         "image_token_id": "<|image_pad|>",
         "video_token_id": "<|video_pad|>",
@@ -293,7 +295,7 @@ def _qwen_ids(tokenizer: Any) -> dict[str, int]:
     return {key: tokenizer.convert_tokens_to_ids(token) for key, token in names.items()}
 
 
-def _saved(
+def saved(
     folder: Path,
     model_class: Any,
     config: Any,

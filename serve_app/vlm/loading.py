@@ -5,7 +5,9 @@ No questions, no pictures: safetensors only, and no code from a checkpoint is ru
 from __future__ import annotations
 
 import functools
+import importlib
 import logging
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,31 +79,59 @@ def processor(name: str, source: dict[str, Any]) -> Any:
     """The checkpoint's own processor, for pictures only.
 
     Several families' processors refuse to load without torchvision, because of their video part, which is never
-    used here: it stays empty. The `pil` image processors need no torchvision either.
+    used here: a part without settings stands for it. The `pil` image processors need no torchvision either.
     """
     config = transformers.AutoConfig.from_pretrained(name, **source)
     described, _ = transformers.ProcessorMixin.get_processor_dict(name, **source)
     named = described.get("processor_class") or PROCESSOR_MAPPING_NAMES.get(config.model_type)
-    kind = _images_only(processor_class_from_name(named))
+    kind = _images_only(_processor_class(named))
     parts = {
         "tokenizer": functools.partial(transformers.AutoTokenizer.from_pretrained, name, **source),
         "image_processor": functools.partial(
             transformers.AutoImageProcessor.from_pretrained, name, **source, backend="pil"
         ),
     }
-    arguments = [parts[part]() if part in parts else None for part in kind.get_attributes()]
+    arguments = [parts[part]() if part in parts else Unused() for part in kind.get_attributes()]
     template = described.pop("chat_template", None) or arguments[kind.get_attributes().index("tokenizer")].chat_template
     if template is None:
         raise ModelUnavailable(f"{name} has no chat template.")
     return kind.from_args_and_dict(arguments, {**described, "chat_template": template})
 
 
+class Unused(dict[str, None]):
+    """Stands for a processor's part that is not for pictures: every setting that one asks it for is None.
+
+    A dictionary, because processors log themselves as JSON.
+    """
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+
+def _processor_class(name: str) -> Any:
+    """The class by its name; PixtralProcessor, of Mistral 3, also without torchvision.
+
+    Its module asks the torchvision image processor's module for one function that the `pil` one has as well.
+    """
+    kind = processor_class_from_name(name)
+    if name != "PixtralProcessor" or not getattr(kind, "is_dummy", False):
+        return kind
+    package = "transformers.models.pixtral"
+    missing = f"{package}.image_processing_pixtral"
+    sys.modules[missing] = importlib.import_module(f"{package}.image_processing_pil_pixtral")
+    try:
+        return importlib.import_module(f"{package}.processing_pixtral").PixtralProcessor
+    finally:
+        del sys.modules[missing]
+
+
 @functools.cache
 def _images_only(kind: Any) -> Any:
-    """A subclass of the processor class that takes None for the parts that are not for pictures."""
+    """A subclass of the processor class that takes Unused for the parts that are not for pictures."""
 
     def check(self: Any, argument_name: str, argument: Any) -> Any:
-        if argument is None:
+        if isinstance(argument, Unused):
             return None
         return kind.check_argument_for_proper_class(self, argument_name, argument)
 

@@ -192,9 +192,12 @@ class Sight:
 def stacked(prompts: Sequence[Prompt]) -> dict[str, Any] | None:
     """All prompts as rows of one forward pass; None where they differ in length or in the form of their pictures.
 
-    Padding would make them equally long, but a recurrent state reads it and M-RoPE counts it.
+    Padding would make them equally long, but a recurrent state reads it and M-RoPE counts it. Pixels of several
+    pictures in one row (MiniCPM-V) are not rows of anything.
     """
     first, *others = [prompt.inputs for prompt in prompts]
+    if others and "target_sizes" in first and len(first["pixel_values"]) < len(first["target_sizes"]):
+        return None
     rows: dict[str, Any] = {}
     for name, value in first.items():
         if name == "mm_encoder_outputs":
