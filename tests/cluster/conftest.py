@@ -77,6 +77,13 @@ def ray_url() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz").status_code == httpx.codes.OK
+    except httpx.TransportError:  # a busy machine: Ray's proxy takes its time to learn of a new application
+        return False
+
+
 @pytest.fixture(scope="session")
 def deploy(ray_url: str) -> Deploy:
     """`with deploy(Settings(...)) as url:` serves these settings until the end of the block."""
@@ -91,7 +98,7 @@ def deploy(ray_url: str) -> Deploy:
         url = f"{ray_url}/{name}"
         try:
             if ready:
-                eventually(lambda: httpx.get(f"{url}/readyz").status_code == 200, within_s=60)
+                eventually(lambda: is_ready(url), within_s=60)
             yield url
         finally:
             serve.delete(name)
