@@ -168,7 +168,16 @@ def hard_pairs() -> Iterator[tuple[str, Pixels, Pixels, bool]]:
         yield f"{name}, dithered to 216 colours", picture, dithered(picture), False
         yield f"{name}, 8 levels darker", np.maximum(picture, 8), np.maximum(picture, 8) - np.uint8(8), True
         yield f"{name}, noise of 2 levels", picture, _noisy(picture, 2), False
-    yield "page, JPEG 95", page, encoded(page, 95), False
+    for quality in (95, 90, 85, 80, 75):
+        yield f"page, JPEG {quality}", page, encoded(page, quality), False
+        yield f"page, JPEG {quality} of a JPEG 90", encoded(page, 90), encoded(page, quality), False
+        changed = screenshot(price="1,294.50")
+        yield f"one digit of a price, JPEG {quality}", page, encoded(changed, quality), True
+        dark = screenshot(dark=True)
+        yield f"dark page, JPEG {quality}", dark, encoded(dark, quality), False
+    # As strong as the dither to 216 colours above: whoever calls one the same must call the other so.
+    yield "coffee, noise of 12 levels", photo, _noisy(photo, 12), False
+    yield "page, noise of 12 levels", page, _noisy(page, 12), False
     yield "gradient, dithered", *_gradients(), False
     yield "disc, drawn with and without anti-aliasing", *_discs(), False
     yield "line at 17 degrees, with and without anti-aliasing", *_lines(), False

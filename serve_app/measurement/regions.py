@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.core import Box, MeasuredDifference
+from serve_app.measurement import compression
 from serve_app.measurement.cells import CellMap, collect
 from serve_app.measurement.tiles import CELL, Grid
 
@@ -40,17 +41,18 @@ def find(grid: Grid) -> tuple[list[Region], int]:
     and what is found joins.
     """
     cells = collect(grid)
-    regions, found = _joined(cells, [])
+    residue = compression.Residue(grid)
+    regions, found = _drawn(residue, *_joined(cells, []))
     known: list[Region] = []
     for _ in range(4):
         if not regions:
             return [], 0
         boxes = [region.box for region in regions]
-        rest, _ = _joined(collect(grid, boxes), [])
+        rest, _ = _drawn(residue, *_joined(collect(grid, boxes), []), boxes)
         if not rest:
             return regions, found
         known += rest
-        regions, found = _joined(cells, [*(Region(box, 0, 0.0) for box in boxes), *known])
+        regions, found = _drawn(residue, *_joined(cells, [*(Region(box, 0, 0.0) for box in boxes), *known]), kept=boxes)
     return [_whole(grid, regions)], found
 
 
@@ -58,7 +60,20 @@ def remaining(grid: Grid, boxes: Sequence[Box], found: Sequence[MeasuredDifferen
     """Whether anything is still seen with `boxes` grey in both, around them or around where it was found."""
     masks = sorted(set(boxes))
     rest = [each.reference_box for each in found if each.reference_box and each.reference_box not in boxes]
-    return bool(_joined(collect(grid, masks, rest), [])[0])
+    return bool(_drawn(compression.Residue(grid), *_joined(collect(grid, masks, rest), []), masks)[0])
+
+
+def _drawn(
+    residue: compression.Residue, regions: list[Region], found: int, masks: Sequence[Box] = (), kept: Sequence[Box] = ()
+) -> tuple[list[Region], int]:
+    """Without what an encoder left. What holds a `kept` box was judged before."""
+    boxes = [region.box for region in regions if not any(_within(box, region.box) for box in kept)]
+    left = residue.among(boxes, masks)
+    return [region for region in regions if region.box not in left], found - len(left)
+
+
+def _within(box: Box, other: Box) -> bool:
+    return other.x <= box.x and other.y <= box.y and box.right <= other.right and box.bottom <= other.bottom
 
 
 def _whole(grid: Grid, regions: Sequence[Region]) -> Region:
