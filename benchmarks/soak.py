@@ -1,10 +1,10 @@
 """Mixed load for a long time: different images, broken ones, near deadlines, callers who leave, replicas killed.
-Does anything grow? Memory, descriptors and temporary files of every process of the cluster, sampled all along.
+Does anything grow? Memory, descriptors and temporary files of the cluster's processes, sampled while all callers rest.
 
     python -m benchmarks.soak [--minutes 60]
 
-The last fifth of the samples is held against the second fifth (the first is warming up). A process that a fault
-has replaced is compared by its kind: two replicas a stage, one killed at a time. Exit code 1 where something grew.
+Thirty samples; the last fifth is held against the second (the first is warming up), process by process, for those that
+lived all the time: of two replicas a stage the younger one is killed now and then. Exit code 1 where something grew.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,7 +35,8 @@ from PIL import Image, ImageDraw
 from benchmarks import chaos, nodes
 
 MODELS: Final = 2
-SAMPLE_S: Final = 5.0
+SAMPLES: Final = 30
+REST_S: Final = 4.0  # longer than any request that is on its way when the callers stop
 PACE_S: Final = 0.4  # pause of a caller after each answer: about ten requests a second in all
 MIB: Final = 2**20
 MOST_GROWTH: Final = (100.0, 0.05)  # MiB and share
@@ -45,41 +46,28 @@ Habit = Callable[[httpx.Client, str, list[bytes], random.Random], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """All processes at one moment, by kind: mebibytes (PSS), descriptors, number."""
+class Used:
+    """What one process holds."""
 
-    at: float
-    memory: dict[str, float]
-    descriptors: dict[str, int]
-    number: dict[str, int]
+    kind: str
+    mib: float  # PSS
+    descriptors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """All processes of the cluster at one moment, by id."""
+
+    processes: dict[int, Used]
     temporary_files: int
 
 
-@dataclass(slots=True)
-class Watch:
-    """Samples every `SAMPLE_S` seconds until `stop`."""
-
-    temporary: Path
-    samples: list[Sample] = field(default_factory=list)
-    stop: threading.Event = field(default_factory=threading.Event)
-
-    def run(self) -> None:
-        while not self.stop.wait(SAMPLE_S):
-            self.samples.append(self._sample())
-
-    def _sample(self) -> Sample:
-        memory: defaultdict[str, float] = defaultdict(float)
-        descriptors: defaultdict[str, int] = defaultdict(int)
-        number: defaultdict[str, int] = defaultdict(int)
-        for process in psutil.Process().children(recursive=True):
-            with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                name = kind(process)
-                used = process.memory_full_info().pss / MIB
-                memory[name] += used
-                descriptors[name] += process.num_fds()
-                number[name] += 1
-        left = sum(1 for path in self.temporary.rglob("*") if path.is_file())
-        return Sample(time.monotonic(), dict(memory), dict(descriptors), dict(number), left)
+def sample(temporary: Path) -> Sample:
+    found = {}
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            found[process.pid] = Used(kind(process), process.memory_full_info().pss / MIB, process.num_fds())
+    return Sample(found, sum(1 for path in temporary.rglob("*") if path.is_file()))
 
 
 def kind(process: psutil.Process) -> str:
@@ -156,14 +144,16 @@ HABITS: Final[tuple[Habit, ...]] = (plain, plain, drawn, same, broken, hurried, 
 
 
 @contextmanager
-def callers(url: str, counted: Counter[str]) -> Iterator[None]:
-    """One caller a habit, at work while the block is open."""
+def callers(url: str, counted: Counter[str], rest: threading.Event) -> Iterator[None]:
+    """One caller a habit, at work while the block is open and `rest` is not set."""
     stop, images = threading.Event(), pool()
 
     def work(habit: Habit, seed: int) -> None:
         chosen = random.Random(seed)
         with httpx.Client(timeout=60, trust_env=False) as client:
             while not stop.wait(PACE_S):
+                if rest.is_set():
+                    continue
                 try:
                     outcome = habit(client, url, images, chosen)
                 except httpx.TransportError as exc:
@@ -181,47 +171,48 @@ def callers(url: str, counted: Counter[str]) -> Iterator[None]:
             thread.join(70)
 
 
-def kill_now_and_then(cluster: nodes.Nodes, until: float, every_s: float) -> int:
-    """One replica of each stage in turn; the number of those killed."""
-    killed = 0
-    while time.monotonic() + every_s < until:
-        time.sleep(every_s)
-        stage = ("VLModel", "Preprocessor", "Ingress")[killed % 3]
-        running = cluster.replicas(stage)
-        if len(running) == MODELS:
-            cluster.kill(running[0].pid)
-            killed += 1
-    time.sleep(max(0.0, until - time.monotonic()))
-    return killed
+def run(cluster: nodes.Nodes, seconds: float, counted: Counter[str]) -> tuple[list[Sample], int]:
+    """Load with rests, a sample at the end of each, a replica killed after every third. Samples; how many killed."""
+    rest, samples, killed = threading.Event(), [], 0
+    with callers(cluster.url, counted, rest):
+        for number in range(SAMPLES):
+            time.sleep(max(1.0, seconds / SAMPLES - REST_S))
+            rest.set()
+            time.sleep(REST_S)
+            samples.append(sample(cluster.folder / "tmp"))
+            rest.clear()
+            if number % 3 == 0:
+                killed += kill_younger(cluster, ("VLModel", "Preprocessor", "Ingress")[number // 3 % 3])
+    return samples, killed
+
+
+def kill_younger(cluster: nodes.Nodes, stage: str) -> int:
+    """SIGKILL for the one of two replicas that was started later; 0 where only one runs."""
+    running = [each.pid for each in cluster.replicas(stage)]
+    if len(running) < 2:
+        return 0
+    cluster.kill(max(running, key=lambda pid: psutil.Process(pid).create_time()))
+    return 1
 
 
 # --- the result
 
 
 def growth(samples: list[Sample]) -> dict[str, dict[str, float]]:
-    """By kind and in all: medians of the second and of the last fifth, memory and descriptors.
-
-    Only samples with as many processes as at the end: while one is replaced the sum says nothing.
-    """
+    """By kind and in all: medians of the second and of the last fifth, of the processes that lived all along."""
     fifth = max(1, len(samples) // 5)
     early, late = samples[fifth : 2 * fifth], samples[-fifth:]
-    kinds = sorted({name for sample in late for name in sample.memory} - {"idle worker"})
-
-    def middle(part: list[Sample], names: list[str], what: str) -> float:
-        full = statistics.median_high(sum(each.number.get(name, 0) for name in names) for each in samples)
-        whole = [each for each in part if sum(each.number.get(name, 0) for name in names) == full] or part
-        return float(statistics.median(sum(getattr(each, what).get(name, 0) for name in names) for each in whole))
-
-    groups = {name: [name] for name in kinds} | {"all": kinds}
-    return {
-        name: {
-            "early_mib": middle(early, names, "memory"),
-            "late_mib": middle(late, names, "memory"),
-            "early_fds": middle(early, names, "descriptors"),
-            "late_fds": middle(late, names, "descriptors"),
-        }
-        for name, names in groups.items()
-    }
+    lived = set.intersection(*(set(each.processes) for each in samples[fifth:]))
+    rows: defaultdict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for pid in sorted(lived):
+        for name in (late[-1].processes[pid].kind, "all"):
+            row = rows[name]
+            row["processes"] += 1
+            for when, part in (("early", early), ("late", late)):
+                row[f"{when}_mib"] += statistics.median(each.processes[pid].mib for each in part)
+                row[f"{when}_fds"] += statistics.median(each.processes[pid].descriptors for each in part)
+    ordered = sorted(rows, key=lambda name: (name == "all", name))
+    return {name: dict(rows[name]) for name in ordered}
 
 
 def judged(grown: dict[str, dict[str, float]], temporary_files: int) -> list[str]:
@@ -246,29 +237,26 @@ def main() -> int:
     with nodes.started(gpu_nodes=MODELS, own_tmp=True) as cluster:
         cluster.deploy(chaos.config(VLModel={"max_surge_percent": 0}))
         nodes.eventually(lambda: chaos.well(cluster), within_s=90, what="the service")
-        watch = Watch(cluster.folder / "tmp")
-        watching = threading.Thread(target=watch.run, daemon=True)
-        watching.start()
-        with callers(cluster.url, counted):
-            killed = kill_now_and_then(cluster, time.monotonic() + minutes * 60, every_s=minutes * 60 / 10)
-        time.sleep(2 * SAMPLE_S)  # what the last requests left is to be gone by now
-        watch.stop.set()
-        watching.join()
-    grown, left = growth(watch.samples), watch.samples[-1].temporary_files
+        samples, killed = run(cluster, minutes * 60, counted)
+    grown, left = growth(samples), samples[-1].temporary_files
     problems = judged(grown, left)
     print(f"{minutes:g} minutes, {counted.total()} requests, {killed} replicas killed. ", end="")
     print(f"Python {platform.python_version()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}.\n")
-    print("| processes | MiB (PSS) before | after | growth | descriptors before | after |\n|---|---|---|---|---|---|")
+    print("| processes that lived all the time | MiB (PSS) before | after | growth | descriptors before | after |")
+    print("|---|---|---|---|---|---|")
     for name, row in grown.items():
         more = row["late_mib"] - row["early_mib"]
         share = more / max(1.0, row["early_mib"])
-        print(
-            f"| {name} | {row['early_mib']:.0f} | {row['late_mib']:.0f} | {more:+.1f} MiB, {share:+.1%} "
-            f"| {row['early_fds']:.0f} | {row['late_fds']:.0f} |"
-        )
+        cells = (f"{row['processes']:.0f} {name}", f"{row['early_mib']:.0f}", f"{row['late_mib']:.0f}")
+        print(f"| {' | '.join(cells)} | {more:+.1f} MiB, {share:+.1%} ", end="")
+        print(f"| {row['early_fds']:.0f} | {row['late_fds']:.0f} |")
     print(f"\nTemporary files left: {left}. Answers: {dict(sorted(counted.items()))}.")
     print(f"Verdict: {'; '.join(problems) or 'nothing grew'}.")
-    print(json.dumps({"minutes": minutes, "answers": counted, "growth": grown, "temporary_files": left}))
+    series = {
+        name: [round(sum(u.mib for u in s.processes.values() if u.kind == name)) for s in samples] for name in grown
+    }
+    result = {"minutes": minutes, "answers": counted, "growth": grown, "temporary_files": left, "series_mib": series}
+    print(json.dumps(result))
     return 1 if problems else 0
 
 

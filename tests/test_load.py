@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import load, soak
 from benchmarks.load import Answer
-from benchmarks.soak import Sample
+from benchmarks.soak import Sample, Used
 
 
 def answer(sent: float, took_s: float, status: int = 200, retry_after: str | None = None) -> Answer:
@@ -44,7 +44,7 @@ def test_pairs_differ_from_each_other_and_within() -> None:
 
 
 def samples(*memory: float) -> list[Sample]:
-    return [Sample(float(at), {"proxy": used}, {"proxy": 40}, {"proxy": 1}, 0) for at, used in enumerate(memory)]
+    return [Sample({1: Used("proxy", used, 40)}, 0) for used in memory]
 
 
 def test_growth_holds_the_last_fifth_against_the_second() -> None:
@@ -54,10 +54,11 @@ def test_growth_holds_the_last_fifth_against_the_second() -> None:
     assert soak.judged(grown, 0) == ["memory grew by 200 MiB"]
 
 
-def test_a_process_that_is_being_replaced_is_no_shrinking() -> None:
+def test_a_process_that_was_replaced_is_not_compared() -> None:
     told = samples(*[100.0] * 10)
-    told[-1] = Sample(9.0, {"proxy": 0.0}, {"proxy": 0}, {"proxy": 0}, 0)
+    told[-1] = Sample({1: Used("proxy", 100, 40), 2: Used("Ingress", 5000, 40)}, 0)
 
+    assert soak.growth(told).keys() == {"proxy", "all"}
     assert soak.judged(soak.growth(told), 0) == []
 
 
