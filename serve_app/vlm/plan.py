@@ -216,7 +216,7 @@ class Planner:
         branches = one.branch(places, together=self._shares and one.can_batch)
         self._pads = not prefix.is_recurrent(one.cache)
         branches.feed([[0] * length for length in work.lengths])
-        if work.num_writing < len(places):
+        if 0 < work.num_writing < len(places):
             branches.keep(range(work.num_writing))
         # In pieces, because one long piece would take what single tokens don't.
         piece = min(work.lengths)
