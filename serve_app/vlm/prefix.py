@@ -59,6 +59,10 @@ class Prefix:
 
 def read(model: Any, inputs: Mapping[str, Any]) -> Prefix:
     """One forward pass over all rows of `inputs`, from the first token or from the end of `past_key_values`."""
+    if "past_key_values" not in inputs:
+        for module in model.modules():
+            if hasattr(module, "rope_deltas"):
+                module.rope_deltas = None  # of the prompt before this one: a prompt without pictures would keep it
     output = model(**inputs, use_cache=True, logits_to_keep=1)
     past = inputs.get("attention_mask", inputs["input_ids"]).shape[1]
     deltas = next((m.rope_deltas for m in model.modules() if getattr(m, "rope_deltas", None) is not None), None)
