@@ -106,9 +106,9 @@ class Nodes:
             if each["state"] == "RUNNING" and stage in (None, name)
         ]
 
-    def controller_pid(self) -> int:
-        (pid,) = self._pids_of_actors("SERVE_CONTROLLER_ACTOR")
-        return pid
+    def controller_pids(self) -> list[int]:
+        """None while it is being replaced."""
+        return self._pids_of_actors("SERVE_CONTROLLER_ACTOR")
 
     def proxy_pids(self) -> list[int]:
         return self._pids_of_actors("SERVE_PROXY_ACTOR")
