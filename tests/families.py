@@ -19,12 +19,12 @@ _CHAT = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
 @dataclass(frozen=True)
 class Family:
-    """`model_type`: as config.json names it; `note`: what its cache or its pictures have of their own."""
+    """`model_type`: as config.json names it; `asks`: how its questions go through the model."""
 
     name: str
     model_type: str
     make: Callable[[Path], Path]
-    note: str = ""
+    cache: str = "keys and values"
     asks: str = "as one batch"
 
 
@@ -232,9 +232,9 @@ FAMILIES = (
     Family("Qwen3-VL, experts", "qwen3_vl_moe", tiny_qwen3_vl_moe),
     Family("Qwen2.5-VL", "qwen2_5_vl", checkpoints.tiny_qwen2_5_vl),
     Family("Qwen2-VL", "qwen2_vl", checkpoints.tiny_qwen2_vl),
-    Family("Qwen3.5", "qwen3_5", checkpoints.tiny_qwen3_5, "recurrent layers"),
-    Family("Gemma 3", "gemma3", checkpoints.tiny_gemma3, "sliding windows"),
-    Family("Gemma 4", "gemma4", tiny_gemma4, "sliding windows, shared layers"),
+    Family("Qwen3.5", "qwen3_5", checkpoints.tiny_qwen3_5, "with recurrent layers"),
+    Family("Gemma 3", "gemma3", checkpoints.tiny_gemma3, "with sliding windows"),
+    Family("Gemma 4", "gemma4", tiny_gemma4, "with sliding windows"),
     Family("InternVL", "internvl", checkpoints.tiny_internvl),
     Family("LLaVA-OneVision", "llava_onevision", checkpoints.tiny_llava_onevision),
     Family("SmolVLM", "smolvlm", tiny_smolvlm),
@@ -242,6 +242,6 @@ FAMILIES = (
     Family("Mistral 3", "mistral3", tiny_mistral3),
     Family("GLM-4.1V", "glm4v", tiny_glm4v),
     Family("GLM-4.5V, experts", "glm4v_moe", tiny_glm4v_moe),
-    Family("MiniCPM-V 4.6", "minicpmv4_6", tiny_minicpm_v, "recurrent layers"),
+    Family("MiniCPM-V 4.6", "minicpmv4_6", tiny_minicpm_v, "with recurrent layers"),
 )
 BY_TYPE = {family.model_type: family for family in FAMILIES}

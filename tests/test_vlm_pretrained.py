@@ -7,7 +7,6 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,20 +25,11 @@ from serve_app.schema import ImageComparisonConfig
 from serve_app.settings import ModelSettings
 from serve_app.vlm import loading, pretrained
 from serve_app.vlm.wording import ANSWER_OPENING
-from tests import checkpoints
+from tests import checkpoints, families
 from tests.test_prompt import a_difference, an_examination
 
 torch.set_num_threads(1)  # tiny matrices: a second thread only waits for the first
-FAMILIES: dict[str, Callable[[Path], Path]] = {
-    "qwen3_vl": checkpoints.tiny_qwen3_vl,
-    "qwen2_5_vl": checkpoints.tiny_qwen2_5_vl,
-    "qwen2_vl": checkpoints.tiny_qwen2_vl,
-    "qwen3_5": checkpoints.tiny_qwen3_5,
-    "gemma3": checkpoints.tiny_gemma3,
-    "idefics3": checkpoints.tiny_idefics3,
-    "internvl": checkpoints.tiny_internvl,
-    "llava_onevision": checkpoints.tiny_llava_onevision,
-}
+FAMILIES = {family.model_type: family.make for family in families.FAMILIES}
 
 
 def a_picture(width: int, height: int, seed: int) -> ShownImage:

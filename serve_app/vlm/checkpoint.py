@@ -55,6 +55,17 @@ def _check_architecture(name: str, config: Path) -> None:
         raise ModelUnavailable(f"The config.json of {name} can't be read or names no model_type.") from None
     if family not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
         raise ModelUnavailable(f"{name} is a {family} model, which transformers doesn't know as vision-language.")
+    _check_pictures(name, family)
+
+
+def _check_pictures(name: str, family: str) -> None:
+    from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
+
+    if "pil" not in IMAGE_PROCESSOR_MAPPING_NAMES.get(family, {"pil": ""}) and find_spec("torchvision") is None:
+        raise ModelUnavailable(
+            f"{name} is a {family} model, whose pictures transformers prepares with torchvision only: "
+            "install the torchvision that belongs to this torch."
+        )
 
 
 def _check_hub(name: str, revision: str | None) -> None:
