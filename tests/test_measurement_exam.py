@@ -11,9 +11,11 @@ from skimage import data
 
 from serve_app import measurement
 from serve_app.core import Box, Measurement, Pixels
+from tests.measurement_pages import bar, card, photo, stacked, table
 from tests.measurement_pairs import (
     cropped,
     distortions,
+    encoded,
     hard_pairs,
     photographs,
     screenshot,
@@ -94,6 +96,23 @@ def test_an_inserted_band_is_added_and_the_rest_moved() -> None:
         assert [each.kind for each in found.differences] == ["added", "moved"]
         assert found.differences[0].candidate_box == Box(0, 90, 640, 50)
     assert assert_lawful(longer, page).differences[0].kind == "removed"
+
+
+@pytest.mark.parametrize("qualities", [(None, 80), (85, 75)])
+def test_a_card_inserted_into_a_page_is_found_through_its_jpegs(qualities: tuple[int | None, int]) -> None:
+    above, below = (bar("Northwind"), card(1)), (card(2, 7), photo(1), card(3, 3), table(1), card(4, 5))
+    page, longer = stacked(*above, *below), stacked(*above, card(9, 4), *below)
+    height, at = len(longer) - len(page), len(stacked(*above))
+    one = page if qualities[0] is None else encoded(page, qualities[0])
+    for other in (longer, longer[: len(page)]):
+        found = assert_lawful(one, encoded(other, qualities[1]))
+        assert found.alignment.kind == "bands"
+        assert found.alignment.shift == (0, height)
+        inserted = next(each.candidate_box for each in found.differences if each.kind == "added")
+        assert inserted is not None
+        # Flat rows, and what two headings have in common, may belong to either card.
+        assert abs(inserted.y - at) <= 24
+        assert inserted.height == height
 
 
 def test_what_moved_is_told_from_what_came_and_went() -> None:

@@ -111,6 +111,9 @@ def _moved(first: Raster, second: Raster, off: float) -> Placed | None:
     if shift is not None and shift != (0, 0):
         rest, stayed = shifts.mismatch(one, two, shift), shifts.mismatch_inside(one, two, shift)
         if rest < BETTER * min(off, stayed):
+            band = _banded(first, second) if shift[0] == 0 else None  # what is pushed down leaves its top in place
+            if band is not None and band.alignment.shift[1] and band.band is not None and band.band.at > 0:
+                return band
             return _shifted(first, second, shift, "shift", 1 - rest / off)
     banded = _banded(first, second)
     if banded is None and off > 4 * FITS:
