@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from serve_app import prompt, report, wording
 from serve_app.assessor import Assessor
 from serve_app.core import Assessment, Deadline, Examination, ModelIdentity, StageName, Upload
-from serve_app.errors import DeadlineExceeded, ModelFailed, Unavailable
+from serve_app.errors import DeadlineExceeded, ImageTooLarge, ModelFailed, Unavailable
 from serve_app.examiner import Examiner
 from serve_app.schema import ComparisonReport, ImageComparisonConfig, ModelStatus, TimingsReport
 from serve_app.settings import ModelSettings, Settings
@@ -103,7 +103,7 @@ class Pipeline:
             return await self._ask(config, examination, until, turns)
         except DeadlineExceeded:
             return self._unanswered("timed_out")
-        except (ModelFailed, Unavailable):
+        except (ModelFailed, Unavailable, ImageTooLarge):  # too large for the model: it was measured
             return self._unanswered("failed")
 
     async def _ask(

@@ -241,3 +241,6 @@ async def test_a_pair_that_fits_in_no_size_is_refused_through_the_whole_pipeline
         service._assessor._model._planner._settings = settings_for(folder, memory_budget_bytes=50_000)  # type: ignore[attr-defined]
         with pytest.raises(ImageTooLarge, match="MiB"):
             await service.compare(*huge_pair, config, service.deadline(config))
+        lenient = config.model_copy(update={"on_model_failure": "measurement"})
+        report = await service.compare(*huge_pair, lenient, service.deadline(lenient))
+    assert (report.model.status, report.model.memory) == ("failed", None)
