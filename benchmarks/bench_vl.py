@@ -116,6 +116,8 @@ class Bench:
 
     def _engine(self, tokens: int) -> pretrained.PretrainedModel:
         """Without its cache: every pair is a new one."""
+        # Where the last prompt with pictures ended, which a Qwen3-VL keeps and would add to the next plain one.
+        self._loaded.model.model.rope_deltas = None
         settings = ModelSettings(
             engine="transformers",
             name="random",
@@ -210,11 +212,13 @@ def peers(options: argparse.Namespace) -> None:
 
     side = options.side or 512
     before = os.getloadavg()[0]
-    rows = vl_peers.compare(options.shape[0], side, options.explanation_tokens, options.repeats, options.queued)
+    rows = vl_peers.compare(
+        options.shape[0], side, options.dtype, options.explanation_tokens, options.repeats, options.queued
+    )
     ours = rows[0]
     print(
         f"CPU {platform.machine()}, {torch.get_num_threads()} threads, load {before:.1f} before, "
-        f"{os.getloadavg()[0]:.1f} after, torch {torch.__version__}; two {side} x {side} pictures; "
+        f"{os.getloadavg()[0]:.1f} after, torch {torch.__version__}; {options.dtype}; two {side} x {side} pictures; "
         f"{options.explanation_tokens} tokens a text; best of {options.repeats}; {options.queued} requests queued"
     )
     print(f"{'':38} {'tokens':>6} {'CPU s':>8} {'x ours':>7} {'wall s':>8} {'x ours':>7} {'a minute':>9} {'ours x':>7}")
@@ -226,7 +230,12 @@ def peers(options: argparse.Namespace) -> None:
             f"{row.name:38} {row.tokens:6} {row.cpu_s:8.2f} {row.cpu_s / ours.cpu_s:7.2f} "
             f"{row.latency_s:8.2f} {row.latency_s / ours.latency_s:7.2f} {queued}"
         )
-    conditions = {"threads": torch.get_num_threads(), "side": side, "load": [before, os.getloadavg()[0]]}
+    conditions = {
+        "threads": torch.get_num_threads(),
+        "dtype": options.dtype,
+        "side": side,
+        "load": [before, os.getloadavg()[0]],
+    }
     print(json.dumps({"bench": "vl_peers", **conditions, "rows": [asdict(row) for row in rows]}))
 
 
@@ -239,6 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--alone", action="store_true", help="also each question in an inquiry of its own")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--side", type=int, default=0, help="of both square pictures; 0: 1024 on a GPU, 256 on a CPU")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of all, with --peers")
     parser.add_argument("--queued", type=int, default=4, help="requests at once, with --peers; 1: none queue")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--explanation-tokens", type=int, default=32)

@@ -35,9 +35,9 @@ async def process_image(file: UploadFile, max_size: tuple[int, int], quality: in
 class Chat:
     """`generate` under a lock: one task after the other."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, dtype: str) -> None:
         self._processor = transformers.AutoProcessor.from_pretrained(folder)
-        self._model: Any = transformers.AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
+        self._model: Any = transformers.AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype).eval()
         self._lock = threading.Lock()
 
     def answer(self, images: list[str], prompt: str, tokens: int) -> str:
@@ -46,6 +46,7 @@ class Chat:
         text = self._processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
         with self._lock, torch.inference_mode():
             inputs = self._processor(text=[text], images=[pictures], return_tensors="pt", add_special_tokens=False)
+            inputs = inputs.to(self._model.device, dtype=self._model.dtype)
             written = self._model.generate(**inputs, max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False)
         start = inputs["input_ids"].shape[1]
         return str(self._processor.tokenizer.decode(written[0, start:], skip_special_tokens=True))
@@ -81,8 +82,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--dtype", default="float32")
     options = parser.parse_args()
-    uvicorn.run(create_app(Chat(options.folder)), host="127.0.0.1", port=options.port, log_level="warning")
+    uvicorn.run(
+        create_app(Chat(options.folder, options.dtype)), host="127.0.0.1", port=options.port, log_level="warning"
+    )
 
 
 if __name__ == "__main__":

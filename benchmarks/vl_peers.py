@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import psutil
@@ -35,6 +35,7 @@ from serve_app import vlm
 from serve_app.core import Deadline, Inquiry, ShownImage, Stop
 from serve_app.settings import ModelSettings
 
+Dtype = Literal["float32", "bfloat16"]
 Ask = Callable[[Sequence[ShownImage], str, int], None]
 START_S = 180.0
 
@@ -50,7 +51,7 @@ class Row:
     throughput: float | None
 
 
-def compare(shape: str, side: int, explanation_tokens: int, repeats: int, queued: int) -> list[Row]:
+def compare(shape: str, side: int, dtype: Dtype, explanation_tokens: int, repeats: int, queued: int) -> list[Row]:
     """Two policies for the peers' length: as many tokens as ours decoded, and as many as the same answers take when
     written out as JSON, keys and labels included, which ours puts in without decoding them.
     """
@@ -60,10 +61,10 @@ def compare(shape: str, side: int, explanation_tokens: int, repeats: int, queued
         one = vl_models.an_inquiry(pictures, swap_check=False)
         both = vl_models.an_inquiry(pictures, swap_check=True)
         watch = _Watch(repeats, queued)
-        rows, decoded, written_out = _ours(folder, one, both, explanation_tokens, watch)
+        rows, decoded, written_out = _ours(folder, one, both, dtype, explanation_tokens, watch)
         text = vl_models.one_text(one)
         for name, serving in (("serial server", _serial), ("transformers serve", _serve)):
-            with serving(folder, side) as (ask, process):
+            with serving(folder, side, dtype) as (ask, process):
                 ask(pictures, text, 8)
                 same = functools.partial(ask, pictures, text, decoded)
                 rows.append(watch.timed(name, decoded, same, process, is_queued=True))
@@ -84,6 +85,7 @@ class _Watch:
     ) -> Row:
         taken = [_elapsed(ask, process) for _ in range(self.repeats)]
         latency, cpu = (min(column) for column in zip(*taken, strict=True))
+        print(f"{name}: {tokens} tokens, {cpu:.2f} s of processor, {latency:.2f} s", file=sys.stderr, flush=True)
         if not is_queued or self.queued < 2:
             return Row(name, tokens, latency, cpu, None)
         with ThreadPoolExecutor(self.queued) as clients:
@@ -109,12 +111,13 @@ def _used(process: psutil.Process) -> float:
 
 
 def _ours(
-    folder: Path, one: Inquiry, both: Inquiry, explanation_tokens: int, watch: _Watch
+    folder: Path, one: Inquiry, both: Inquiry, dtype: Dtype, explanation_tokens: int, watch: _Watch
 ) -> tuple[list[Row], int, int]:
     """Without its cache of pictures seen before: every request is a new pair."""
     settings = ModelSettings(
         engine="transformers",
         name=str(folder),
+        dtype=dtype,
         max_explanation_tokens=explanation_tokens,
         max_summary_tokens=explanation_tokens,
         cache_bytes=0,
@@ -142,8 +145,11 @@ def _ours(
 
 
 @contextmanager
-def _serial(folder: Path, side: int) -> Iterator[tuple[Ask, psutil.Process]]:
-    with _served([sys.executable, "-m", "benchmarks.serial_server", str(folder)], folder) as (client, process):
+def _serial(folder: Path, side: int, dtype: Dtype) -> Iterator[tuple[Ask, psutil.Process]]:
+    with _served([sys.executable, "-m", "benchmarks.serial_server", str(folder), "--dtype", dtype], folder) as (
+        client,
+        process,
+    ):
 
         def ask(pictures: Sequence[ShownImage], text: str, tokens: int) -> None:
             files = [("files", ("picture.jpg", picture.data, "image/jpeg")) for picture in pictures]
@@ -155,10 +161,10 @@ def _serial(folder: Path, side: int) -> Iterator[tuple[Ask, psutil.Process]]:
 
 
 @contextmanager
-def _serve(folder: Path, side: int) -> Iterator[tuple[Ask, psutil.Process]]:
+def _serve(folder: Path, side: int, dtype: Dtype) -> Iterator[tuple[Ask, psutil.Process]]:
     del side  # it shows what it is sent
     scripts = Path(sysconfig.get_path("scripts"))
-    command = [str(scripts / "transformers"), "serve", str(folder), "--device", "cpu", "--dtype", "float32"]
+    command = [str(scripts / "transformers"), "serve", str(folder), "--device", "cpu", "--dtype", dtype]
     with _served([*command, "--host", "127.0.0.1"], folder) as (client, process):
         ids = transformers.GenerationConfig.from_pretrained(folder)
 
