@@ -11,7 +11,7 @@ from serve_app.deployments import Ingress, Preprocessor, VLModel
 from serve_app.settings import ModelSettings, Settings
 
 # Readiness promises to notice a lost stage within 5 s, and Serve starts a replacement only once it has noticed:
-# with Ray's 10 s a killed replica was back after 10 s, with this after 3 (benchmarks/results/chaos.md).
+# with Ray's 10 s a killed replica was back after 10 s, with this after 4 to 5 (benchmarks/results/chaos.md).
 HEALTH_CHECK_PERIOD_S = 1
 
 
