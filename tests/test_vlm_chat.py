@@ -26,6 +26,7 @@ from tests.chat_server import Answering, Asked, endless, playing, raw, streamed
 
 WORDS = ("same", "changed", "added", "removed", "none")
 LETTERS = ("A", "B", "C", "D", "E")
+BUSY_S = 5.0  # what a crowded machine may add to a few milliseconds; the server would take a minute
 NOBODY = "http://127.0.0.1:9/v1"  # the discard port: nothing listens there
 RED = ShownImage(4, 2, "rgb", bytes([255, 0, 0]) * 8)
 JPEG = ShownImage(2, 2, "jpeg", b"\xff\xd8\xff as it is")
@@ -418,7 +419,7 @@ def test_the_deadline_ends_a_slow_server(play: Answering) -> None:
         started = time.monotonic()
         with pytest.raises(DeadlineExceeded):
             model.answer(an_inquiry(3), a_stop(0.3))
-        assert time.monotonic() - started < 0.3 + 0.3
+        assert time.monotonic() - started < 0.3 + BUSY_S
 
 
 def test_a_cancel_hangs_up() -> None:
@@ -433,8 +434,8 @@ def test_a_cancel_hangs_up() -> None:
         started = time.monotonic()
         with pytest.raises(DeadlineExceeded):
             a_model(played.url).answer(an_inquiry(3), stop)
-        assert time.monotonic() - started < 1.0
-        assert hung_up.wait(2.0)
+        assert time.monotonic() - started < BUSY_S
+        assert hung_up.wait(BUSY_S)
 
 
 async def test_it_can_be_called_where_a_loop_runs() -> None:
