@@ -43,7 +43,7 @@ def held_to_its_word(model: pretrained.PretrainedModel, inquiry: Inquiry) -> Non
 
 
 # Its code asks for numbers where the rehearsal has only shapes: answered without a plan, and the log says so.
-UNPLANNED = {"gemma4"}
+UNPLANNED = {"gemma4", "qwen3_vl_moe", "glm4v_moe"}
 
 
 @pytest.mark.parametrize("family", [family for family in FAMILIES if family not in UNPLANNED])
