@@ -13,6 +13,7 @@ import numpy as np
 from serve_app.core import Alignment, Box, Pixels, Raster
 from serve_app.measurement import bands, features, regions, shifts
 from serve_app.measurement.bands import Band
+from serve_app.measurement.cells import collect
 from serve_app.measurement.features import Transform
 from serve_app.measurement.shifts import Shift
 from serve_app.measurement.tiles import TILE, Grid
@@ -23,6 +24,7 @@ BETTER = 0.5  # of the mismatch without it: what a shift or transform must reach
 CUT_OUT = 0.2  # of the pixels that may differ in a part cut out
 IN_PLACE = 0.05  # of the edges may be off where nothing as a whole moved
 FEW_EDGES = 64  # in the rows sampled: too few to tell anything
+MUCH = 0.1  # of the pixels in the middle changed visibly: no residue of an encoder, a difference
 UNRELATED = 0.45  # of the pixels off, and no transform found: nothing explains the pair
 OFF_WARPED = 20  # levels that a pixel of a warped pair may be off: interpolation softens
 WARPED_SIDE = 1024  # pixels of the longer side that turned and zoomed pairs are measured on: corners are known
@@ -82,7 +84,8 @@ def _differs(grid: Grid) -> bool:
     view = (slice(y, y + TILE), slice(x, x + TILE))
     alphas = [None if alpha is None else alpha[view] for alpha in (grid.first_alpha, grid.second_alpha)]
     middle = Grid(grid.first[view], grid.second[view], alphas[0], alphas[1], grid.jitter)
-    return bool(regions.find(middle)[0] or regions.find(grid)[0])
+    changed = int(collect(middle).count.sum(dtype=np.int64))
+    return changed > MUCH * middle.width * middle.height or bool(regions.find(grid)[0])
 
 
 def _in_place(first: Pixels, second: Pixels) -> bool:
@@ -115,10 +118,13 @@ def _moved(first: Raster, second: Raster, off: float) -> Placed | None:
             if band is not None and band.alignment.shift[1] and band.band is not None and band.band.at > 0:
                 return band
             return _shifted(first, second, shift, "shift", 1 - rest / off)
-    banded = _banded(first, second)
-    if banded is None and off > 4 * FITS:
-        return _transformed(first, second, off)
-    return banded
+    if off <= 4 * FITS:
+        return _banded(first, second)
+    rough = features.find(one, two)
+    if rough is not None and not _is_upright(rough):
+        # Rows that were pushed down leave most corners upright: what is turned or zoomed needs no search for them.
+        return _transformed(first, second, off, rough) or _banded(first, second)
+    return _banded(first, second) or _transformed(first, second, off, rough)
 
 
 def _any_size(first: Raster, second: Raster) -> Placed:
@@ -126,7 +132,8 @@ def _any_size(first: Raster, second: Raster) -> Placed:
     off = shifts.mismatch(stretched.grid.first, stretched.grid.second)
     if off <= 4 * FITS and stretched.is_same_frame:
         return stretched
-    warped = _cut_out(first, second, off) or _transformed(first, second, off)
+    warped = _cut_out(first, second, off)
+    warped = warped or _transformed(first, second, off, features.find(first.pixels, second.pixels))
     if warped is not None and not (stretched.is_same_frame and not regions.find(stretched.grid)[0]):
         return warped
     if stretched.is_same_frame and (off < UNRELATED or _alike(stretched.grid.first, stretched.grid.second)):
@@ -214,12 +221,15 @@ def _banded(first: Raster, second: Raster) -> Placed | None:
     return Placed(Grid(pixels[0], pixels[1]), found, places, max(0.3, geometry), False, band=band)
 
 
-def _transformed(first: Raster, second: Raster, off: float) -> Placed | None:
-    rough = features.find(first.pixels, second.pixels)
+def _is_upright(rough: Transform) -> bool:
+    return abs(rough.scale - 1) < 0.012 and abs(rough.rotation_deg) < 0.3
+
+
+def _transformed(first: Raster, second: Raster, off: float, rough: Transform | None) -> Placed | None:
     same_size = first.pixels.shape == second.pixels.shape
     if rough is None or (same_size and rough.is_still(first.width, first.height)):
         return None
-    if abs(rough.scale - 1) < 0.012 and abs(rough.rotation_deg) < 0.3:
+    if _is_upright(rough):
         centre = (first.width / 2 * (rough.scale - 1), first.height / 2 * (rough.scale - 1))
         whole = (round(rough.shift[0] + centre[0]), round(rough.shift[1] + centre[1]))
         shift = shifts.settled(first.pixels, second.pixels, whole, 6)
