@@ -28,6 +28,8 @@ from serve_app.vlm.wording import ANSWER_OPENING
 from tests import checkpoints, families
 from tests.test_prompt import a_difference, an_examination
 
+# GLM's image processor in transformers, under numpy 2: nothing of ours.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 torch.set_num_threads(1)  # tiny matrices: a second thread only waits for the first
 FAMILIES = {family.model_type: family.make for family in families.FAMILIES}
 

@@ -64,7 +64,12 @@ def attend(
 def _slice(
     query: torch.Tensor, key: Halves, value: Halves, scale: float, softcap: float | None, start: int, end: int
 ) -> torch.Tensor:
-    """Queries `start` to `end`: (rows, queries, heads, size of a value)."""
+    """Queries `start` to `end`: (rows, queries, heads, size of a value).
+
+    Late layers of Gemma 4 ask for the last tokens only: masks are read from their end.
+    """
+    first = key.sees_tail.shape[1] - query.shape[2] + start
+    seen = slice(first, first + end - start)
     rows, heads, _, size = query.shape
     kv_heads, length = key.beginning.shape[1:3]
     queries = end - start
@@ -75,9 +80,9 @@ def _slice(
         scores = torch.tanh(scores / softcap) * softcap
     scores = scores.reshape(rows, heads, queries, -1)
     lowest = torch.finfo(scores.dtype).min
-    scores[..., length:].masked_fill_(~key.sees_tail[:, None, start:end], lowest)
+    scores[..., length:].masked_fill_(~key.sees_tail[:, None, seen], lowest)
     if key.sees_beginning is not None:
-        scores[..., :length].masked_fill_(~key.sees_beginning[:, None, start:end], lowest)
+        scores[..., :length].masked_fill_(~key.sees_beginning[:, None, seen], lowest)
     weights = scores.softmax(-1, dtype=torch.float32).to(query.dtype).view(rows, kv_heads, -1, scores.shape[-1])
     mixed = _of_beginning(weights[..., :length], value) + weights[..., length:] @ value.tail
     return mixed.reshape(rows, heads, queries, -1).transpose(1, 2).contiguous()

@@ -138,24 +138,24 @@ def held_bytes(cache: Any) -> int:
 
 def can_share(model: Any) -> bool:
     """Tries with a few tokens whether rows that share a prefix get what a plain pass gives; if not, says so once."""
-    ids = torch.arange(3, 12, device=model.device)[None]
-    tails_of_two = [[3, 4, 5], [6]]
+    begun, rows, last = list(range(3, 12)), ([3, 4, 5], [6]), ([7], [8])
     problem = "its answers differ"
     try:
         with torch.inference_mode():
+            ids = torch.tensor([begun], device=model.device)
             branches = read(model, {"input_ids": ids, "attention_mask": torch.ones_like(ids)}).branch([0, 0])
-            branches.feed(tails_of_two)
-            shared = branches.feed([[7], [8]])
-            for i, (tail, last) in enumerate(zip(tails_of_two, (7, 8), strict=True)):
-                whole = torch.cat([ids, torch.tensor([[*tail, last]], device=model.device)], dim=1)
-                plain = model(input_ids=whole, logits_to_keep=1).logits[0, -1].float()
-                # As wide as the rounding of half precision, far narrower than one token seen or missed.
-                if not torch.allclose(shared[i], plain, rtol=0.05, atol=0.05 * float(plain.abs().max())):
-                    break
-            else:
+            shared = [*branches.feed(rows), *branches.feed(last)]
+            wholes = [begun + row for row in rows] + [begun + row + more for row, more in zip(rows, last, strict=True)]
+            if all(_is_plain_pass(model, whole, logits) for whole, logits in zip(wholes, shared, strict=True)):
                 return True
     except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as exc:
         # Whatever a foreign family's attention does with what it takes for tensors: the plain way remains.
         problem = type(exc).__name__
     logger.warning("questions are asked one at a time with this model: %s", problem)
     return False
+
+
+def _is_plain_pass(model: Any, tokens: list[int], logits: torch.Tensor) -> bool:
+    plain = model(input_ids=torch.tensor([tokens], device=model.device), logits_to_keep=1).logits[0, -1].float()
+    # As wide as the rounding of half precision, far narrower than one token seen or missed.
+    return torch.allclose(logits, plain, rtol=0.05, atol=0.05 * float(plain.abs().max()))
