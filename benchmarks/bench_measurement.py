@@ -19,6 +19,7 @@ from benchmarks import measurement_speed
 from benchmarks.measurement_speed import raster
 from serve_app import measurement
 from tests.measurement_pairs import distortions, hard_pairs, photographs, screenshot
+from tests.test_measurement_similarity import DISTORTED, PICTURES
 
 
 def scores() -> list[dict[str, object]]:
@@ -37,6 +38,17 @@ def scores() -> list[dict[str, object]]:
             }
             rows.append(row)
             print("  ".join(f"{v:.2f}" if isinstance(v, float) else f"{v:10}" for v in row.values()))
+    return rows
+
+
+def matrix() -> list[dict[str, object]]:
+    """Every aspect's score under each aspect's own distortion."""
+    rows: list[dict[str, object]] = []
+    for name, picture in PICTURES.items():
+        for aspect, distorted in DISTORTED.items():
+            found = measurement.measure(raster(picture), raster(distorted(picture)))
+            rows.append({"picture": name, "distorted": aspect, **found.aspects})
+            print("  ".join(f"{v:.2f}" if isinstance(v, float) else f"{v:10}" for v in rows[-1].values()))
     return rows
 
 
@@ -63,7 +75,7 @@ def main() -> None:
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
     }
     if not options.speed:
-        result |= {"exam": exam(), "scores": scores()}
+        result |= {"exam": exam(), "scores": scores(), "aspects": matrix()}
     print(json.dumps(result))
 
 
