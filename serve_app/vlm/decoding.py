@@ -106,6 +106,18 @@ class Single:
         """There is one row and it stays."""
 
 
+def most_likely(logits: torch.Tensor, allowed: Sequence[torch.Tensor]) -> list[int]:
+    """For each row of `logits` (rows, vocabulary) the likeliest token that `allowed` (vocabulary,) bool lets through.
+
+    One transfer to the device, while it still computes the logits, and one back.
+    """
+    masks = torch.stack(list(allowed))
+    if logits.is_cuda:
+        masks = masks.pin_memory().to(logits.device, non_blocking=True)
+    tokens: list[int] = logits.masked_fill(~masks, -torch.inf).argmax(-1).tolist()
+    return tokens
+
+
 @contextmanager
 def stoppable(model: torch.nn.Module, stop: Stop) -> Iterator[None]:
     """Inside it, a forward pass raises DeadlineExceeded before the next layer once `stop` has a reason."""

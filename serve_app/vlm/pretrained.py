@@ -28,7 +28,7 @@ from serve_app.errors import Overloaded
 from serve_app.settings import ModelSettings
 from serve_app.vlm import grammar, loading, memory, prefix, reading
 from serve_app.vlm.cache import ByteCache, OnLookup, uncounted
-from serve_app.vlm.decoding import Branches, Single, stoppable
+from serve_app.vlm.decoding import Branches, Single, most_likely, stoppable
 from serve_app.vlm.grammar import JsonText, Writing
 from serve_app.vlm.plan import Planner, Work
 from serve_app.vlm.prefix import Prefix
@@ -242,7 +242,9 @@ class PretrainedModel:
         """Greedy decoding under the grammar; a row that is done leaves the batch."""
         active = list(rows)
         while True:
-            fed = [self._next(row, row_logits) for row, row_logits in zip(active, logits, strict=True)]
+            texts = [self._text(row) for row in active]
+            tokens = most_likely(logits, [text.allowed() for text in texts])
+            fed = [text.accept(token) for text, token in zip(texts, tokens, strict=True)]
             going = [i for i, row in enumerate(active) if not self._is_done(row)]
             if not going:
                 return
@@ -251,10 +253,10 @@ class PretrainedModel:
                 active = [active[i] for i in going]
             logits = branches.feed([fed[i] for i in going])
 
-    def _next(self, row: _Row, logits: torch.Tensor) -> list[int]:
-        row.writing = row.writing or self._json.begin(row.question)
-        allowed = row.writing.allowed().to(logits.device)
-        return row.writing.accept(int(logits.masked_fill(~allowed, -torch.inf).argmax()))
+    def _text(self, row: _Row) -> Writing:
+        if row.writing is None:
+            row.writing = self._json.begin(row.question)
+        return row.writing
 
     def _is_done(self, row: _Row) -> bool:
         if row.writing is None:
