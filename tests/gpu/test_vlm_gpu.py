@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch", reason="needs the extra [vl]")
 if not torch.cuda.is_available():
     pytest.skip("needs a CUDA device", allow_module_level=True)
 
-from serve_app.vlm import pretrained  # noqa: E402
+from serve_app.vlm import loading, prefix, pretrained  # noqa: E402
 from tests.test_vlm_pretrained import FAMILIES, a_stop, an_inquiry, settings_for  # noqa: E402
 
 pytestmark = pytest.mark.gpu
@@ -59,3 +59,15 @@ def test_the_device_holds_no_more_than_predicted_and_not_much_less(family: str, 
     # A tiny model's tensors are small against the 512 bytes that the allocator rounds each up to.
     assert measured <= output.plan.predicted_bytes + 64 * 1024
     assert output.plan.predicted_bytes <= 1.2 * measured
+
+
+def test_rows_that_share_a_prefix_read_what_each_would_read_alone(tmp_path: Path) -> None:
+    model = loading.load(settings_for(FAMILIES["qwen3_vl"](tmp_path), device="cuda", dtype="float32")).model
+    begun = torch.arange(50, 100, device="cuda")[None]
+    rows = [[5, 6, 7, 8], [9], [10, 11]]
+    with torch.inference_mode():
+        read = prefix.read(model, {"input_ids": begun, "attention_mask": torch.ones_like(begun)})
+        together = read.branch([0, 0, 0]).feed(rows)
+        for row, logits in zip(rows, together, strict=True):
+            alone = read.branch([0], together=False).feed([row])[0]
+            torch.testing.assert_close(logits, alone, rtol=1e-2, atol=1e-2)
