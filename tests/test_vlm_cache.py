@@ -21,6 +21,10 @@ from tests import checkpoints
 from tests.test_vlm_pretrained import FAMILIES, a_picture, a_stop, an_inquiry, settings_for
 
 
+# A processor of transformers' own, GLM's, makes arrays of tensors in a way that numpy will give up.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
 def same(one: ModelOutput, other: ModelOutput) -> None:
     for mine, its in zip((*one.replies, *one.swapped_replies), (*other.replies, *other.swapped_replies), strict=True):
         assert mine.text == its.text
