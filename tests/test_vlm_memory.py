@@ -26,7 +26,6 @@ from serve_app.vlm.allocation import Allocations
 from tests import checkpoints
 from tests.test_vlm_pretrained import FAMILIES, a_picture, a_stop, an_inquiry, settings_for
 
-
 # A processor of transformers' own, GLM's, makes arrays of tensors in a way that numpy will give up.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
