@@ -42,7 +42,7 @@ bench: $(VENV)/.dev ## the benchmarks, each a table and a line of JSON
 	@for script in $(notdir $(basename $(wildcard benchmarks/bench_*.py))); do \
 	  echo "== $$script"; $(BIN)/python -m benchmarks.$$script || exit 1; done
 
-chaos: $(VENV)/.dev ## kill -9 of everything under load, and what callers saw: tables (15 minutes)
+chaos: $(VENV)/.dev ## kill -9 of everything under load, and what callers saw: tables (half an hour)
 	$(BIN)/python -m pytest -m on_demand $(PYTEST_OPTIONS)
 	$(BIN)/python -m benchmarks.chaos $(ARGS)
 

@@ -21,12 +21,15 @@ import psutil
 LONGEST_PARENT: Final = 24
 # Ray's own processes end within 3 s of its shutdown (measured); what is left after this is killed.
 LAST_PROCESS_S: Final = 10.0
-# What Ray Serve reads from the environment of every node, once.
+# What Ray Serve, and the C library of its processes, read from the environment of every node, once.
 SERVE_ENVIRONMENT: Final = {
     # Our words, and one more try, where Serve's proxy itself has to answer.
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.proxy:middlewares",
     # A dead proxy is missed after a second. Ray's 10 s made 26 s of refused connections (benchmarks/results/chaos.md).
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+    # glibc keeps an arena a thread, and images of many sizes leave holes in each: an ingress replica settled at 137
+    # instead of 250 MiB, a preprocessor at 263 instead of 391 and growing (benchmarks/results/soak.md).
+    "MALLOC_ARENA_MAX": "2",
 }
 
 
