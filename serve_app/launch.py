@@ -4,6 +4,7 @@ No HTTP routes and no pixels: it starts Ray, deploys through Serve's REST API, w
 from __future__ import annotations
 
 import logging
+import os
 import re
 import signal
 import sys
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 
-from serve_app import own_ray, vlm
+from serve_app import own_ray, proxy, vlm
 from serve_app.admission import KeyRing, KeysUnreadable
 from serve_app.serve_file import ServeFile
 from serve_app.settings import Access, ModelSettings
@@ -55,6 +56,7 @@ class Launch:
         began = time.monotonic()
         self._check()
         self.say("Starting Ray ...")
+        os.environ[proxy.MAX_BODY_VARIABLE] = str(self.file.settings.limits.max_body_bytes)
         with own_ray.started(self.dashboard_port) as session:
             self.listen()  # once more: Ray has put its own handler of SIGTERM in place
             try:

@@ -1,5 +1,6 @@
 """What Ray Serve's own HTTP proxy says where no ingress replica can: in the contract's words, and after one more try.
-Knows no comparison. It runs in the proxy's process, in front of the ingress, so it imports nothing large.
+It also ends bodies over the operator's limit, which the proxy itself would keep whole. Knows no comparison, and runs in
+the proxy's process, in front of the ingress, so it imports nothing large.
 
 Serve calls `middlewares` where `own_ray.SERVE_ENVIRONMENT` is set. Without it a replica that dies under a request is
 a bare "500 Internal Server Error", and a service that is not there a line of plain text.
@@ -8,6 +9,7 @@ a bare "500 Internal Server Error", and a service that is not there a line of pl
 from __future__ import annotations
 
 import logging
+import os
 import time
 import uuid
 from collections.abc import MutableMapping
@@ -18,8 +20,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app import wording
-from serve_app.errors import ComparisonError, DeadlineExceeded, Unavailable
+from serve_app.errors import BodyTooLarge, ComparisonError, DeadlineExceeded, Unavailable
 from serve_app.schema import Envelope, ErrorReport
+from serve_app.settings import MIB, Limits
 
 logger = logging.getLogger("ray.serve")
 
@@ -32,18 +35,22 @@ REPEAT_WITHIN_S: Final = 5.0
 # Bodies kept for a second try, in all; a request beyond that is not tried twice.
 KEPT_BYTES: Final = 256 * 2**20
 RETRY_AFTER_S: Final = 2
+# The proxy reads no settings of an application: the operator's `max_body_bytes` comes to it in its environment.
+MAX_BODY_VARIABLE: Final = "PAIRLENS_MAX_BODY_BYTES"
 
 
 def middlewares() -> list[Middleware]:
     """What Serve puts around its proxy."""
-    return [Middleware(LastWord)]
+    default = Limits().max_body_bytes
+    return [Middleware(LastWord, max_body_bytes=int(os.environ.get(MAX_BODY_VARIABLE, default)))]
 
 
 class LastWord:
     """ASGI middleware: repeats a request whose replica was lost, and says 503 where that does not help either."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
         self._app = app
+        self.max_body_bytes = max_body_bytes
         self.kept_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,8 +66,11 @@ class LastWord:
                 logger.warning("ingress replica lost, asking another one")
                 body.rewind()
                 answer = await self._try(scope, body, send)
-            if not answer.is_sent and not body.client_left:
-                await _refusal(answer)(scope, receive, send)
+            if not answer.is_sent and body.is_too_large:
+                too_large = BodyTooLarge(f"The request body is over {self.max_body_bytes / MIB:g} MiB.")
+                await _refused(too_large, answer)(scope, receive, send)
+            elif not answer.is_sent and not body.client_left:
+                await _refused(_loss(answer), answer)(scope, receive, send)
         finally:
             body.forget()
 
@@ -90,16 +100,25 @@ class _Body:
         self._kept: list[Message] = []
         self._kept_bytes = 0
         self._next = 0
+        self._read_bytes = 0
         self.is_whole = True
+        self.is_too_large = False
         self.client_left = False
 
     async def receive(self) -> Message:
         if self._next < len(self._kept):
             self._next += 1
             return self._kept[self._next - 1]
+        if self.is_too_large:
+            return {"type": "http.disconnect"}
         message = await self._receive()
+        self._read_bytes += len(message.get("body", b""))
         if message["type"] == "http.disconnect":
             self.client_left, self.is_whole = True, False
+        elif self._read_bytes > self._owner.max_body_bytes:
+            # To Serve the client has left: it stops reading, and the replica is told.
+            self.is_too_large, self.is_whole = True, False
+            return {"type": "http.disconnect"}
         elif self.is_whole:
             self._keep(message)
         return message
@@ -149,12 +168,13 @@ class _Answer:
             await self._send(message)
 
 
-def _refusal(answer: _Answer) -> Response:
-    error: ComparisonError
+def _loss(answer: _Answer) -> ComparisonError:
     if answer.held_status == 408:
-        error = DeadlineExceeded("The comparison did not end in time.")
-    else:
-        error = Unavailable("No worker could answer this request; please try again.")
+        return DeadlineExceeded("The comparison did not end in time.")
+    return Unavailable("No worker could answer this request; please try again.")
+
+
+def _refused(error: ComparisonError, answer: _Answer) -> Response:
     request_id = answer.request_id or uuid.uuid4().hex
     told = ErrorReport(type=error.type, detail=error.detail, image=None, field=None)
     content = Envelope[None](

@@ -15,7 +15,7 @@ import typer
 import yaml
 
 from deployment import drain
-from serve_app import __version__, cli, own_ray, serve_file
+from serve_app import __version__, cli, own_ray, proxy, serve_file
 
 ROOT = Path(__file__).parents[1]
 SERVICE, CLAIM = yaml.safe_load_all((ROOT / "deployment/rayservice.yaml").read_text(encoding="utf-8"))
@@ -33,7 +33,6 @@ DIFFERENCES = {
     "proxy_location": "a door on each worker",
     "http_options.host": "a pod is reached from outside",
     "applications.pairlens.args.model": "an engine that uses the GPU",
-    "applications.pairlens.deployments.Ingress.num_replicas": "one lost replica is no outage",
     "applications.pairlens.deployments.Ingress.ray_actor_options": "not on the head",
     "applications.pairlens.deployments.Preprocessor.ray_actor_options": "a whole core",
     "applications.pairlens.deployments.Preprocessor.autoscaling_config.max_replicas": "more cores",
@@ -157,6 +156,13 @@ def test_the_cpu_pods_have_room_for_all_cpu_replicas() -> None:
     wanted = ingress["num_replicas"] * ingress["ray_actor_options"]["num_cpus"]
     wanted += preprocessor["autoscaling_config"]["max_replicas"] * preprocessor["ray_actor_options"]["num_cpus"]
     assert wanted <= cores
+
+
+@pytest.mark.parametrize("name", ["cpu", "gpu"])
+def test_each_pods_door_knows_the_longest_body(name: str) -> None:
+    environment = {one["name"]: one.get("value") for one in PODS[name]["containers"][0]["env"]}
+    limits = CONFIG["applications"][0]["args"]["limits"]
+    assert environment[proxy.MAX_BODY_VARIABLE] == str(limits["max_body_bytes"])
 
 
 @pytest.mark.parametrize("name", ["cpu", "gpu"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, MutableMapping
+from typing import Any
 
 import httpx
 import pytest
@@ -12,8 +14,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_app import proxy
 from serve_app.proxy import LastWord
+from serve_app.settings import Limits
 
 COMPARE = "http://service/v1/compare"
+MAX_BODY_BYTES = 1000
 Reply = Response | None  # None: nothing is answered, as where a replica has died
 
 
@@ -32,7 +36,7 @@ class Serve:
 
 
 async def post(app: ASGIApp, url: str = COMPARE, content: bytes = b"two images") -> httpx.Response:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(LastWord(app))) as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(LastWord(app, MAX_BODY_BYTES))) as client:
         return await client.post(url, content=content)
 
 
@@ -98,7 +102,7 @@ async def test_bodies_that_are_too_many_are_not_kept(monkeypatch: pytest.MonkeyP
 
 
 async def test_kept_bodies_are_given_back() -> None:
-    app = LastWord(Serve(None, None, None, None))
+    app = LastWord(Serve(None, None, None, None), MAX_BODY_BYTES)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
         for _ in range(2):
             await client.post(COMPARE, content=b"two images")
@@ -119,8 +123,38 @@ async def test_a_caller_who_left_is_neither_repeated_nor_answered() -> None:
         tried.append(scope["path"])
 
     tried: list[str] = []
-    await LastWord(serve)({"type": "http", "path": "/v1/compare", "headers": []}, gone, send)
+    await LastWord(serve, MAX_BODY_BYTES)({"type": "http", "path": "/v1/compare", "headers": []}, gone, send)
     assert (tried, sent) == (["/v1/compare"], [])
+
+
+async def test_a_body_over_the_limit_is_read_no_further() -> None:
+    """A stream that never ends: who reads on never answers."""
+
+    async def endless() -> dict[str, object]:
+        read.append(100)
+        return {"type": "http.request", "body": bytes(100), "more_body": True}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    read: list[int] = []
+    sent: list[MutableMapping[str, Any]] = []
+    await LastWord(serve, MAX_BODY_BYTES)({"type": "http", "path": "/v1/compare", "headers": []}, endless, send)
+    assert sum(read) <= MAX_BODY_BYTES + 100
+    assert sent[0]["status"] == 413
+    assert json.loads(sent[1]["body"])["error"]["type"] == "body_too_large"
+
+
+def test_the_operators_limit_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    (usual,) = proxy.middlewares()
+    monkeypatch.setenv(proxy.MAX_BODY_VARIABLE, "5")
+    (told,) = proxy.middlewares()
+    assert usual.kwargs == {"max_body_bytes": Limits().max_body_bytes}
+    assert told.kwargs == {"max_body_bytes": 5}
 
 
 def test_serve_finds_the_middleware_by_its_path() -> None:
