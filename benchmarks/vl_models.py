@@ -48,7 +48,8 @@ class Shape:
     is_tied: bool
 
 
-# Of the published config.json of Qwen3-VL-2B, -4B and -8B-Instruct; 2,304 position embeddings in all of them.
+# Of Qwen3-VL-2B, -4B and -8B-Instruct, with 2,304 position embeddings: 2B and 8B are those of torchtitan's Qwen3-VL
+# (experiments/qwen3_vl); 4B is the text model of Qwen3-4B behind the vision model of 2B, not compared as a whole.
 SHAPES = {
     "tiny": Shape((128, 2, 4, 2, 32, 256, TOKENS), (2, 64, 128, 4, [0]), is_tied=True),
     "150m": Shape((768, 12, 12, 4, 64, 3072, TOKENS), (6, 512, 2048, 8, [1, 3]), is_tied=True),
@@ -155,8 +156,9 @@ def noise(side: int, seed: int) -> ShownImage:
 
 def one_text(inquiry: Inquiry) -> str:
     """The same as one request for one JSON answer, put as briefly as somebody would who asks only once."""
+    general, *_ = inquiry.instructions.splitlines()  # what follows is how our short questions are answered
     return (
-        f"{inquiry.instructions}\nFor each of these qualities say how much it may differ (none, small, medium, large "
+        f"{general}\nFor each of these qualities say how much it may differ (none, small, medium, large "
         f"or total) and explain it in one short sentence: {', '.join(ASPECTS)}. For each of these elements say what "
         "may have happened to it (same, changed, added, removed or none) and explain it in one short sentence: "
         f"{', '.join(ELEMENTS)}. Then sum up what differs in one or two sentences. Answer with one JSON object: "

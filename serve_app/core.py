@@ -323,7 +323,7 @@ class Inquiry:
     `swapped_questions` are those with labels again, in the same order, worded for the pictures exchanged;
     empty without a swap check. Only their labels are read, no text is written: so the anchors of a model's
     scores are asked as these alone, with `questions` empty.
-    `crops`: parts of both pictures at native resolution, which the questions call areas 1, 2, ...
+    `crops`: parts of both pictures at native resolution; the measured difference i is area i + 1 in the texts.
     """
 
     shown_reference: ShownImage

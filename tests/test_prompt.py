@@ -13,6 +13,7 @@ from serve_app.core import (
     Crop,
     Examination,
     ImageFacts,
+    Inquiry,
     MeasuredDifference,
     Measurement,
     Question,
@@ -21,7 +22,7 @@ from serve_app.core import (
 from serve_app.schema import ImageComparisonConfig
 
 
-def an_examination(*differences: MeasuredDifference) -> Examination:
+def an_examination(*differences: MeasuredDifference, crops: tuple[int, ...] = ()) -> Examination:
     facts = ImageFacts(200, 100, "PNG", 10, "00", 100, 50)
     measurement = Measurement(
         identical=False,
@@ -38,11 +39,17 @@ def an_examination(*differences: MeasuredDifference) -> Examination:
         version="1",
     )
     shown = ShownImage(1, 1, "rgb", b"\0\0\0")
-    return Examination(facts, facts, shown, shown, measurement, (None,), (), 0.0, 0.0)
+    areas = tuple(Crop(index, shown, shown) for index in crops)
+    return Examination(facts, facts, shown, shown, measurement, (None,), (), 0.0, 0.0, areas)
 
 
 def a_difference(reference: Box | None, candidate: Box | None) -> MeasuredDifference:
     return MeasuredDifference("changed", reference, candidate, 0.5, 10, 5.0)
+
+
+def parts_of(inquiry: Inquiry) -> list[str]:
+    """The instructions' parts on how to answer, one for each kind of question."""
+    return inquiry.instructions.split("\n")[1:]
 
 
 def texts(questions: tuple[Question, ...]) -> str:
@@ -71,13 +78,45 @@ def test_the_last_wording_has_letters_for_labels() -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_labels_of_a_wording_differ_and_stand_in_its_text(language: str) -> None:
+def test_labels_of_a_wording_differ_and_are_told(language: str) -> None:
     config = ImageComparisonConfig.model_validate_json(f'{{"language": "{language}", "focus_elements": ["x"]}}')
     inquiry = prompt.render(config, an_examination(a_difference(Box(0, 0, 9, 9), None)))
+    about = dict(zip(("aspect", "focus_element", "region", "findings"), parts_of(inquiry), strict=True))
     for question in inquiry.questions + inquiry.swapped_questions:
-        for wording in question.wordings:
-            assert len(set(wording.labels)) == len(wording.labels)
-            assert all(label in wording.text for label in wording.labels)
+        words, letters = question.wordings[0].labels, question.wordings[-1].labels
+        assert len(set(words)) == len(words)
+        assert all(f"{word}（" in about[question.kind] or f"{word} (" in about[question.kind] for word in words)
+        assert all(letter in question.wordings[-1].text for letter in letters)
+
+
+def test_how_to_answer_is_told_once_and_only_for_what_is_asked() -> None:
+    several = prompt.render(ImageComparisonConfig(focus_elements=("a", "b")), an_examination())
+    assert [part.partition(",")[0] for part in parts_of(several)] == ["Asked about a quality", "Asked about an element"]
+    words = "".join(question.wordings[0].text for question in several.questions if question.num_labels)
+    assert "{" not in words
+    assert "(" not in words
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_instructions_say_the_same_of_both_orders(language: str) -> None:
+    config = ImageComparisonConfig.model_validate_json(f'{{"language": "{language}", "focus_elements": ["x"]}}')
+    one = an_examination(
+        a_difference(Box(0, 0, 9, 9), Box(0, 0, 9, 9)), a_difference(None, Box(20, 20, 9, 9)), crops=(0, 1)
+    )
+    turned = an_examination(
+        a_difference(Box(0, 0, 9, 9), Box(0, 0, 9, 9)), a_difference(Box(20, 20, 9, 9), None), crops=(0, 1)
+    )
+    asked, again = prompt.render(config, one), prompt.render(config, turned)
+    assert asked.instructions == again.instructions
+    texts_of_swapped = [question.wordings[0].text for question in asked.swapped_questions]
+    assert texts_of_swapped == [question.wordings[0].text for question in again.questions if question.num_labels]
+
+
+def test_position_i_means_the_same_in_both_orders_whatever_the_labels() -> None:
+    inquiry = prompt.render(ImageComparisonConfig(focus_elements=("logo",)), an_examination())
+    plain, swapped = inquiry.questions[4].wordings[-1], inquiry.swapped_questions[4].wordings[-1]
+    assert "C (it is only in the second picture), D (it is only in the first picture)" in plain.text
+    assert "C (it is only in the first picture), D (it is only in the second picture)" in swapped.text
 
 
 def test_exchanged_pictures_exchange_added_and_removed() -> None:
@@ -130,19 +169,33 @@ def test_where_nothing_differs_nothing_else_is_asked_for() -> None:
 
 
 def test_what_is_listed_is_left_out_of_what_else_is_asked_for() -> None:
-    difference = a_difference(Box(0, 0, 20, 10), Box(180, 90, 20, 10))
-    findings = prompt.render(ImageComparisonConfig(), an_examination(difference)).questions[-2]
-    text = findings.wordings[0].text
+    differences = (
+        a_difference(Box(0, 0, 20, 10), Box(180, 90, 20, 10)),
+        a_difference(Box(0, 0, 9, 9), Box(0, 0, 9, 9)),
+    )
+    inquiry = prompt.render(ImageComparisonConfig(), an_examination(*differences))
+    text, told = inquiry.questions[-2].wordings[0].text, parts_of(inquiry)[-1]
+    assert "at another place than the areas above and than: in the first picture 0 % to 10 %" in text
     assert "in the second picture 90 % to 100 % of the width" in text
-    assert "changed (something there looks different)" in text
-    assert '{"findings":[{"kind":"<kind>","box":[left,top,right,bottom],"description":' in text
+    assert "area 2, in both pictures 0 % to 5 % of the width and 0 % to 9 % of the height" in inquiry.instructions
+    assert "changed (something there looks different)" in told
+    assert '{"findings":[{"kind":"<kind>","box":[left,top,right,bottom],"description":' in told
+
+
+def test_an_area_at_the_same_place_in_both_pictures_is_only_named() -> None:
+    difference = a_difference(Box(20, 10, 20, 10), Box(20, 10, 20, 10))
+    inquiry = prompt.render(ImageComparisonConfig(), an_examination(difference))
+    assert "area 1, in both pictures 10 % to 20 % of the width and 10 % to 20 % of the height" in inquiry.instructions
+    regions = [each.wordings[0].text for each in inquiry.questions + inquiry.swapped_questions if each.kind == "region"]
+    assert regions == ["Look only at area 1."] * 2
+    assert "at another place than the areas above?" in inquiry.questions[-2].wordings[0].text
 
 
 @pytest.mark.parametrize(
     ("language", "told", "asked"),
     [
-        ("en", "area 1: pictures 3 and 4; area 2: pictures 5 and 6", "area 2, in the first picture"),
-        ("zh", "区域 1：第 3 和第 4 张图片；区域 2：第 5 和第 6 张图片", "区域 2，在第一张图片中"),
+        ("en", "area 1: pictures 3 and 4; area 3: pictures 5 and 6", "area 3, in the first picture"),
+        ("zh", "区域 1：第 3 和第 4 张图片；区域 3：第 5 和第 6 张图片", "区域 3，在第一张图片中"),
     ],
 )
 def test_crops_are_numbered_in_the_instructions_and_in_their_questions(language: str, told: str, asked: str) -> None:
@@ -153,14 +206,14 @@ def test_crops_are_numbered_in_the_instructions_and_in_their_questions(language:
     regions = [question.wordings[0].text for question in inquiry.questions if question.kind == "region"]
     assert told in inquiry.instructions
     assert asked in regions[2]
-    assert asked.partition("2")[0] + "2" not in regions[1]
     assert [shown.data for shown in inquiry.pictures[2:]] == [b"one", b"two", b"two", b"one"]
     assert [shown.data for shown in inquiry.exchanged_pictures[2:]] == [b"two", b"one", b"one", b"two"]
 
 
 def test_without_crops_nothing_is_said_of_them() -> None:
     inquiry = prompt.render(ImageComparisonConfig(), an_examination(a_difference(Box(0, 0, 9, 9), None)))
-    assert "area 1" not in inquiry.instructions + texts(inquiry.questions)
+    assert "area 1" not in inquiry.instructions
+    assert "detail" not in inquiry.instructions + texts(inquiry.questions)
     assert len(inquiry.pictures) == 2
 
 
