@@ -116,7 +116,9 @@ class ModelSettings(_Strict):
         None, description="Folder or hub id of a checkpoint (`transformers`), or the server's model (`openai`)."
     )
     revision: str | None = Field(None, description="Branch, tag or commit of a hub checkpoint.")
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="`auto`: the checkpoint's own; on a CPU float32, or bfloat16 if both are made for it."
+    )
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="`auto`: a GPU if one is visible.")
     attention: Literal["auto", "sdpa", "eager", "flash_attention_2"] = "auto"
     memory_share: float = Field(

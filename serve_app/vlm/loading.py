@@ -8,9 +8,10 @@ import functools
 import importlib
 import logging
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import transformers
@@ -66,13 +67,26 @@ def device(settings: ModelSettings) -> torch.device:
 
 def _model(name: str, source: dict[str, Any], settings: ModelSettings) -> Any:
     where = device(settings)
-    # bf16 matrix products are slow on most CPUs, so `auto` is the checkpoint's own type on a GPU only.
-    dtype = "float32" if settings.dtype == "auto" and where.type == "cpu" else settings.dtype
+    dtype = settings.dtype
+    if dtype == "auto" and where.type == "cpu":
+        capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # not in every torch that would do
+        dtype = type_on_cpu(transformers.AutoConfig.from_pretrained(name, **source), capabilities)
     attention = {} if settings.attention == "auto" else {"attn_implementation": settings.attention}
     model = transformers.AutoModelForImageTextToText.from_pretrained(
         name, **source, use_safetensors=True, dtype=dtype, **attention
     )
     return model.to(where).eval()
+
+
+def type_on_cpu(config: Any, capabilities: Mapping[str, Any]) -> Literal["bfloat16", "float32"]:
+    """What `auto` is on a CPU: bfloat16 for a checkpoint saved in it where the CPU multiplies in it, else float32.
+
+    A batch of questions takes half the time in it there (benchmarks/results/vl.md) and several times as long on a
+    CPU without such instructions. `capabilities`: see `torch.cpu.get_capabilities`.
+    """
+    own = getattr(config, "dtype", None) or getattr(config.get_text_config(), "dtype", None)
+    is_quick = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
+    return "bfloat16" if own == torch.bfloat16 and is_quick else "float32"
 
 
 def processor(name: str, source: dict[str, Any]) -> Any:
