@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.core import Box, MeasuredDifference, Pixels
-from serve_app.measurement import colour
+from serve_app.measurement import colour, presence
 from serve_app.measurement.regions import Region
 from serve_app.measurement.tiles import Grid
 from serve_app.schema import DifferenceKind
@@ -45,19 +45,27 @@ def _severity(grid: Grid, region: Region) -> float:
 def _kind(grid: Grid, box: Box, first: Pixels, second: Pixels) -> DifferenceKind:
     was_empty, is_empty = _is_ground(grid.first, box, first), _is_ground(grid.second, box, second)
     if was_empty == is_empty:
-        return "changed"
+        return "changed" if was_empty else presence.kind(grid, box)
     return "added" if was_empty else "removed"
 
 
 def _is_ground(picture: Pixels, box: Box, inside: Pixels) -> bool:
-    """Nothing stands in the box: it is flat, and of the colour that surrounds it."""
+    """Nothing stands in the box: it is flat, and of the one colour that surrounds it."""
     if _deviation(inside) > EMPTY:
         return False
-    return bool(np.abs(np.median(_sampled(inside), axis=0) - surround(picture, box)).max() <= CLEAR)
+    ring = _ring(picture, box)
+    ground = np.median(ring, axis=0)
+    if np.median(np.abs(ring - ground), axis=0).max() > CLEAR:
+        return False  # a flat spot on a rough ground is a thing itself
+    return bool(np.abs(np.median(_sampled(inside), axis=0) - ground).max() <= CLEAR)
 
 
 def surround(picture: Pixels, box: Box) -> NDArray[np.float64]:
     """Median colour of the ring around a box; of the box's own rim where it fills the picture."""
+    return np.asarray(np.median(_ring(picture, box), axis=0), np.float64)
+
+
+def _ring(picture: Pixels, box: Box) -> NDArray[np.float64]:
     top, bottom = max(0, box.y - RING), min(picture.shape[0], box.bottom + RING)
     left, right = max(0, box.x - RING), min(picture.shape[1], box.right + RING)
     sides = [
@@ -69,7 +77,7 @@ def surround(picture: Pixels, box: Box) -> NDArray[np.float64]:
     ring = np.concatenate([side.reshape(-1, 3) for side in sides])
     if not len(ring):
         ring = picture[box.y, box.x : box.right]
-    return np.asarray(np.median(ring[:: max(1, len(ring) // 4096)], axis=0), np.float64)
+    return ring[:: max(1, len(ring) // 4096)].astype(np.float64)
 
 
 def _deviation(image: Pixels) -> float:

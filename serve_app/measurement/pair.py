@@ -26,7 +26,7 @@ from serve_app.measurement import (
 from serve_app.measurement.tiles import Grid
 from serve_app.schema import DifferenceKind
 
-VERSION = "5"  # changes whenever results change
+VERSION = "6"  # changes whenever results change
 
 
 @dataclass(frozen=True, slots=True)
