@@ -47,6 +47,7 @@ class Phrases:
     about_findings: str
     findings: str
     elsewhere: str
+    about_summary: str
     summary: str
     option: str
     separator: str
@@ -117,10 +118,11 @@ _ENGLISH = Phrases(
     ),
     findings="What else may have changed, at another place than the areas above{elsewhere}?",
     elsewhere=" and than: {places}",
-    summary=(
-        "What may differ between the first picture and the second, all in all? If nothing visible differs, say so.\n"
-        'Answer as {{"summary":"<one or two sentences>"}}.'
+    about_summary=(
+        "\nAsked for a summary, say what may differ between the first picture and the second, all in all, or that "
+        'nothing visible differs, as {{"summary":"<one or two sentences>"}}.'
     ),
+    summary="Give the summary.",
     option="{label} ({meaning})",
     separator=", ",
     series="; ",
@@ -188,10 +190,11 @@ _CHINESE = Phrases(
     ),
     findings="除了上述区域{elsewhere}，其他位置还可能有什么变化？",
     elsewhere="以及{places}",
-    summary=(
-        "总的来说，第一张和第二张图片可能有哪些差异？如果看不出差异，请直接说明。\n"
+    about_summary=(
+        "\n问到总结时，说明第一张和第二张图片总的来说可能有哪些差异，如果看不出差异就直接说明，"
         '按 {{"summary":"<一两句话>"}} 的格式回答。'
     ),
+    summary="请给出总结。",
     option="{label}（{meaning}）",
     separator="、",
     series="；",

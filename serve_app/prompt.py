@@ -48,7 +48,7 @@ def render(config: ImageComparisonConfig, examination: Examination) -> Inquiry:
     questions = (
         *_labelled(phrases, config, areas, exchanged=False),
         *_findings(phrases, areas),
-        Question("summary", 0, (Wording(phrases.summary.format()),)),
+        Question("summary", 0, (Wording(phrases.summary),)),
     )
     return Inquiry(
         shown_reference=examination.shown_reference,
@@ -104,6 +104,7 @@ def _instructions(
         "focus_element": phrases.about_elements.format(options=_listed(phrases, phrases.statuses)),
         "region": phrases.about_regions.format(options=_listed(phrases, phrases.kinds)),
         "findings": phrases.about_findings.format(most=MAX_FINDINGS, kinds=_listed(phrases, list(meant.items()))),
+        "summary": phrases.about_summary.format(),
     }
     common = [
         phrases.area.format(number=area.number) + phrases.joint + phrases.in_both.format(place=area.common)

@@ -81,7 +81,7 @@ def test_the_last_wording_has_letters_for_labels() -> None:
 def test_labels_of_a_wording_differ_and_are_told(language: str) -> None:
     config = ImageComparisonConfig.model_validate_json(f'{{"language": "{language}", "focus_elements": ["x"]}}')
     inquiry = prompt.render(config, an_examination(a_difference(Box(0, 0, 9, 9), None)))
-    about = dict(zip(("aspect", "focus_element", "region", "findings"), parts_of(inquiry), strict=True))
+    about = dict(zip(("aspect", "focus_element", "region", "findings", "summary"), parts_of(inquiry), strict=True))
     for question in inquiry.questions + inquiry.swapped_questions:
         words, letters = question.wordings[0].labels, question.wordings[-1].labels
         assert len(set(words)) == len(words)
@@ -91,8 +91,9 @@ def test_labels_of_a_wording_differ_and_are_told(language: str) -> None:
 
 def test_how_to_answer_is_told_once_and_only_for_what_is_asked() -> None:
     several = prompt.render(ImageComparisonConfig(focus_elements=("a", "b")), an_examination())
-    assert [part.partition(",")[0] for part in parts_of(several)] == ["Asked about a quality", "Asked about an element"]
-    words = "".join(question.wordings[0].text for question in several.questions if question.num_labels)
+    told = [part.partition(",")[0] for part in parts_of(several)]
+    assert told == ["Asked about a quality", "Asked about an element", "Asked for a summary"]
+    words = "".join(question.wordings[0].text for question in several.questions)
     assert "{" not in words
     assert "(" not in words
 
@@ -174,7 +175,7 @@ def test_what_is_listed_is_left_out_of_what_else_is_asked_for() -> None:
         a_difference(Box(0, 0, 9, 9), Box(0, 0, 9, 9)),
     )
     inquiry = prompt.render(ImageComparisonConfig(), an_examination(*differences))
-    text, told = inquiry.questions[-2].wordings[0].text, parts_of(inquiry)[-1]
+    text, told = inquiry.questions[-2].wordings[0].text, parts_of(inquiry)[-2]
     assert "at another place than the areas above and than: in the first picture 0 % to 10 %" in text
     assert "in the second picture 90 % to 100 % of the width" in text
     assert "area 2, in both pictures 0 % to 5 % of the width and 0 % to 9 % of the height" in inquiry.instructions

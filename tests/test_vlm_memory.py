@@ -47,8 +47,9 @@ def held_to_its_word(model: pretrained.PretrainedModel, inquiry: Inquiry, most: 
 
 # Its code asks for numbers where the rehearsal has only shapes: answered without a plan, and the log says so.
 UNPLANNED = {"gemma4", "qwen3_vl_moe", "glm4v_moe"}
-# Predicted 1.30 times what was measured; why is not known yet.
-MOST = {"minicpmv4_6": 1.4}
+# MiniCPM: predicted 1.30 times what was measured; why is not known yet. Gemma 3: 1.21 in a prompt of long text and few
+# pictures, whose masks grow with the square of a length that is rounded up.
+MOST = {"minicpmv4_6": 1.4, "gemma3": 1.25}
 
 
 @pytest.mark.parametrize("family", [family for family in FAMILIES if family not in UNPLANNED])

@@ -69,7 +69,7 @@ def _model(name: str, source: dict[str, Any], settings: ModelSettings) -> Any:
     where = device(settings)
     dtype = settings.dtype
     if dtype == "auto" and where.type == "cpu":
-        capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # not in every torch that would do
+        capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # not in every torch
         dtype = type_on_cpu(transformers.AutoConfig.from_pretrained(name, **source), capabilities)
     attention = {} if settings.attention == "auto" else {"attn_implementation": settings.attention}
     model = transformers.AutoModelForImageTextToText.from_pretrained(
@@ -81,8 +81,8 @@ def _model(name: str, source: dict[str, Any], settings: ModelSettings) -> Any:
 def type_on_cpu(config: Any, capabilities: Mapping[str, Any]) -> Literal["bfloat16", "float32"]:
     """What `auto` is on a CPU: bfloat16 for a checkpoint saved in it where the CPU multiplies in it, else float32.
 
-    A batch of questions takes half the time in it there (benchmarks/results/vl.md) and several times as long on a
-    CPU without such instructions. `capabilities`: see `torch.cpu.get_capabilities`.
+    A batch of questions takes half the time in it there (benchmarks/results/vl.md); elsewhere it is emulated.
+    `capabilities`: see `torch.cpu.get_capabilities`.
     """
     own = getattr(config, "dtype", None) or getattr(config.get_text_config(), "dtype", None)
     is_quick = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
