@@ -32,7 +32,7 @@ class World:
         self.stages = [Stage(guess_s=2.0) for _ in range(self.entrances)]
         share = self.replicas / self.entrances
         for stage in self.stages:
-            stage.resize(share, math.ceil(2 * share), 0.0)
+            stage.resize(share, max(2, math.ceil(2 * share)), 0.0)
         self._next = itertools.cycle(self.stages)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = 0

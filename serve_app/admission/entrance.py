@@ -67,7 +67,9 @@ class Admission:
         if stage not in self.stages:
             return
         share = replicas / max(1, entrances)
-        self.stages[stage].resize(share, math.ceil(share * sent_to_each), self.now())
+        # Never fewer than one replica would be sent: callers who all came in here must still show as waiting work
+        # to the autoscaler, however many entrances stand beside this one.
+        self.stages[stage].resize(share, max(sent_to_each, math.ceil(share * sent_to_each)), self.now())
         if replicas or rests:
             self._lost_since.pop(stage, None)
         else:
