@@ -76,7 +76,7 @@ class _Answered:
 
 def parse(output: ModelOutput, inquiry: Inquiry, identity: ModelIdentity, anchors: Anchors | None = None) -> Assessment:
     """Read every reply. `assess_ms` is left at 0 for the caller, who holds the clock."""
-    warnings: list[str] = []
+    warnings = [wording.stated(inquiry.language)] if output.num_stated else []
     answered = list(_answered(output, inquiry, warnings))
     return Assessment(
         model=identity,

@@ -381,13 +381,18 @@ class MemoryPlan:
 
 @dataclass(frozen=True, slots=True)
 class ModelOutput:
-    """Replies in the order of `Inquiry.questions` and `Inquiry.swapped_questions`."""
+    """Replies in the order of `Inquiry.questions` and `Inquiry.swapped_questions`.
+
+    `num_stated`: replies whose probabilities nobody computed: a server named a label and said no more, so the engine
+    assumes one for it.
+    """
 
     replies: tuple[Reply, ...]
     swapped_replies: tuple[Reply, ...]
     prompt_tokens: int
     generated_tokens: int
     plan: MemoryPlan | None = None  # None: the engine decides no memory
+    num_stated: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,6 +149,13 @@ def unreadable_choice(kind: QuestionKind, index: int, language: Language) -> str
     )
 
 
+def stated(language: Language) -> str:
+    """The model's server gives no probabilities, so each score follows from one word and an assumed certainty."""
+    if language == "zh":
+        return "模型服务器不提供概率：得分来自模型所选的词，其把握程度是假定的，而非测得的。"
+    return "The model's server gives no probabilities: scores rest on the words it chose, how sure it was is assumed."
+
+
 def unreadable_text(kind: QuestionKind, index: int, language: Language) -> str:
     """The model wrote something else than what was asked for."""
     name = _asked(kind, index, language)

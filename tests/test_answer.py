@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -58,6 +59,15 @@ def level(*probabilities: float, anchors: Anchors | None = None) -> AspectAssess
     aspect = parsed((a_question(),), (Reply(probabilities, GOOD),), anchors=anchors).aspects[0]
     assert aspect is not None
     return aspect
+
+
+@pytest.mark.parametrize(("language", "said"), [("en", "gives no probabilities"), ("zh", "不提供概率")])
+def test_scores_that_no_server_computed_are_told_as_assumed(language: Language, said: str) -> None:
+    shown = ShownImage(1, 1, "rgb", b"\0\0\0")
+    inquiry = Inquiry(shown, shown, "", (a_question(),), (), language, "7")
+    output = ModelOutput((Reply((0.9, 0, 0, 0, 0), GOOD),), (), 12, 34, num_stated=1)
+    assert [said in warning for warning in answer.parse(output, inquiry, ME).warnings] == [True]
+    assert answer.parse(replace(output, num_stated=0), inquiry, ME).warnings == ()
 
 
 def test_a_score_is_the_expectation_over_the_labels() -> None:

@@ -197,6 +197,7 @@ def test_a_server_that_does_not_stream_is_read_all_the_same() -> None:
     with playing(play) as played:
         output = a_model(played.url).answer(an_inquiry(), a_stop())
     assert output.replies[0].probabilities[0] == labels.STATED
+    assert output.num_stated == 1
 
 
 def test_thoughts_and_fences_around_the_answer_are_cut_off() -> None:

@@ -27,10 +27,11 @@ interval (by 0.09 to 0.18) and leaves the score itself alone.
 @dataclass(frozen=True, slots=True)
 class Odds:
     """`probabilities`: of the labels, at most 1 in sum. `is_shared`: the chosen label's first token begins
-    others too, so that what the likely alternatives stood for is not known."""
+    others too, so that what the likely alternatives stood for is not known. `is_stated`: see `stated`."""
 
     probabilities: tuple[float, ...]
     is_shared: bool = False
+    is_stated: bool = False
 
 
 def read(tokens: Sequence[WrittenToken], labels: Sequence[str]) -> Odds | None:
@@ -62,12 +63,12 @@ def read(tokens: Sequence[WrittenToken], labels: Sequence[str]) -> Odds | None:
     return Odds(tuple(shares), is_shared=steps > 1)
 
 
-def stated(text: str, labels: Sequence[str]) -> tuple[float, ...]:
+def stated(text: str, labels: Sequence[str]) -> Odds:
     """`STATED` for the label that the text names as its answer; all zero if it names none."""
     found = _STATED.findall(text)
     said = _unescaped(found[-1]) if found else text
     chosen = said.strip(" \t\r\n\"'.").casefold()
-    return tuple(STATED if label.casefold() == chosen else 0.0 for label in labels)
+    return Odds(tuple(STATED if label.casefold() == chosen else 0.0 for label in labels), is_stated=True)
 
 
 def _share_out(token: WrittenToken, targets: dict[int, bytes], weight: float, shares: list[float]) -> list[int]:

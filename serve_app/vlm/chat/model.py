@@ -104,20 +104,22 @@ class ChatModel:
                     self._ask_all(talk, second, inquiry.swapped_questions, writes=False),
                 ]
             )
+        every = (*answered, *swapped)
         return ModelOutput(
-            replies=tuple(reply for reply, _ in answered),
-            swapped_replies=tuple(reply for reply, _ in swapped),
-            prompt_tokens=sum(answer.prompt_tokens for _, answer in (*answered, *swapped)),
-            generated_tokens=sum(answer.generated_tokens for _, answer in (*answered, *swapped)),
+            replies=tuple(one.reply for one in answered),
+            swapped_replies=tuple(one.reply for one in swapped),
+            prompt_tokens=sum(one.completion.prompt_tokens for one in every),
+            generated_tokens=sum(one.completion.generated_tokens for one in every),
+            num_stated=sum(one.is_stated for one in every),
         )
 
     async def _ask_all(
         self, talk: _Talk, urls: tuple[str, ...], questions: Sequence[Question], *, writes: bool
-    ) -> list[tuple[Reply, Completion]]:
+    ) -> list[_Answered]:
         """All questions about the pictures in this order: the first alone until its answer begins, then the rest."""
         is_read = asyncio.Event()
 
-        async def ask(position: int, question: Question) -> tuple[Reply, Completion]:
+        async def ask(position: int, question: Question) -> _Answered:
             if position > 0:
                 await is_read.wait()
             async with talk.turns:
@@ -127,7 +129,7 @@ class ChatModel:
 
     async def _ask(
         self, talk: _Talk, urls: tuple[str, ...], question: Question, is_read: asyncio.Event, *, writes: bool
-    ) -> tuple[Reply, Completion]:
+    ) -> _Answered:
         """In words, and again in letters where the words' first tokens don't tell them apart."""
         wordings = [one for one in question.wordings if one.labels not in self._lettered] or question.wordings[-1:]
         for wording in wordings:
@@ -141,7 +143,15 @@ class ChatModel:
             if not odds.is_shared or wording is wordings[-1]:
                 break
             self._lettered.add(wording.labels)
-        return Reply(odds.probabilities, shapes.object_in(answer.text) if writes else ""), answer
+        reply = Reply(odds.probabilities, shapes.object_in(answer.text) if writes else "")
+        return _Answered(reply, answer, odds.is_stated)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    reply: Reply
+    completion: Completion
+    is_stated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +167,7 @@ class _Talk:
 def _odds(answer: Completion, choices: Sequence[str]) -> labels.Odds:
     if not choices:
         return labels.Odds(())
-    return labels.read(answer.tokens, choices) or labels.Odds(labels.stated(answer.text, choices))
+    return labels.read(answer.tokens, choices) or labels.stated(answer.text, choices)
 
 
 def _url(shown: ShownImage) -> str:
