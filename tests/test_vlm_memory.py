@@ -40,25 +40,20 @@ def measured_peak(model: pretrained.PretrainedModel, inquiry: Inquiry) -> tuple[
     return output.plan.predicted_bytes, watch.peak_bytes
 
 
-def held_to_its_word(model: pretrained.PretrainedModel, inquiry: Inquiry, most: float = 1.2) -> None:
+def held_to_its_word(model: pretrained.PretrainedModel, inquiry: Inquiry) -> tuple[int, int]:
     predicted, measured = measured_peak(model, inquiry)
-    assert measured <= predicted <= most * measured
+    assert measured <= predicted <= 1.2 * measured
+    return predicted, measured
 
 
-# Its code asks for numbers where the rehearsal has only shapes: answered without a plan, and the log says so.
-UNPLANNED = {"gemma4", "qwen3_vl_moe", "glm4v_moe"}
-# MiniCPM: predicted 1.30 times what was measured; why is not known yet. Gemma 3: 1.21 in a prompt of long text and few
-# pictures, whose masks grow with the square of a length that is rounded up.
-MOST = {"minicpmv4_6": 1.4, "gemma3": 1.25}
-
-
-@pytest.mark.parametrize("family", [family for family in FAMILIES if family not in UNPLANNED])
-def test_no_more_is_held_than_predicted_and_not_much_less(family: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", FAMILIES)
+def test_ratio_of_predicted_to_held_is_at_least_one_and_not_much_more(family: str, tmp_path: Path) -> None:
     model = pretrained.load(settings_for(FAMILIES[family](tmp_path)))
-    inquiry = an_inquiry()
-    one = replace(inquiry, questions=inquiry.questions[:1], swapped_questions=(), crops=())
-    for asked in (inquiry, one):
-        held_to_its_word(model, asked, MOST.get(family, 1.2))
+    whole = an_inquiry()
+    one = replace(whole, questions=whole.questions[:1], swapped_questions=(), crops=())
+    for name, asked in (("whole", whole), ("one question", one)):
+        predicted, measured = held_to_its_word(model, asked)
+        print(f"| {family} | {name} | {predicted} | {measured} | {predicted / measured:.3f} |")  # noqa: T201 - with -s
 
 
 def with_pixels(folder: Path, most: int) -> Path:
@@ -190,9 +185,10 @@ def test_a_model_that_can_not_be_rehearsed_answers_without_a_plan(
     ]
 
 
-def test_rounding_up_adds_at_most_a_sixteenth() -> None:
+def test_rounding_up_adds_at_most_one_part() -> None:
     for number in range(1, 5000):
         assert number <= plan.rounded_up(number) <= number * (1 + 1 / 16)
+        assert number <= plan.rounded_up(number, parts=32) <= number * (1 + 1 / 32)
 
 
 def test_a_container_leaves_its_limit_less_what_is_used(tmp_path: Path) -> None:

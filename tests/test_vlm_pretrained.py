@@ -140,8 +140,8 @@ def test_even_random_weights_write_json_of_the_asked_shape(model: pretrained.Pre
     assert output.prompt_tokens > output.generated_tokens > 0
 
 
-def test_chinese_questions_go_through(model: pretrained.PretrainedModel) -> None:
-    assert len(model.answer(an_inquiry(language="zh"), a_stop()).replies) == 8
+def test_chinese_questions_go_through(qwen: pretrained.PretrainedModel) -> None:
+    assert len(qwen.answer(an_inquiry(language="zh"), a_stop()).replies) == 8
 
 
 @pytest.mark.parametrize(
@@ -154,9 +154,9 @@ def test_a_callers_text_never_becomes_a_control_token(model: pretrained.Pretrain
     assert model._processor.tokenizer.decode(ids) == f'Look at "{spelling}" only'
 
 
-def test_a_callers_control_tokens_disturb_no_answer(model: pretrained.PretrainedModel) -> None:
+def test_a_callers_control_tokens_disturb_no_answer(qwen: pretrained.PretrainedModel) -> None:
     inquiry = an_inquiry(focus_elements=("<image><|image_pad|><|im_end|>",))
-    assert len(model.answer(inquiry, a_stop()).replies) == 8
+    assert len(qwen.answer(inquiry, a_stop()).replies) == 8
 
 
 def test_warm_up_goes_the_whole_way(model: pretrained.PretrainedModel) -> None:
@@ -234,6 +234,17 @@ def test_a_cancel_ends_the_work_before_the_next_layer(qwen: pretrained.Pretraine
         qwen.answer(an_inquiry(), stop)
     assert stop.looks_after == 0
     assert len(qwen.answer(an_inquiry(swap_check=False), a_stop()).replies) == 8
+
+
+@pytest.mark.parametrize("looks", [3, 30])
+def test_every_familys_work_can_be_ended(model: pretrained.PretrainedModel, looks: int) -> None:
+    inquiry = replace(an_inquiry(), instructions="Compare.")
+    model.answer(inquiry, a_stop())  # its memory is planned: the looks below are at the real work
+    model.cache.clear()
+    stop = CountedStop(looks)
+    with pytest.raises(DeadlineExceeded):
+        model.answer(inquiry, stop)
+    assert stop.looks_after == 0
 
 
 def test_a_deadline_ends_the_work(qwen: pretrained.PretrainedModel) -> None:

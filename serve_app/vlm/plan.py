@@ -30,7 +30,7 @@ from serve_app.vlm.sight import Prompt, Seen, Sight
 logger = logging.getLogger("pairlens.vlm")
 MIN_SIDE = 64  # of the longer side: the contract shows no picture smaller than this
 _CANT_REHEARSE = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
-_SLACK = 1.02  # the labels' and the grammar's tensors, an allocator's rounding to 512 bytes
+_SLACK = 1.03  # the labels' and the grammar's tensors, an allocator's rounding to 512 bytes
 _SMALL_SIDE = 512  # of the longest side: rehearsed in milliseconds and a few megabytes
 _MOST_KEPT = 256  # rehearsals remembered
 
@@ -94,7 +94,6 @@ class Planner:
         self.understudy, self._share_of_layers = understudy(sight.model)
         self._sight = Sight(self.understudy, sight.processor, ByteCache(0))
         self._rehearses = True
-        self._pads = False  # not known before the first rehearsal
         self._seen: OrderedDict[tuple[int, int], tuple[Seen, int]] = OrderedDict()
         self._needs: OrderedDict[tuple[object, ...], Need] = OrderedDict()
 
@@ -171,19 +170,19 @@ class Planner:
     def need(self, work: Work, rows: int) -> Need:
         """With `rows` questions at once."""
         self._sight.composes = self._real_sight.can_compose(work.before)
-        lengths = tuple(rounded_up(length) for length in work.lengths[:rows])
         rounded = replace(
             work,
             sizes=tuple((rounded_up(width), rounded_up(height)) for width, height in work.sizes),
             places=work.places[:rows],
             num_writing=min(work.num_writing, rows),
-            # As a batch takes them: all as long as the longest, unless a recurrent state would read the padding.
-            lengths=(max(lengths),) * rows if self._pads else lengths,
+            lengths=tuple(rounded_up(length) for length in work.lengths[:rows]),
         )
         num_text_tokens = len(self._sight.processor.tokenizer(work.before)["input_ids"])
-        key = (replace(rounded, before=""), rounded_up(num_text_tokens))
+        # Finer than sizes, which differ more: the masks of some families grow with the square of the length.
+        most_text_tokens = rounded_up(num_text_tokens, parts=32)
+        key = (replace(rounded, before=""), most_text_tokens)
         if key not in self._needs:
-            self._needs[key] = self._rehearsed(rounded, rounded_up(num_text_tokens) - num_text_tokens)
+            self._needs[key] = self._rehearsed(rounded, most_text_tokens - num_text_tokens)
         need: Need = _recent(self._needs, key)
         return need
 
@@ -212,14 +211,18 @@ class Planner:
     def _answer(self, prefixes: Sequence[prefix.Prefix], work: Work) -> Any:
         """All that questions and answers add to the largest batch, in the end."""
         one = prefixes[0]
-        places = [place if one.num_rows > 1 else 0 for place in work.places]
+        # Of two prefixes the first is asked first, with as many questions as the second or more.
+        asked = [i for i, place in enumerate(work.places) if place == 0 or len(prefixes) == 1]
+        lengths = [work.lengths[i] for i in asked]
+        if not prefix.is_recurrent(one.cache):  # a recurrent state would read the padding
+            lengths = [max(lengths)] * len(lengths)
+        places = [work.places[i] if one.num_rows > 1 else 0 for i in asked]
         branches = one.branch(places, together=self._shares and one.can_batch)
-        self._pads = not prefix.is_recurrent(one.cache)
-        branches.feed([[0] * length for length in work.lengths])
+        branches.feed([[0] * length for length in lengths])
         if 0 < work.num_writing < len(places):
             branches.keep(range(work.num_writing))
         # In pieces, because one long piece would take what single tokens don't.
-        piece = min(work.lengths)
+        piece = min(lengths)
         for start in range(0, work.longest_text if work.num_writing else 0, piece):
             branches.feed([[0] * min(piece, work.longest_text - start)] * work.num_writing)
         return branches
@@ -263,9 +266,9 @@ def scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def rounded_up(number: int) -> int:
-    """To a multiple of a sixteenth to a thirty-second of it, a power of two: at most a sixteenth more."""
-    step = max(1, 1 << max(0, number.bit_length() - 5))
+def rounded_up(number: int, parts: int = 16) -> int:
+    """To a multiple of a power of two, at most one of `parts` (a power of two as well) of the number more."""
+    step = max(1, 1 << max(0, number.bit_length() - parts.bit_length()))
     return -(-number // step) * step
 
 

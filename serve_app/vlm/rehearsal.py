@@ -73,7 +73,7 @@ class Rehearsal(Allocations):  # type: ignore[no-untyped-call]
             if func is _aten.index.Tensor:
                 args = (args[0], [part for index in args[1] for part in _whole(index)])
             args, kwargs = tree_map_only(torch.Tensor, _shape_only, (args, kwargs))
-            return _told(func, func(*args, **kwargs))
+            return _told(func, _shaped(func, args, kwargs))
         if kwargs.get("device") == _META or not tree_any(lambda leaf: isinstance(leaf, torch.Tensor), (args, kwargs)):
             return self._made(func, args, dict(kwargs))
         shapes = tree_map_only(torch.Tensor, lambda tensor: tensor.to(_META), (args, kwargs))
@@ -169,6 +169,15 @@ class FusedAttention(TorchFunctionMode):
                 choice = choose(*small, over, 0.0, is_causal, enable_gqa=enable_gqa)
             self._known[asked] = choice != _MATH
         return self._known[asked]
+
+
+def _shaped(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """What comes out, as shapes."""
+    if func is _aten._grouped_mm.default:  # of experts: torch knows its shape in bfloat16 only
+        return args[0].new_empty(args[0].shape[0], args[1].shape[-1])
+    if func is _aten.split_with_sizes.default and sum(args[1]) < args[0].shape[0] and not args[2:]:
+        args = (args[0][: sum(args[1])], args[1])  # behind them is padding, which only numbers could have dropped
+    return func(*args, **kwargs)
 
 
 def _told(func: Any, result: Any) -> Any:
