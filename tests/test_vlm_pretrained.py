@@ -99,7 +99,7 @@ def test_label_probabilities_are_those_of_a_plain_forward_pass(model: pretrained
 
 
 def test_questions_as_a_batch_are_answered_as_each_alone(model: pretrained.PretrainedModel) -> None:
-    inquiry = an_inquiry()
+    inquiry = replace(an_inquiry(), instructions="Compare.")
     together = model.answer(inquiry, a_stop()).replies
     for question, reply in zip(inquiry.questions, together, strict=True):
         alone = model.answer(replace(inquiry, questions=(question,), swapped_questions=()), a_stop()).replies[0]
@@ -108,7 +108,7 @@ def test_questions_as_a_batch_are_answered_as_each_alone(model: pretrained.Pretr
 
 
 def test_exchanged_pictures_are_asked_as_if_they_came_exchanged(model: pretrained.PretrainedModel) -> None:
-    inquiry = an_inquiry()
+    inquiry = replace(an_inquiry(), instructions="Compare.")
     swapped = model.answer(inquiry, a_stop()).swapped_replies
     turned = replace(
         inquiry,
