@@ -3,6 +3,8 @@ Decides places only; what differs there is others' work."""
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ import numpy as np
 
 from serve_app.core import Alignment, Box, Pixels, Raster
 from serve_app.measurement import bands, features, regions, shifts
-from serve_app.measurement.bands import Band
+from serve_app.measurement.bands import Segment
 from serve_app.measurement.cells import collect
 from serve_app.measurement.features import Transform
 from serve_app.measurement.shifts import Shift
@@ -37,7 +39,8 @@ class Placed:
     """A pair on one grid. `places`: a box of the grid in raster pixels of each picture.
 
     `geometry`: 1 for one frame, less the more the frames differ. `coarseness`: original pixels per grid pixel.
-    `is_same_frame`: the same relative place shows the same thing in both. `band`: rows inserted or taken out.
+    `is_same_frame`: the same relative place shows the same thing in both. `segments`: of
+    rows, from the top, where some were inserted or taken out between them; else none.
     """
 
     grid: Grid
@@ -46,7 +49,7 @@ class Placed:
     geometry: float
     is_same_frame: bool
     coarseness: float = 1.0
-    band: Band | None = None
+    segments: tuple[Segment, ...] = ()
 
     @property
     def parts(self) -> list[Box]:
@@ -54,9 +57,10 @@ class Placed:
         width, height = self.grid.width, self.grid.height
         if abs(self.alignment.rotation_deg) > 0.2:
             return []
-        if self.band is None or not 0 < self.band.at < height:
+        if not self.segments:
             return [Box(0, 0, width, height)]
-        return [Box(0, 0, width, self.band.at), Box(0, self.band.at, width, height - self.band.at)]
+        tops = bands.tops(self.segments)
+        return [Box(0, top, width, each.rows) for top, each in zip(tops, self.segments, strict=True)]
 
 
 def align(first: Raster, second: Raster) -> Placed:
@@ -115,7 +119,7 @@ def _moved(first: Raster, second: Raster, off: float) -> Placed | None:
         rest, stayed = shifts.mismatch(one, two, shift), shifts.mismatch_inside(one, two, shift)
         if rest < BETTER * min(off, stayed):
             band = _banded(first, second) if shift[0] == 0 else None  # what is pushed down leaves its top in place
-            if band is not None and band.alignment.shift[1] and band.band is not None and band.band.at > 0:
+            if band is not None and not band.segments[0].by:
                 return band
             return _shifted(first, second, shift, "shift", 1 - rest / off)
     if off <= 4 * FITS:
@@ -201,24 +205,33 @@ def _shifted(first: Raster, second: Raster, shift: Shift, kind: str, confidence:
 def _banded(first: Raster, second: Raster) -> Placed | None:
     if first.width != second.width or first.alpha is not None or second.alpha is not None:
         return None
-    band = bands.find(first.pixels, second.pixels)
-    if band is None:
+    segments = bands.find(first.pixels, second.pixels)
+    if not segments:
         return None
-    one, two = band.overlap(first.pixels, second.pixels)
     pixels = [
-        np.concatenate([raster.pixels[: band.at], raster.pixels[rows]])
-        for raster, rows in ((first, one), (second, two))
+        np.concatenate([raster.pixels[start : start + each.rows] for each, start in zip(segments, starts, strict=True)])
+        for raster, starts in (
+            (first, [each.first for each in segments]),
+            (second, [each.second for each in segments]),
+        )
     ]
     confidence = 1 - shifts.mismatch(pixels[0], pixels[1])
+    tops = bands.tops(segments)
 
     def places(box: Box) -> tuple[Box, Box]:
-        lower = [box._replace(y=box.y - band.at + rows.start) if box.y >= band.at else box for rows in (one, two)]
-        return lower[0], lower[1]
+        """A box over several segments takes what lies between them along."""
+        top, last = (bisect.bisect_right(tops, y) - 1 for y in (box.y, box.bottom - 1))
+        upper = [start + box.y - tops[top] for start in segments[top][:2]]
+        lower = [start + box.bottom - tops[last] for start in segments[last][:2]]
+        one, two = (box._replace(y=y, height=bottom - y) for y, bottom in zip(upper, lower, strict=True))
+        return one, two
 
     scale = first.original_height / first.height
-    found = Alignment("bands", (0.0, round(band.by * scale, 2)), confidence=round(confidence, 4))
-    geometry = 1 - 0.5 * abs(band.by) / max(first.height, second.height) - 0.03
-    return Placed(Grid(pixels[0], pixels[1]), found, places, max(0.3, geometry), False, band=band)
+    most = max((each for each in segments if each.by), key=lambda each: each.rows)
+    found = Alignment("bands", (0.0, round(most.by * scale, 2)), confidence=round(confidence, 4))
+    came = sum(abs(after - before) for before, after in itertools.pairwise([0, *(each.by for each in segments)]))
+    geometry = 1 - 0.5 * came / max(first.height, second.height) - 0.03
+    return Placed(Grid(pixels[0], pixels[1]), found, places, max(0.3, geometry), False, segments=segments)
 
 
 def _is_upright(rough: Transform) -> bool:

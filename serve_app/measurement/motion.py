@@ -107,21 +107,22 @@ def _slid_together(grid: Grid, found: list[MeasuredDifference]) -> list[Measured
     open_ones = [each for each in found if each.kind != "moved" and each.reference_box == each.candidate_box]
     for one, two in itertools.combinations(sorted(open_ones, key=lambda each: -each.severity)[:EDGES], 2):
         box, other = one.reference_box or _NONE, two.reference_box or _NONE
-        both = _around(box, other)
+        both = around(box, other)
         in_line = abs(box.y - other.y) + abs(box.bottom - other.bottom) <= SLACK
         in_column = abs(box.x - other.x) + abs(box.right - other.right) <= SLACK
         if not (in_line or in_column):
             continue
         whole = replace(one, kind="changed", reference_box=both, candidate_box=both)
         slid = _slid(grid, whole)
-        if slid.kind != "moved" or _around(slid.reference_box or _NONE, slid.candidate_box or _NONE) != both:
+        if slid.kind != "moved" or around(slid.reference_box or _NONE, slid.candidate_box or _NONE) != both:
             continue
         rest = [each for each in found if each is not one and each is not two]
         return [*rest, replace(slid, changed_pixels=one.changed_pixels + two.changed_pixels)]
     return found
 
 
-def _around(one: Box, two: Box) -> Box:
+def around(one: Box, two: Box) -> Box:
+    """The smallest box that holds both."""
     left, top = min(one.x, two.x), min(one.y, two.y)
     return Box(left, top, max(one.right, two.right) - left, max(one.bottom, two.bottom) - top)
 

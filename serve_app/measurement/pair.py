@@ -4,7 +4,7 @@ Knows no pixels: every step is a module of its own."""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, wait
 from dataclasses import dataclass, replace
 
@@ -14,6 +14,7 @@ from serve_app.core import Alignment, Box, MeasuredDifference, Measurement, Rast
 from serve_app.measurement import (
     alignment,
     aspects,
+    bands,
     canvas,
     change,
     kinship,
@@ -23,10 +24,11 @@ from serve_app.measurement import (
     tiles,
     tone,
 )
+from serve_app.measurement.bands import Segment
 from serve_app.measurement.tiles import Grid
 from serve_app.schema import DifferenceKind
 
-VERSION = "6"  # changes whenever results change
+VERSION = "7"  # changes whenever results change
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,8 @@ def _see(first: Raster, second: Raster, placed: alignment.Placed) -> _Seen:
         # What moved as a whole is a difference too, and its boxes hold every other: ignoring them all gives a match.
         listed += _framing(first, second, placed, ratio)
         counted += 1
+    if placed.segments and first.pixels.shape == second.pixels.shape:
+        listed = _closed(first, second, listed)
     listed.sort(key=lambda each: (-each.severity, each.reference_box or Box(0, 0, 0, 0)))
     return _Seen(tuple(listed), counted, ratio)
 
@@ -196,6 +200,52 @@ def _ignorable(first: Raster, second: Raster, placed: alignment.Placed, listed: 
     return True
 
 
+def _closed(first: Raster, second: Raster, listed: list[MeasuredDifference]) -> list[MeasuredDifference]:
+    """`listed`, its boxes so that ignoring them all leaves nothing, of two pictures of one size with bands.
+
+    An encoder's residue on rows that stayed, next to others that didn't, goes with what moved there.
+    """
+    for _ in range(3):
+        boxes = [box for each in listed for box in (each.reference_box, each.candidate_box) if box]
+        one, two = (_masked(raster, raster, boxes) for raster in (first, second))
+        rest = regions.find(Grid(one.pixels, two.pixels))[0]
+        if not rest:
+            return listed
+        for region in rest:
+            listed = _taken_up(listed, region.box, first, second)
+    return [*listed, _framed("moved", *_frames(first, second), first, second, 0.02, 0.0)]
+
+
+def _taken_up(
+    listed: Sequence[MeasuredDifference], box: Box, first: Raster, second: Raster
+) -> list[MeasuredDifference]:
+    """`box` joined to the nearest that moved, where one is near; else a difference of its own."""
+    rest = upscaled(box, first) or box
+    moved = [each for each in listed if each.kind == "moved" and each.reference_box and each.candidate_box]
+    nearest = min(moved, key=lambda each: _apart(each, rest), default=None)
+    if nearest is None or _apart(nearest, rest) > bands.STRIP:
+        return [*listed, _framed("changed", box, box, first, second, 0.01, 0.0)]
+    wider = [motion.around(each, rest) for each in (nearest.reference_box, nearest.candidate_box) if each]
+    if _gap(nearest.reference_box, rest) <= _gap(nearest.candidate_box, rest):
+        grown = replace(nearest, reference_box=wider[0])
+    else:
+        grown = replace(nearest, candidate_box=wider[1])
+    return [grown if each is nearest else each for each in listed]
+
+
+def _apart(found: MeasuredDifference, box: Box) -> int:
+    return min(_gap(found.reference_box, box), _gap(found.candidate_box, box))
+
+
+def _gap(box: Box | None, other: Box) -> int:
+    """Rows between two boxes."""
+    return 1 << 30 if box is None else max(0, other.y - box.bottom, box.y - other.bottom)
+
+
+def _frames(first: Raster, second: Raster) -> tuple[Box, Box]:
+    return Box(0, 0, first.width, first.height), Box(0, 0, second.width, second.height)
+
+
 def _masked(raster: Raster, own: Raster, boxes: Sequence[Box]) -> Raster:
     """`raster` grey at the relative places of `boxes`, which are in original pixels of `own`: as ignoring does it."""
     across, down = raster.width / own.original_width, raster.height / own.original_height
@@ -214,20 +264,41 @@ def _blank(first: Raster, second: Raster) -> bool:
 
 def _framing(first: Raster, second: Raster, placed: alignment.Placed, ratio: float) -> list[MeasuredDifference]:
     """What differs about the frames themselves: everything moved, or a band came between."""
-    frames = [Box(0, 0, raster.width, raster.height) for raster in (first, second)]
+    frames = _frames(first, second)
     severity = max(0.02, 1 - placed.geometry)
-    if placed.band is None:
+    if not placed.segments:
         kind: DifferenceKind = "changed" if placed.alignment.kind in ("unaligned", "resized", "none") else "moved"
         return [_framed(kind, frames[0], frames[1], first, second, severity, ratio)]
-    band, rows = placed.band, placed.band.overlap(first.pixels, second.pixels)
-    came = [Box(0, min(band.at, frame.height - 1), frame.width, 1) for frame in frames]
-    came[0 if band.by < 0 else 1] = Box(0, band.at, first.width, abs(band.by))
-    listed = [_framed("added" if band.by > 0 else "removed", came[0], came[1], first, second, severity, 0.0)]
+    listed = [_framed(*each, first, second, severity, 0.0) for each in _came(placed.segments, frames)]
+    displaced = [frames]
     if first.pixels.shape == second.pixels.shape:
-        # Both reach the bottom edge: what was pushed out of the frame belongs to what moved.
-        frames = [Box(0, row.start, first.width, first.height - row.start) for row in rows]
-    listed.append(_framed("moved", frames[0], frames[1], first, second, severity / 2, 0.0))
-    return listed
+        displaced = [_displaced(each, each is placed.segments[-1], first) for each in placed.segments if each.by]
+    return listed + [_framed("moved", *boxes, first, second, severity / 2, 0.0) for boxes in displaced]
+
+
+def _came(segments: Sequence[Segment], frames: Sequence[Box]) -> Iterator[tuple[DifferenceKind, Box, Box]]:
+    """Rows between segments, of one picture; the other has them nowhere: one row there says where."""
+    ends = (0, 0)
+    for each in segments:
+        for own, kind in enumerate(_CAME):
+            start, height = ends[own], each[own] - ends[own]
+            if height > 0:
+                boxes = [
+                    Box(0, min(end, frame.height - 1), frame.width, 1) for end, frame in zip(ends, frames, strict=True)
+                ]
+                boxes[own] = Box(0, start, frames[own].width, height)
+                yield kind, boxes[0], boxes[1]
+        ends = (each.first + each.rows, each.second + each.rows)
+
+
+_CAME: tuple[DifferenceKind, DifferenceKind] = ("removed", "added")
+
+
+def _displaced(segment: Segment, is_last: bool, raster: Raster) -> tuple[Box, Box]:
+    """Its places in two pictures of one size. What the last one pushed out of the frame belongs to it."""
+    ends = [raster.height if is_last else start + segment.rows for start in segment[:2]]
+    one, two = (Box(0, start, raster.width, end - start) for start, end in zip(segment[:2], ends, strict=True))
+    return one, two
 
 
 def _framed(
