@@ -121,6 +121,9 @@ class ModelSettings(_Strict):
     )
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="`auto`: a GPU if one is visible.")
     attention: Literal["auto", "sdpa", "eager", "flash_attention_2"] = "auto"
+    compile: Literal["auto", "off"] = Field(
+        "auto", description="`auto`: on a GPU, steps of one token a question are compiled and replayed as CUDA graphs."
+    )
     memory_share: float = Field(
         0.9, gt=0, le=1, description="Of the device's free memory, what one comparison may be predicted to take."
     )

@@ -55,6 +55,8 @@ def attend(
     """
     rows, heads, queries, size = query.shape
     scale = size**-0.5 if scaling is None else scaling
+    if queries == 1:
+        return _slice(query, key, value, scale, softcap, 0, 1), None
     per_query = rows * heads * (key.beginning.shape[2] + key.tail.shape[2])
     step = max(1, _MAX_SCORES // per_query)
     parts = [_slice(query, key, value, scale, softcap, at, min(at + step, queries)) for at in range(0, queries, step)]

@@ -12,6 +12,7 @@ import torch
 
 from serve_app.core import Stop
 from serve_app.vlm import attention
+from serve_app.vlm.compiled import Step
 from serve_app.vlm.tails import Tails
 
 
@@ -19,12 +20,22 @@ class Branches:
     """Rows that continue one prefix, each with its own tokens."""
 
     def __init__(
-        self, model: Any, cache: Any, places: Sequence[int], *, length: int, next_position: int, has_axes: bool
+        self,
+        model: Any,
+        cache: Any,
+        places: Sequence[int],
+        *,
+        length: int,
+        next_position: int,
+        has_axes: bool,
+        step: Step | None = None,
     ) -> None:
         """`cache`: of `length` tokens a row, left as it is; row i here continues its row `places[i]`.
 
-        `has_axes`: positions have three axes (M-RoPE). Equal places should stand together.
+        `has_axes`: positions have three axes (M-RoPE). Equal places should stand together. `step`: takes the steps
+        of one token a row where it can.
         """
+        self._step = step
         self._model = model
         self._device = model.device
         self._has_axes = has_axes
@@ -38,6 +49,8 @@ class Branches:
         Shorter rows are padded in front and the padding is masked. A recurrent state would read padding: there the
         rows go together as far as the shortest, then those with tokens left, and so on.
         """
+        if self._step is not None and self._step.is_on and all(len(row) == 1 for row in rows):
+            return self._one_each(self._step, rows)
         if not self._cache.is_recurrent or len({len(row) for row in rows}) == 1:
             return self._pass(None, rows)
         logits: list[Any] = [None] * len(rows)
@@ -53,6 +66,18 @@ class Branches:
         """Go on with these rows only."""
         self._cache.keep(rows)
         self._lengths = [self._lengths[i] for i in rows]
+
+    def _one_each(self, step: Step, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+        tokens = [row[0] for row in rows]
+        logits = step.take(self._cache, tokens, self._lengths, ahead=self._ahead, has_axes=self._has_axes)
+        if logits is None or step.is_unproven:
+            plain = self._pass(None, rows)
+            if logits is not None:
+                step.compare(logits, plain)
+            return plain
+        self._cache.board.columns += 1
+        self._lengths = [length + 1 for length in self._lengths]
+        return logits
 
     def _pass(self, active: Sequence[int] | None, rows: Sequence[Sequence[int]]) -> torch.Tensor:
         """One forward pass over all rows, or over the active ones only."""
@@ -119,18 +144,26 @@ def most_likely(logits: torch.Tensor, allowed: Sequence[torch.Tensor]) -> list[i
 
 
 @contextmanager
-def stoppable(model: torch.nn.Module, stop: Stop) -> Iterator[None]:
-    """Inside it, a forward pass raises DeadlineExceeded before the next layer once `stop` has a reason."""
+def stoppable(model: torch.nn.Module, stop: Stop, step: Step | None = None) -> Iterator[None]:
+    """Inside it, a forward pass raises DeadlineExceeded before the next layer once `stop` has a reason.
+
+    A compiled `step` raises it before it begins.
+    """
 
     def look(*_: object) -> None:
-        stop.check()
+        if not torch.compiler.is_compiling():
+            stop.check()
 
     layers = [layer for group in model.modules() if isinstance(group, torch.nn.ModuleList) for layer in group]
     hooks = [layer.register_forward_pre_hook(look) for layer in layers]
+    if step is not None:
+        step.stop = stop
     try:
         stop.check()
         yield
         stop.check()
     finally:
+        if step is not None:
+            step.stop = None
         for hook in hooks:
             hook.remove()

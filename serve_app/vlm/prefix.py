@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from serve_app.vlm import tails
+from serve_app.vlm import compiled, tails
 from serve_app.vlm.decoding import Branches, Single
 
 logger = logging.getLogger("pairlens.vlm")
@@ -46,14 +46,17 @@ class Prefix:
     def num_rows(self) -> int:
         return next(tensor.shape[0] for layer in self._cache.layers for tensor in tensors(layer))
 
-    def branch(self, rows: Sequence[int], *, together: bool = True) -> Branches | Single:
+    def branch(
+        self, rows: Sequence[int], *, together: bool = True, step: compiled.Step | None = None
+    ) -> Branches | Single:
         """One continuation of the given row each; the prefix stays as it is and is not copied.
 
-        Not `together`: one row, with a copy of the prefix, for caches and models that can't share it.
+        `step`: see Branches. Not `together`: one row, with a copy of the prefix, for caches and models that can't
+        share it.
         """
         at: dict[str, Any] = {"length": self.length, "next_position": self.next_position, "has_axes": self.has_axes}
         if together:
-            return Branches(self.model, self._cache, rows, **at)
+            return Branches(self.model, self._cache, rows, step=step, **at)
         return Single(self.model, selected(self._cache, rows), **at)
 
 

@@ -26,8 +26,9 @@ from serve_app.core import (
 )
 from serve_app.errors import Overloaded
 from serve_app.settings import ModelSettings
-from serve_app.vlm import grammar, loading, memory, prefix, reading
+from serve_app.vlm import compiled, grammar, loading, memory, prefix, reading
 from serve_app.vlm.cache import ByteCache, OnLookup, uncounted
+from serve_app.vlm.compiled import Step
 from serve_app.vlm.decoding import Branches, Single, most_likely, stoppable
 from serve_app.vlm.grammar import JsonText, Writing
 from serve_app.vlm.plan import Planner, Work
@@ -79,8 +80,9 @@ class PretrainedModel:
         settings: ModelSettings,
         free_bytes: Callable[[torch.device], int] = memory.free_bytes,
         on_lookup: OnLookup = uncounted,
+        step: Step | None = None,
     ) -> None:
-        """`on_lookup`: told of every hit and miss of the cache."""
+        """`on_lookup`: told of every hit and miss of the cache. `step`: instead of what the settings choose."""
         self.cache = ByteCache(settings.cache_bytes, on_lookup)
         self._sight = Sight(loaded.model, loaded.processor, self.cache)
         self.identity: ModelIdentity = loaded.identity
@@ -89,6 +91,7 @@ class PretrainedModel:
         self._processor = loaded.processor
         self._settings = settings
         self._shares = prefix.can_share(loaded.model)
+        self._step = step or compiled.step_for(loaded.model, settings)
         self._planner = Planner(self._sight, settings, self.cache, free_bytes, shares=self._shares)
         self._json = JsonText(loaded.processor.tokenizer, loaded.model.get_output_embeddings().weight.shape[0])
 
@@ -118,6 +121,8 @@ class PretrainedModel:
 
     def _give_back(self) -> None:
         self.cache.clear()
+        if self._step is not None:
+            self._step.clear()
         if self.model.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -133,7 +138,7 @@ class PretrainedModel:
     ) -> ModelOutput:
         pictures = [_shrunk(opened(shown), size) for shown, size in zip(inquiry.pictures, work.sizes, strict=True)]
         orders = [[pictures[i] for i in order] for order in work.orders]
-        with torch.inference_mode(), stoppable(self.model, stop):
+        with torch.inference_mode(), stoppable(self.model, stop, self._step):
             prompts = self._sight.prompts(work.before, orders)
             visual_tokens = prompts[0].count(self._processor.image_token_ids)
             prefixes = reading.read(self.model, prompts, self.cache)
@@ -206,7 +211,7 @@ class PretrainedModel:
             for start in range(0, len(mine), most):
                 batch = mine[start : start + most]
                 places = [row.order if one.num_rows > 1 else 0 for row in batch]
-                self._ask(one.branch(places, together=together), batch)
+                self._ask(one.branch(places, together=together, step=self._step), batch)
 
     def _ask(self, branches: Branches | Single, rows: Sequence[_Row]) -> None:
         """Read every row's label; rows of the first order then write."""

@@ -108,7 +108,10 @@ class Sight:
 
     def _processed(self, text: str, pictures: Sequence[Image.Image], **more: Any) -> dict[str, torch.Tensor]:
         batch = self.processor(text=[text], images=[list(pictures)], return_tensors="pt", **more)
-        return dict(batch.to(self.model.device, dtype=self.model.dtype))
+        if self.model.device.type == "cuda":  # from pinned memory the copy goes on while Python does
+            for name, value in batch.to(dtype=self.model.dtype).items():
+                batch[name] = value.pin_memory() if isinstance(value, torch.Tensor) else value
+        return dict(batch.to(self.model.device, dtype=self.model.dtype, non_blocking=True))
 
     def _seen(self, picture: Image.Image) -> tuple[str, Seen]:
         key = content_key(picture) if self._cache.capacity_bytes else ""

@@ -44,6 +44,7 @@ class Board:
         self._index = torch.full((len(places), _ROOM), -1, dtype=torch.long, device=device)  # of the token; -1: none
         self._seen: dict[int | None, torch.Tensor] = {}
         self.groups: tuple[Group, ...] = ()
+        self.is_placed = False  # whether index and tails lie in buffers that are not the rows' own
 
     @property
     def room(self) -> int:
@@ -53,6 +54,7 @@ class Board:
         """A pass over `queries` (rows, width): each token's number in its row, -1 where there is only padding."""
         start, self.columns = self.columns, self.columns + queries.shape[1]
         if self.columns > self.room:
+            self.is_placed = False
             self._index = torch.nn.functional.pad(self._index, (0, max(self.room, self.columns)), value=-1)
         self.rows, self.queries = rows, queries
         if rows is None:
@@ -82,6 +84,18 @@ class Board:
     def keep(self, rows: torch.Tensor) -> None:
         self.places = [self.places[i] for i in rows.tolist()]
         self._index = self._index[rows]
+        self.is_placed = False
+
+    def place(self, index: torch.Tensor) -> None:
+        """From now on in `index` (rows or more, room)."""
+        mine = index[: len(self.places)]
+        mine[:, : self.columns] = self._index[:, : self.columns]
+        mine[:, self.columns :] = -1
+        index[len(self.places) :] = -1
+        self._index, self.is_placed = mine, True
+
+    def move_out(self) -> None:
+        self._index, self.is_placed = self._index.clone(), False
 
 
 class TailLayer(CacheLayerMixin):  # type: ignore[misc]
@@ -128,6 +142,26 @@ class TailLayer(CacheLayerMixin):  # type: ignore[misc]
         own[rows, :, end - new.shape[2] : end] = new
         return own[rows, :, :end]
 
+    @property
+    def window(self) -> int | None:
+        """Tokens that one token sees; None: all."""
+        return self._window
+
+    @property
+    def beginning(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values of the shared part that this layer still holds, (places, heads, tokens, size)."""
+        return self._keys, self._values
+
+    def place(self, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """From now on in these buffers, (rows or more, heads, room, size)."""
+        rows, columns = len(self._board.places), self._board.columns
+        for own, buffer in ((self.keys, keys), (self.values, values)):
+            buffer[:rows, :, :columns] = own[:, :, :columns]
+        self.keys, self.values = keys[:rows], values[:rows]
+
+    def move_out(self) -> None:
+        self.keys, self.values = self.keys.clone(), self.values.clone()
+
     def keep(self, rows: torch.Tensor) -> None:
         if self.keys is not None and self.values is not None:
             self.keys, self.values = self.keys[rows], self.values[rows]
@@ -155,6 +189,21 @@ class Tails(Cache):  # type: ignore[misc]
     def is_recurrent(self) -> bool:
         """Whether some layer keeps a state that reads every token fed: then nothing may be padded."""
         return any(isinstance(layer, LinearAttentionLayer) for layer in self.layers)
+
+    def place(self, index: torch.Tensor, buffers: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
+        """Go on in buffers for keys and values of every layer; all layers are attention layers that have begun.
+
+        They may be the ones where these rows lie now.
+        """
+        self.board.place(index)
+        for layer, (keys, values) in zip(self.layers, buffers, strict=True):
+            layer.place(keys, values)
+
+    def move_out(self) -> None:
+        """Go on in tensors of its own."""
+        self.board.move_out()
+        for layer in self.layers:
+            layer.move_out()
 
     @contextmanager
     def at_work(self, rows: Sequence[int] | None, queries: torch.Tensor) -> Iterator[None]:
