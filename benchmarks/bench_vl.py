@@ -18,14 +18,14 @@ import platform
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from benchmarks import vl_floor, vl_models
 from serve_app.core import Deadline, Inquiry, Stop
 from serve_app.settings import ModelSettings
-from serve_app.vlm import loading, pretrained
+from serve_app.vlm import compiled, loading, pretrained
 
 SHORT, LONG = 4, 28  # tokens a text: the difference of both reports' times is 24 decode steps
 
@@ -42,6 +42,7 @@ class Figures:
     prefill: float
     prefill_floor: float
     step: float
+    step_plain: float | None  # the same with `compile: off`; only where steps are compiled
     step_floor: float
     step_floor_with_cache: float
     report: float  # both orders
@@ -61,6 +62,8 @@ class Bench:
         self._device = torch.device(loaded.model.device)
         self._tokens = explanation_tokens
         self._repeats = repeats
+        # One for all engines: it is compiled once, and what it recorded serves again.
+        self._step = compiled.step_for(loaded.model, _settings(explanation_tokens))
         pictures = (vl_models.noise(side, 1), vl_models.noise(side, 2))
         self._pictures = [pretrained.opened(picture) for picture in pictures]
         self._both = vl_models.an_inquiry(pictures, swap_check=True)
@@ -74,7 +77,7 @@ class Bench:
         prompt_tokens = int(inputs["input_ids"].shape[1])
         asked = _ask(self._engine(self._tokens), self._one)
         predicted, peak = self._memory()
-        short, long = (self._report_s(self._one, tokens) for tokens in (SHORT, LONG))
+        step = self._decode_s()
         rows = len(self._one.questions)
         return Figures(
             shape=shape,
@@ -84,7 +87,8 @@ class Bench:
             preprocess=self._median(lambda: self._inputs("")),
             prefill=self._median(lambda: self._forward(inputs)),
             prefill_floor=work.prefill_s(prompt_tokens, patches, rates),
-            step=(long - short) / (LONG - SHORT),
+            step=step,
+            step_plain=self._decode_s(is_plain=True) if self._step is not None else None,
             step_floor=work.step_s(rates),
             step_floor_with_cache=work.step_with_cache_s(rows, prompt_tokens, rates),
             report=self._report_s(self._both, self._tokens),
@@ -114,21 +118,20 @@ class Bench:
         peak = torch.cuda.max_memory_allocated(self._device) - weights if on_gpu else None
         return plan.predicted_bytes if plan else 0, peak
 
-    def _engine(self, tokens: int) -> pretrained.PretrainedModel:
+    def _decode_s(self, *, is_plain: bool = False) -> float:
+        short, long = (self._report_s(self._one, tokens, is_plain=is_plain) for tokens in (SHORT, LONG))
+        return (long - short) / (LONG - SHORT)
+
+    def _engine(self, tokens: int, *, is_plain: bool = False) -> pretrained.PretrainedModel:
         """Without its cache: every pair is a new one."""
         # Where the last prompt with pictures ended, which a Qwen3-VL keeps and would add to the next plain one.
         self._loaded.model.model.rope_deltas = None
-        settings = ModelSettings(
-            engine="transformers",
-            name="random",
-            max_explanation_tokens=tokens,
-            max_summary_tokens=tokens,
-            cache_bytes=0,
-        )
-        return pretrained.PretrainedModel(self._loaded, settings)
+        step = None if is_plain else self._step
+        settings = _settings(tokens, "off" if is_plain else "auto")
+        return pretrained.PretrainedModel(self._loaded, settings, step=step)
 
-    def _report_s(self, inquiry: Inquiry, tokens: int) -> float:
-        engine = self._engine(tokens)
+    def _report_s(self, inquiry: Inquiry, tokens: int, *, is_plain: bool = False) -> float:
+        engine = self._engine(tokens, is_plain=is_plain)
         return self._median(lambda: _ask(engine, inquiry))
 
     def _inputs(self, text: str) -> dict[str, torch.Tensor]:
@@ -151,6 +154,17 @@ class Bench:
     def _median(self, work: Any) -> float:
         work()
         return statistics.median(vl_floor.seconds(work, self._device) for _ in range(self._repeats))
+
+
+def _settings(tokens: int, compile_: Literal["auto", "off"] = "auto") -> ModelSettings:
+    return ModelSettings(
+        engine="transformers",
+        name="random",
+        max_explanation_tokens=tokens,
+        max_summary_tokens=tokens,
+        cache_bytes=0,
+        compile=compile_,
+    )
 
 
 def _ask(engine: pretrained.PretrainedModel, inquiry: Inquiry) -> int:
@@ -194,6 +208,8 @@ def _print(figures: Figures, alone: float | None) -> None:
         ("report, one order", figures.report_one_order, None, ""),
         ("one long answer by generate", figures.long_answer, figures.report_one_order, "x of our one order"),
     ]
+    if figures.step_plain is not None:
+        rows.insert(4, ("  not compiled", figures.step_plain, figures.step, "x of the compiled one"))
     if figures.long_answer_static is not None:
         against = figures.report_one_order
         rows.append(("  with a static cache", figures.long_answer_static, against, "x of our one order"))

@@ -92,7 +92,7 @@ def test_answers_are_token_for_token_those_of_plain_steps(loaded: loading.Loaded
     step = compiled.Step(loaded.model, backend=back_end)
     plain, ours = answered(loaded), answered(loaded, step)
     assert [reply.text for reply in ours.replies] == [reply.text for reply in plain.replies]
-    assert step.is_on
+    assert step.is_fused
     assert back_end.steps > 10
 
 
@@ -105,7 +105,7 @@ def test_logits_are_those_of_plain_steps_in_every_shape_with_one_compilation(loa
             read = begun(loaded.model, length)
             for ours, plain in zip(decoded(read, rows, step), decoded(read, rows, None), strict=True):
                 torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-5)
-    assert step.is_on
+    assert step.is_fused
     assert back_end.compilations == 1
 
 

@@ -133,6 +133,11 @@ class Step:
     def is_on(self) -> bool:
         return bool(self._ways)
 
+    @property
+    def is_fused(self) -> bool:
+        """Whether the compiler's way still holds, not only the recording."""
+        return len(self._ways) > 1
+
     def clear(self) -> None:
         """Give the buffers and recordings back; the next step makes new ones."""
         self._move_out()

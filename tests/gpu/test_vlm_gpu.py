@@ -10,10 +10,16 @@ torch = pytest.importorskip("torch", reason="needs the extra [vl]")
 if not torch.cuda.is_available():
     pytest.skip("needs a CUDA device", allow_module_level=True)
 
-from serve_app.vlm import loading, prefix, pretrained  # noqa: E402
+from serve_app.vlm import compiled, loading, prefix, pretrained  # noqa: E402
 from tests.test_vlm_pretrained import FAMILIES, a_stop, an_inquiry, settings_for  # noqa: E402
 
 pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture(autouse=True)
+def _forgotten() -> None:
+    """What was compiled for one test's model would count against the next."""
+    torch._dynamo.reset()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -44,8 +50,12 @@ def test_an_answer_leaves_no_memory_behind(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_device_holds_no_more_than_predicted_and_not_much_less(family: str, tmp_path: Path) -> None:
-    """With no cache, so that nothing outlives an answer. Workspaces of libraries are made by the answers before."""
-    model = pretrained.load(settings_for(FAMILIES[family](tmp_path), device="cuda", cache_bytes=0))
+    """With no cache and no buffers for steps, so that nothing outlives an answer.
+
+    Workspaces of libraries are made by the answers before.
+    """
+    settings = settings_for(FAMILIES[family](tmp_path), device="cuda", cache_bytes=0, compile="off")
+    model = pretrained.load(settings)
     inquiry = an_inquiry()
     for _ in range(2):
         model.answer(inquiry, a_stop())
@@ -71,3 +81,34 @@ def test_rows_that_share_a_prefix_read_what_each_would_read_alone(tmp_path: Path
         for row, logits in zip(rows, together, strict=True):
             alone = read.branch([0], together=False).feed([row])[0]
             torch.testing.assert_close(logits, alone, rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("family", ["qwen3_vl", "qwen2_5_vl", "gemma3"])
+def test_recorded_steps_give_what_plain_ones_give(family: str, tmp_path: Path) -> None:
+    """In every shape: rows that leave, a longer prefix, a shape that was recorded before."""
+    model = loading.load(settings_for(FAMILIES[family](tmp_path), device="cuda", dtype="float32")).model
+    step = compiled.Step(model)
+    with torch.inference_mode():
+        for length, count in ((40, 3), (300, 3), (600, 6), (40, 13), (40, 3)):
+            ids = torch.arange(length, device="cuda")[None] % 200 + 3
+            read = prefix.read(model, {"input_ids": ids, "attention_mask": torch.ones_like(ids)})
+            ours, plain = read.branch([0] * count, step=step), read.branch([0] * count)
+            for token in ([5, 6, 7], [8], [9], [10], [11, 12], [13], [14]):
+                fed = [[number + row for number in token] for row in range(count)]
+                torch.testing.assert_close(ours.feed(fed), plain.feed(fed), rtol=1e-2, atol=1e-2)
+            for one in (ours, plain):
+                one.keep([1])
+            for token in ([15], [16], [17]):
+                torch.testing.assert_close(ours.feed([token]), plain.feed([token]), rtol=1e-2, atol=1e-2)
+    assert step.is_on
+    assert step.is_fused
+
+
+def test_an_answer_with_recorded_steps_is_that_of_plain_ones(tmp_path: Path) -> None:
+    folder = FAMILIES["qwen3_vl"](tmp_path)
+    texts = []
+    for way in ("auto", "off"):
+        model = pretrained.load(settings_for(folder, device="cuda", dtype="float32", compile=way))
+        model.warm_up()
+        texts.append([reply.text for reply in model.answer(an_inquiry(), a_stop()).replies])
+    assert texts[0] == texts[1]
