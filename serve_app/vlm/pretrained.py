@@ -175,8 +175,14 @@ class PretrainedModel:
             places=tuple(row.order if all(asked) else 0 for row in rows),
             num_writing=len(inquiry.questions),
             lengths=tuple(len(row.suffix) for row in rows),
-            longest_text=max(self._settings.max_explanation_tokens, self._settings.max_summary_tokens),
+            longest_text=self._longest_text(inquiry),
         )
+
+    def _longest_text(self, inquiry: Inquiry) -> int:
+        """Tokens of the longest answer, with the JSON around it that is put in for the model."""
+        given = [f"{grammar.opening(question)},{question.text_key}" for question in inquiry.questions]
+        around = max((len(self.lexicon.template(text)) for text in given), default=0)
+        return around + max(self._settings.max_explanation_tokens, self._settings.max_summary_tokens)
 
     def warm_up(self) -> None:
         """Ask one question and a summary about two small grey pictures, in both orders."""
