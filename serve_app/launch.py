@@ -35,6 +35,7 @@ PROGRESS_S: Final = 15.0
 ANSWER_S: Final = 5.0
 # The last answer has left the ingress; its bytes still pass through Serve's proxy.
 LAST_BYTES_S: Final = 0.3
+INGRESS: Final = "Ingress"
 
 
 class LaunchFailed(Exception):
@@ -123,12 +124,27 @@ class Launch:
             if status.status == "DEPLOY_FAILED":
                 messages = [status.message, *(stage.message for stage in status.deployments.values())]
                 raise self._failed(session, "\n".join(messages))
-            if status.status == "RUNNING" and _is_ready(self.file.url):
+            if status.status == "RUNNING" and self._answers(status):
                 return True
             if time.monotonic() >= next_word:
                 next_word += PROGRESS_S
                 self.say(_waiting_for(status))
         return False
+
+    def _answers(self, status: ApplicationStatusOverview) -> bool:
+        """Whether the door is open, and behind it every ingress replica has seen a comparison pass: Serve's proxy asks
+        any of them, and one that is ready says nothing of the others."""
+        from ray import serve
+        from ray.exceptions import RayError
+        from ray.serve.exceptions import RayServeException
+
+        if not _is_ready(self.file.url):
+            return False
+        try:
+            said = serve.get_app_handle(self.file.name).broadcast("is_ready").results(timeout_s=ANSWER_S)
+        except (RayError, RayServeException, TimeoutError):
+            return False
+        return all(said) and len(said) == status.deployments[INGRESS].replica_states.get("RUNNING")
 
     def _drain(self) -> None:
         """Have every ingress replica refuse what is new, and wait until it has answered what it has begun.

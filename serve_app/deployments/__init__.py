@@ -81,21 +81,26 @@ class Ingress:
         self._pipeline = Pipeline(
             RemoteExaminer(preprocessor, recorder.retried), RemoteAssessor(model, recorder.retried), settings
         )
-
-    def __serve_build_asgi_app__(self) -> FastAPI:
-        app_name = serve.get_replica_context().app_name
         sent_to_each: dict[StageName, int] = {
-            "examine": self._settings.preprocessing.pairs_at_once,
+            "examine": settings.preprocessing.pairs_at_once,
             "assess": SENT_TO_A_MODEL,
         }
+        app_name = serve.get_replica_context().app_name
+        self._watch = ClusterWatch(app_name, self._pipeline, self._door, sent_to_each)
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(
             self._pipeline,
             self._settings,
-            readiness=ClusterWatch(app_name, self._pipeline, self._door, sent_to_each),
+            readiness=self._watch,
             logger=logger,
             door=self._door,
             context_request_id=lambda: _get_serve_request_context().request_id or None,
         )
+
+    async def is_ready(self) -> bool:
+        """Whether this replica would say so at `/readyz`. For `handle.broadcast`: over HTTP any of them answers."""
+        return await self._watch.is_ready()
 
     async def pending(self) -> int:
         """How many requests are let in and not yet answered."""

@@ -17,6 +17,7 @@ from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview
 from serve_app import warmup
 from serve_app.api import Door
 from serve_app.core import StageName
+from serve_app.errors import Unavailable
 from serve_app.pipeline import Pipeline
 from serve_app.readiness import ServiceState, StageState
 
@@ -41,6 +42,13 @@ class ClusterWatch:
     async def check(self) -> None:
         """Raises `Unavailable`."""
         self._state.check()
+
+    async def is_ready(self) -> bool:
+        try:
+            self._state.check()
+        except Unavailable:
+            return False
+        return True
 
     @asynccontextmanager
     async def watch(self) -> AsyncIterator[None]:
