@@ -11,6 +11,7 @@ from typing import Any
 
 import transformers
 
+from serve_app.vlm.lfm2_images import Lfm2VlImageProcessorPil
 from tests import checkpoints
 from tests.checkpoints import QWEN_TOKENS, a_text_config, a_tokenizer, mrope, qwen_ids, qwen_images, saved
 
@@ -175,6 +176,32 @@ def tiny_minicpm_v(folder: Path) -> Path:
     return saved(folder, model, config, tokenizer, images, "MiniCPMV4_6Processor", image=names["image_token"])
 
 
+def tiny_lfm2_vl(folder: Path) -> Path:
+    """An LFM2-VL: short convolutions in most layers, tiles and a thumbnail, a SigLIP 2 tower of any grid."""
+    names = {"image_token": "<image>", "image_start_token": "<|image_start|>", "image_end_token": "<|image_end|>"}
+    tiles = [f"<|img_row_{row}_col_{column}|>" for row in range(1, 5) for column in range(1, 5)]
+    tokenizer = a_tokenizer((*_CHAT, *names.values(), "<|img_thumbnail|>", *tiles), **names)
+    layers = ["conv", "full_attention", "conv", "full_attention"]
+    text = a_text_config(tokenizer, 64, 4, layer_types=layers, block_auto_adjust_ff_dim=False)
+    config = transformers.Lfm2VlConfig(
+        text_config={"model_type": "lfm2", **text},
+        vision_config={
+            **_TOWER,
+            "model_type": "siglip2_vision_model",
+            "num_patches": 16,
+            "patch_size": 8,
+            "vision_use_head": False,
+        },
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        projector_hidden_size=64,
+    )
+    images = Lfm2VlImageProcessorPil(
+        encoder_patch_size=8, tile_size=32, min_image_tokens=2, max_image_tokens=6, max_tiles=4
+    )
+    model = transformers.Lfm2VlForConditionalGeneration
+    return saved(folder, model, config, tokenizer, images, "Lfm2VlProcessor", image="<image>")
+
+
 _TOWER = {
     "hidden_size": 64,
     "intermediate_size": 128,
@@ -242,6 +269,7 @@ FAMILIES = (
     Family("Mistral 3", "mistral3", tiny_mistral3),
     Family("GLM-4.1V", "glm4v", tiny_glm4v),
     Family("GLM-4.5V, experts", "glm4v_moe", tiny_glm4v_moe),
+    Family("LFM2-VL", "lfm2_vl", tiny_lfm2_vl, "with recurrent layers"),
     Family("MiniCPM-V 4.6", "minicpmv4_6", tiny_minicpm_v, "with recurrent layers"),
 )
 BY_TYPE = {family.model_type: family for family in FAMILIES}

@@ -72,7 +72,7 @@ def test_a_model_whose_attention_wants_tensors_is_asked_one_at_a_time(
 
 
 def test_a_family_whose_pictures_need_torchvision_is_refused_by_name(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text('{"model_type": "lfm2_vl"}')
+    (tmp_path / "config.json").write_text('{"model_type": "llama4"}')
     (tmp_path / "model.safetensors").touch()
-    with pytest.raises(vlm.ModelUnavailable, match=r"lfm2_vl model, whose pictures .* torchvision only"):
+    with pytest.raises(vlm.ModelUnavailable, match=r"llama4 model, whose pictures .* torchvision only"):
         vlm.check(settings_for(tmp_path))

@@ -15,6 +15,8 @@ from serve_app.settings import ModelSettings
 from serve_app.vlm.unavailable import ModelUnavailable
 
 HUB_TIMEOUT_S = 5.0
+# Families whose pictures transformers prepares with torchvision only, and we without it.
+OWN_IMAGES = ("lfm2_vl",)
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
@@ -61,7 +63,8 @@ def _check_architecture(name: str, config: Path) -> None:
 def _check_pictures(name: str, family: str) -> None:
     from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
 
-    if "pil" not in IMAGE_PROCESSOR_MAPPING_NAMES.get(family, {"pil": ""}) and find_spec("torchvision") is None:
+    can_do = "pil" in IMAGE_PROCESSOR_MAPPING_NAMES.get(family, {"pil": ""}) or family in OWN_IMAGES
+    if not can_do and find_spec("torchvision") is None:
         raise ModelUnavailable(
             f"{name} is a {family} model, whose pictures transformers prepares with torchvision only: "
             "install the torchvision that belongs to this torch."

@@ -20,6 +20,7 @@ from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES, pr
 
 from serve_app.core import ModelIdentity
 from serve_app.settings import ModelSettings
+from serve_app.vlm import checkpoint
 from serve_app.vlm.unavailable import ModelUnavailable
 
 logger = logging.getLogger("pairlens.vlm")
@@ -101,15 +102,21 @@ def processor(name: str, source: dict[str, Any]) -> Any:
     kind = _images_only(_processor_class(named))
     parts = {
         "tokenizer": functools.partial(transformers.AutoTokenizer.from_pretrained, name, **source),
-        "image_processor": functools.partial(
-            transformers.AutoImageProcessor.from_pretrained, name, **source, backend="pil"
-        ),
+        "image_processor": functools.partial(_images, config.model_type, name, source),
     }
     arguments = [parts[part]() if part in parts else Unused() for part in kind.get_attributes()]
     template = described.pop("chat_template", None) or arguments[kind.get_attributes().index("tokenizer")].chat_template
     if template is None:
         raise ModelUnavailable(f"{name} has no chat template.")
     return kind.from_args_and_dict(arguments, {**described, "chat_template": template})
+
+
+def _images(family: str, name: str, source: dict[str, Any]) -> Any:
+    if family in checkpoint.OWN_IMAGES:
+        from serve_app.vlm.lfm2_images import Lfm2VlImageProcessorPil
+
+        return Lfm2VlImageProcessorPil.from_pretrained(name, revision=source["revision"])
+    return transformers.AutoImageProcessor.from_pretrained(name, **source, backend="pil")
 
 
 class Unused(dict[str, None]):
