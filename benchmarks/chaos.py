@@ -19,8 +19,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -28,7 +28,7 @@ from typing import Any, Final
 import httpx
 import yaml
 
-from benchmarks import load, nodes
+from benchmarks import edge, load, nodes
 
 JOB_S: Final = 0.2
 CALLERS: Final = 6
@@ -54,6 +54,7 @@ class Fault:
 
     name: str
     strike: Callable[[nodes.Nodes], Condition]
+    behind_nginx: bool = False
 
 
 def config(rev: str = "1", **stages: dict[str, Any]) -> dict[str, Any]:
@@ -135,19 +136,26 @@ FAULTS: Final = (
     Fault("kill -9 an ingress replica", replica("Ingress")),
     Fault("kill -9 the controller", controller),
     Fault("kill -9 the proxy", proxy),
+    Fault("kill -9 the proxy, behind nginx", proxy, behind_nginx=True),
     Fault("kill -9 a GPU node", node),
     Fault("drain a GPU node", drained_node),
     Fault("rolling update, a spare GPU", update("2")),
     Fault("rolling update, no spare GPU", update("3", VLModel={"max_surge_percent": 0})),
 )
 # On a cluster with a proxy on each node that has a replica.
-FAULTS_OF_DOORS: Final = (Fault("kill -9 one of three proxies", proxy),)
+FAULTS_OF_DOORS: Final = (
+    Fault("kill -9 one of three proxies", proxy),
+    Fault("kill -9 one of three proxies, behind nginx", proxy, behind_nginx=True),
+)
 
 
 def suffer(cluster: nodes.Nodes, fault: Fault, seconds: float) -> dict[str, Any]:
     """One row: load, the fault in the middle of it, load until all is well and at least `seconds` have passed."""
     nodes.eventually(lambda: well(cluster), within_s=BACK_WITHIN_S, what="a healthy service to begin with")
-    with load.callers(cluster.url, CALLERS, config={"processing_timeout": 20}, patience_s=30) as under_way:
+    with (
+        entrance(cluster, fault) as url,
+        load.callers(url, CALLERS, config={"processing_timeout": 20}, patience_s=30) as under_way,
+    ):
         time.sleep(3)
         struck = time.monotonic()
         is_back = fault.strike(cluster)
@@ -175,6 +183,21 @@ def suffer(cluster: nodes.Nodes, fault: Fault, seconds: float) -> dict[str, Any]
         "unready_s": unready.seconds,
         "back_s": back_s,
     }
+
+
+@contextmanager
+def entrance(cluster: nodes.Nodes, fault: Fault) -> Iterator[str]:
+    """Where callers ask: Serve's proxies themselves, or the shipped nginx in front of them.
+
+    The proxies share one port, so its list of doors has that port once for each.
+    """
+    if not fault.behind_nginx:
+        yield cluster.url
+        return
+    port = httpx.URL(cluster.url).port
+    assert port is not None
+    with edge.in_front_of([port] * max(2, len(cluster.proxy_pids()))) as url:
+        yield url
 
 
 def under_faults(faults: Sequence[Fault], doors: str, seconds: float) -> list[dict[str, Any]]:

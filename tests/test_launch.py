@@ -21,6 +21,7 @@ import psutil
 import pytest
 import yaml
 
+from benchmarks.nodes import free_port
 from serve_app import launch, serve_file
 from serve_app.launch import Launch, LaunchFailed
 from serve_app.settings import Access, ModelSettings
@@ -29,13 +30,6 @@ from tests.samples import card, encoded
 ROOT = Path(__file__).parent.parent
 JOB_S = 3.0
 COMMAND = [sys.executable, "-c", "from serve_app.cli import app; app()", "serve"]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def a_launch(*, port: int, dashboard_port: int) -> Launch:
