@@ -60,6 +60,27 @@ def screenshot(*, offset: float = 0, price: str = "1,284.50", dark: bool = False
     return np.asarray(image if factor == 1 else image.resize((640, 400), Image.Resampling.BOX))
 
 
+def lettering(
+    size: int,
+    *,
+    thirds: bool = False,
+    ink: tuple[int, int, int] = (20, 20, 20),
+    ground: tuple[int, int, int] = (255, 255, 255),
+) -> Pixels:
+    """Ten lines of text, 600x300; `thirds`: as LCDs show it, each channel from its own third of a pixel, smoothed by
+    the weights 1, 2, 3, 2, 1."""
+    image = Image.new("L", (600 * 6, 300 * 6))
+    pen, font = ImageDraw.Draw(image), ImageFont.load_default(size=size * 6)
+    for line in range(10):
+        pen.text((20 * 6, (15 + 27 * line) * 6), f"Line {line}: judge my vow, {37 * line} sphinx", font=font, fill=255)
+    if thirds:
+        parts = cv2.resize(np.asarray(image), (1800, 300), interpolation=cv2.INTER_AREA) / 255
+        shares = cv2.filter2D(parts, -1, np.array([[1, 2, 3, 2, 1]]) / 9).reshape(300, 600, 3)
+    else:
+        shares = (cv2.resize(np.asarray(image), (600, 300), interpolation=cv2.INTER_AREA) / 255)[..., None]
+    return clipped(np.array(ground) * (1 - shares) + np.array(ink) * shares)
+
+
 def encoded(picture: Pixels, quality: int) -> Pixels:
     out = io.BytesIO()
     Image.fromarray(picture).save(out, "JPEG", quality=quality)
@@ -179,6 +200,20 @@ def hard_pairs() -> Iterator[tuple[str, Pixels, Pixels, bool]]:
     yield "coffee, noise of 12 levels", photo, _noisy(photo, 12), False
     yield "page, noise of 12 levels", page, _noisy(page, 12), False
     yield "gradient, dithered", *_gradients(), False
+    for size in (11, 14, 28):
+        grey = lettering(size)
+        yield f"letters of {size} px, grey and by thirds of a pixel", grey, lettering(size, thirds=True), False
+        yield f"letters of {size} px, black and dark red", grey, lettering(size, ink=(90, 20, 20)), True
+        night = {"ink": (230, 230, 230), "ground": (20, 22, 26)}
+        yield (
+            f"light letters of {size} px by thirds",
+            lettering(size, **night),
+            lettering(size, thirds=True, **night),
+            False,
+        )
+    red = lettering(14, thirds=True, ink=(90, 20, 20))
+    yield "letters by thirds of a pixel, black and dark red", lettering(14, thirds=True), red, True
+    yield "a red rim beside a line", *_rims(), True
     yield "disc, drawn with and without anti-aliasing", *_discs(), False
     yield "line at 17 degrees, with and without anti-aliasing", *_lines(), False
     yield "one digit of a price", page, screenshot(price="1,294.50"), True
@@ -203,6 +238,15 @@ def _discs() -> tuple[Pixels, Pixels]:
     inside = ((x - 150.3) ** 2 + (y - 149.6) ** 2 < 100**2).reshape(300, 8, 300, 8).mean(axis=(1, 3))[..., None]
     ground, ink = np.array((255.0, 255, 255)), np.array((40.0, 40, 160))
     return clipped(ground + (inside > 0.5) * (ink - ground)), clipped(ground + inside * (ink - ground))
+
+
+def _rims() -> tuple[Pixels, Pixels]:
+    """A black line, and the same with a reddish pixel all along its right: more colour than a fringe leaves."""
+    first = np.full((200, 200, 3), 255, np.uint8)
+    first[20:180, 100] = 0
+    second = first.copy()
+    second[20:180, 101] = (255, 225, 225)
+    return first, second
 
 
 def _lines() -> tuple[Pixels, Pixels]:

@@ -13,7 +13,7 @@ from skimage import color, data, metrics
 
 from serve_app import measurement
 from serve_app.core import Box, Measurement, Pixels, Raster
-from serve_app.measurement import colour, ssim
+from serve_app.measurement import aspects, colour, similarity, ssim
 from serve_app.schema import VisualKind
 
 GREY = 128
@@ -126,6 +126,16 @@ def test_a_picture_is_identical_to_itself(picture: Pixels) -> None:
 @settings(max_examples=120, deadline=None)
 def test_the_laws_hold_for_edits(pair: tuple[Pixels, Pixels]) -> None:
     assert_lawful(*pair)
+
+
+@given(st.lists(st.floats(0, 1), min_size=10, max_size=10), st.booleans())
+def test_a_pair_in_which_nothing_differs_is_a_match_whatever_else_was_measured(
+    values: list[float], differs: bool
+) -> None:
+    evidence = similarity.Evidence(dict(zip(aspects.NAMES, values, strict=False)), *values[6:])
+    low, high = similarity.interval(similarity.score(evidence, differs=differs))
+    assert 0 <= low <= high <= 1
+    assert differs or low > 0.8
 
 
 @given(pictures(), pictures())

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 QUIET = 0.1  # where nothing visible differs, this part of what the other factors take
 SOFT = 0.85  # ... but for what a blur takes, which may be this far from 1
+UNSEEN = 0.83  # ... and together never more: with its interval over the default threshold, so that it is a match
 _WEIGHTS = {"color": 0.4, "brightness": 0.3, "contrast": 0.4, "texture": 0.3, "sharpness": 0.25}
 CONTENT = 0.5  # of the score that other content all over the picture takes, by the root of its share
 STRUCTURE = 0.8  # of the score that another layout takes; other words in one layout take the share they cover
@@ -45,7 +46,7 @@ def score(found: Evidence, *, differs: bool) -> float:
     if not differs:
         value = 1 - QUIET * (1 - value)
         sharpness = max(SOFT, sharpness)  # a soft copy of a fine texture differs nowhere by itself, and yet as a whole
-    value *= sharpness
+    value = max(value * sharpness, 0.0 if differs else UNSEEN)
     value += KIND * found.kinship * (1 - value) ** 2
     return float(min(1.0, max(0.0, value)))
 

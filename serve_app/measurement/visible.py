@@ -6,6 +6,7 @@ Three questions a pixel, each from a tool that answers it well alone:
   both pictures (3x3 range). This is the flat-3x3 rule of Playwright's ssim-cie94 comparator (a flat neighbourhood in
   either picture is never anti-aliasing) joined with the slope test of Vysniauskas (2009), which pixelmatch and odiff
   use: anti-aliased pixels lie between their neighbours, so a sub-pixel move changes them by part of the contrast.
+  Colour along an edge that cancels along the row is the fringe of sub-pixel (LCD) text rendering.
 - Is it noise? Dither and JPEG residue is dense and its mean over a neighbourhood vanishes (the eye averages it);
   what replaces content doesn't average out.
 - Is it a tint? A mean over 8x8 pixels that is off in one direction counts from 2.5 levels on, however small each
@@ -26,6 +27,11 @@ from serve_app.measurement.tiles import CELL
 SLACK = (3, 4, 4, 0)  # levels of Y, Cr, Cb: below one just noticeable difference on any ground
 TINTS = ((1, 6.0), (3, 4.0), (9, 2.5))  # window in cells, levels of its mean from which a tint counts
 TINT_CLIP = 8  # levels one pixel may add to a tint
+FRINGE_SPAN = (19, 7)  # pixels across and down: both edges of a letter's stroke, whose fringes cancel
+FRINGE_LEFT, FRINGE_MOST = (
+    0.3,
+    0.5,
+)  # of the colour's mean amplitude left in its mean: beside a level of rounding, at most
 NOISE_DENSITY = 0.3  # of the pixels around are off: noise, where their mean isn't
 NOISE_MEAN = 3.0  # levels of mean that noise may leave in a neighbourhood of 24 pixels
 NOISE_SHARE = 0.1  # ... or this share of its mean amplitude
@@ -46,8 +52,8 @@ def mask(first: Pixels, second: Pixels, jitter: int = 0) -> tuple[Mask, Pixels]:
     first, second = (cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb) for image in (first, second))
     off = cv2.absdiff(first, second)
     strength = _largest(off)
-    candidate = _beyond_edges(first, second, off, jitter)
     lost, gained = cv2.subtract(first, second), cv2.subtract(second, first)
+    candidate = _beyond_edges(first, second, off, jitter)
     drift = _cells(gained) - _cells(lost)
     if candidate.any():
         peak = _noise_peak(first, second, strength, drift)
@@ -70,7 +76,22 @@ def _beyond_edges(first: Pixels, second: Pixels, off: Pixels, jitter: int) -> Ma
     if not jitter:
         most = cv2.max(one, two)
         least = cv2.min(least, most - (most >> 2))
-    return np.asarray(_largest(cv2.subtract(cv2.subtract(off, least), SLACK)) > 0)
+    beyond = cv2.subtract(cv2.subtract(off, least), SLACK)
+    if beyond[..., 1:].any():
+        beyond[..., 1:] *= ~_fringed(first, second, off, least[..., 0])[..., None]
+    return np.asarray(_largest(beyond) > 0)
+
+
+def _fringed(first: Pixels, second: Pixels, off: Pixels, contrast: Pixels) -> Mask:
+    """Pixels whose colour is that of anti-aliasing by the thirds of a pixel, as on LCDs: beside an edge of both
+    pictures as strong as the colour, and gone in the mean along the row, because such filters keep the sum
+    (Gibson 1998; FreeType's FT_LCD_FILTER_DEFAULT).
+    """
+    signed = cv2.subtract(first[..., 1:], second[..., 1:], dtype=cv2.CV_16S)
+    left = np.abs(cv2.blur(signed.astype(np.float32), FRINGE_SPAN))
+    amplitude = cv2.blur(off[..., 1:].astype(np.float32), FRINGE_SPAN)
+    gone = (left <= np.minimum(FRINGE_MOST * amplitude, FRINGE_LEFT * amplitude + 1)).all(axis=2)
+    return np.asarray(gone & (cv2.subtract(cv2.max(off[..., 1], off[..., 2]), SLACK[1]) <= contrast))
 
 
 def _contrast(image: Pixels, near: Pixels) -> Pixels:
