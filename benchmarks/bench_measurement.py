@@ -13,6 +13,8 @@ import platform
 import tempfile
 from pathlib import Path
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in replicas, where Ray sees to it
+
 import cv2
 
 from benchmarks import measurement_speed

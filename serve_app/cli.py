@@ -7,6 +7,7 @@ import asyncio
 import base64
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
@@ -18,6 +19,9 @@ from serve_app import __version__
 from serve_app.errors import ComparisonError
 from serve_app.schema import ComparisonReport, ImageComparisonConfig, Verdict, VisualKind
 from serve_app.settings import ModelSettings, Settings
+
+# Before numpy is first imported: its products here are small, and a pool of threads for them costs 50 ms at the start.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # What a script can tell apart; 2 is a wrong command line, as everywhere.
 EXIT_CODES: Final[dict[Verdict, int]] = {"match": 0, "mismatch": 22, "uncertain": 23}

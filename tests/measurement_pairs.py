@@ -204,13 +204,8 @@ def hard_pairs() -> Iterator[tuple[str, Pixels, Pixels, bool]]:
         grey = lettering(size)
         yield f"letters of {size} px, grey and by thirds of a pixel", grey, lettering(size, thirds=True), False
         yield f"letters of {size} px, black and dark red", grey, lettering(size, ink=(90, 20, 20)), True
-        night = {"ink": (230, 230, 230), "ground": (20, 22, 26)}
-        yield (
-            f"light letters of {size} px by thirds",
-            lettering(size, **night),
-            lettering(size, thirds=True, **night),
-            False,
-        )
+        night = [lettering(size, thirds=each, ink=(230, 230, 230), ground=(20, 22, 26)) for each in (False, True)]
+        yield f"light letters of {size} px by thirds", night[0], night[1], False
     red = lettering(14, thirds=True, ink=(90, 20, 20))
     yield "letters by thirds of a pixel, black and dark red", lettering(14, thirds=True), red, True
     yield "a red rim beside a line", *_rims(), True

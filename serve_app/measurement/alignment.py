@@ -300,9 +300,16 @@ def _warped(first: Raster, second: Raster, rough: Transform, off: float) -> Plac
 
 def _mismatch_where(one: Pixels, two: Pixels, shown: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> float:
     """Share of shown pixels that don't fit after a blur that forgives a pixel of misplacement; of each 2x2 one."""
-    planes = [cv2.GaussianBlur(shifts.luma(image), (0, 0), 1.5)[::2, ::2].astype(np.int16) for image in (one, two)]
-    apart = (planes[0] - planes[1])[shown[::2, ::2]]
+    planes = [_softened(shifts.luma(image)).astype(np.int16) for image in (one, two)]
+    apart = (planes[0] - planes[1])[shown[::2, ::2][: planes[0].shape[0], : planes[0].shape[1]]]
     return float((np.abs(apart - np.int16(np.median(apart[::7]))) > OFF_WARPED).mean())
+
+
+def _softened(plane: Pixels) -> Pixels:
+    """By halves first: a quarter of the pixels to blur."""
+    size = (max(1, plane.shape[1] // 2), max(1, plane.shape[0] // 2))
+    half = np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.uint8).reshape(size[::-1])
+    return np.asarray(cv2.GaussianBlur(half, (0, 0), 0.7), np.uint8)
 
 
 def _through(box: Box, matrix: np.ndarray[tuple[int, ...], np.dtype[np.float64]], factor: float, second: Raster) -> Box:

@@ -84,14 +84,13 @@ def _signatures(image: Pixels) -> Rows:
 
 def _displacements(one: Rows, two: Rows) -> list[int]:
     """Those other than 0 that most strips of `one` have in `two`, where they are found only once."""
+    if len(two) < STRIP:
+        return []
     starts = range(0, len(one) - STRIP + 1, STRIP // 2)
     showing = [start for start in starts if float(one[start : start + STRIP].std(axis=0).max()) > SHOWS]
+    chosen = showing[:: max(1, len(showing) // STRIPS)]
     votes: Counter[int] = Counter()
-    for start in showing[:: max(1, len(showing) // STRIPS)]:
-        strip = one[start : start + STRIP]
-        if len(two) < STRIP:
-            return []
-        apart = cv2.matchTemplate(two, strip, cv2.TM_SQDIFF).ravel() / strip.size
+    for start, apart in zip(chosen, _apart(one, two, chosen), strict=True):
         place = int(np.argmin(apart))
         again = np.flatnonzero(apart <= max(ALIKE, 1.5 * float(apart[place])))
         if apart[place] <= ALIKE and place != start and int(again[-1] - again[0]) <= 2:
@@ -102,6 +101,25 @@ def _displacements(one: Rows, two: Rows) -> list[int]:
         if all(abs(by - other) > 2 for other in apart_ones):
             apart_ones.append(by)
     return apart_ones[:MOST_PLACES]
+
+
+def _apart(one: Rows, two: Rows, starts: Sequence[int]) -> NDArray[np.float32]:
+    """(strips, places): mean squared difference of the strips of `one` that start there at every place in `two`.
+
+    As sums of squares less twice the products, row by row of the strips: a tenth of `matchTemplate`'s time.
+    """
+    lines, others = ((rows.reshape(len(rows), -1).astype(np.float32) - 128) / 16 for rows in (one, two))
+    count = len(two) - STRIP + 1
+    at = np.asarray(starts, np.int64)
+    products = np.zeros((len(at), count), np.float32)
+    for row in range(STRIP):
+        products += lines[at + row] @ others[row : row + count].T
+    squares = [
+        np.concatenate([[0.0], np.cumsum(np.square(rows, dtype=np.float64).sum(axis=1))]) for rows in (lines, others)
+    ]
+    whole = [sums[STRIP:] - sums[:-STRIP] for sums in squares]
+    apart = (whole[0][at, None] + whole[1][None] - 2 * products) * (16**2 / (STRIP * lines.shape[1]))
+    return np.asarray(np.maximum(apart, 0), np.float32)
 
 
 def _weights(rows: Rows) -> Counts:

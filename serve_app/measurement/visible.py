@@ -15,6 +15,7 @@ Three questions a pixel, each from a tool that answers it well alone:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import cv2
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from serve_app.core import Pixels
 from serve_app.measurement.tiles import CELL
 
-SLACK = (3, 4, 4, 0)  # levels of Y, Cr, Cb: below one just noticeable difference on any ground
+SLACK = (3, 4, 4)  # levels of Y, Cr, Cb: below one just noticeable difference on any ground
 TINTS = ((1, 6.0), (3, 4.0), (9, 2.5))  # window in cells, levels of its mean from which a tint counts
 TINT_CLIP = 8  # levels one pixel may add to a tint
 FRINGE_SPAN = (19, 7)  # pixels across and down: both edges of a letter's stroke, whose fringes cancel
@@ -41,6 +42,7 @@ NOISE_EXCESS = 0.5  # of the poorer picture's variance: more means content repla
 
 Mask = NDArray[np.bool_]
 Cells = NDArray[np.float32]
+Planes = tuple[Pixels, Pixels, Pixels]  # Y, Cr, Cb
 _NEAR = np.ones((3, 3), np.uint8)
 
 
@@ -49,88 +51,110 @@ def mask(first: Pixels, second: Pixels, jitter: int = 0) -> tuple[Mask, Pixels]:
 
     `first`, `second`: (height, width, 3) uint8. Symmetric in the two.
     """
-    first, second = (cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb) for image in (first, second))
-    off = cv2.absdiff(first, second)
-    strength = _largest(off)
-    lost, gained = cv2.subtract(first, second), cv2.subtract(second, first)
-    candidate = _beyond_edges(first, second, off, jitter)
-    drift = _cells(gained) - _cells(lost)
+    # Plane by plane: OpenCV's operations on one are two to five times faster than on a channel of three.
+    one, two = (_planes(image) for image in (first, second))
+    off = tuple(cv2.absdiff(*pair) for pair in zip(one, two, strict=True))
+    strength = np.asarray(cv2.max(cv2.max(off[0], off[1]), off[2]), np.uint8)
+    excused = _excused(one, two, jitter)
+    light, red, blue = (
+        cv2.subtract(cv2.subtract(*pair), slack) for *pair, slack in zip(off, excused, SLACK, strict=True)
+    )
+    candidate = np.asarray(cv2.max(light, cv2.max(red, blue)) > 0)
+    gained = [cv2.subtract(b, a) for a, b in zip(one, two, strict=True)]
+    lost = [cv2.subtract(a, b) for a, b in zip(one, two, strict=True)]
+    drift = np.dstack([_cells(up) - _cells(down) for up, down in zip(gained, lost, strict=True)])
     if candidate.any():
-        peak = _noise_peak(first, second, strength, drift)
+        peak = _noise_peak(one[0], two[0], strength, drift)
         candidate &= strength > _spread(peak, strength.shape)
-    tinted = _spread(_tint(lost, gained, drift), candidate.shape)
+        if (candidate & (light == 0)).any():
+            candidate &= (light > 0) | ~_fringed(one, two, off, excused[0])
+    tinted = _tint(lost, gained, drift)
     if tinted.any():
-        candidate |= tinted & (strength >= 2)
+        candidate |= _spread(tinted, candidate.shape) & (strength >= 2)
     return _grown(candidate, strength), strength
 
 
-def _largest(channels: Pixels) -> Pixels:
-    red, green, blue = cv2.split(channels)
-    return cast(Pixels, cv2.max(cv2.max(red, green), blue))
+def _planes(image: Pixels) -> Planes:
+    light, red, blue = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb))
+    return np.asarray(light), np.asarray(red), np.asarray(blue)
 
 
-def _beyond_edges(first: Pixels, second: Pixels, off: Pixels, jitter: int) -> Mask:
-    near = np.ones((3 + 2 * jitter, 3 + 2 * jitter), np.uint8)
-    one, two = _contrast(first, near), _contrast(second, near)
+def _excused(one: Planes, two: Planes, jitter: int) -> Planes:
+    """Levels of each plane that a pixel may be off for the sake of the edges around it.
+
+    Edges within a pixel (and `jitter`); of colour within two, because 4:2:0 keeps it in blocks of two.
+    """
+    near, far = (np.ones((side + 2 * jitter, side + 2 * jitter), np.uint8) for side in (3, 5))
+    light, red, blue = (
+        _least(_contrast(a, window), _contrast(b, window), jitter)
+        for a, b, window in zip(one, two, (near, far, far), strict=True)
+    )
+    return light, red, blue
+
+
+def _contrast(plane: Pixels, window: Pixels) -> Pixels:
+    return np.asarray(cv2.subtract(cv2.dilate(plane, window), cv2.erode(plane, window)), np.uint8)
+
+
+def _least(one: Pixels, two: Pixels, jitter: int) -> Pixels:
+    """The lesser contrast, and where neither picture was resampled not more than three quarters of the greater."""
     least = cv2.min(one, two)
     if not jitter:
         most = cv2.max(one, two)
         least = cv2.min(least, most - (most >> 2))
-    beyond = cv2.subtract(cv2.subtract(off, least), SLACK)
-    if beyond[..., 1:].any():
-        beyond[..., 1:] *= ~_fringed(first, second, off, least[..., 0])[..., None]
-    return np.asarray(_largest(beyond) > 0)
+    return np.asarray(least, np.uint8)
 
 
-def _fringed(first: Pixels, second: Pixels, off: Pixels, contrast: Pixels) -> Mask:
+def _fringed(one: Planes, two: Planes, off: Planes, contrast: Pixels) -> Mask:
     """Pixels whose colour is that of anti-aliasing by the thirds of a pixel, as on LCDs: beside an edge of both
     pictures as strong as the colour, and gone in the mean along the row, because such filters keep the sum
     (Gibson 1998; FreeType's FT_LCD_FILTER_DEFAULT).
     """
-    signed = cv2.subtract(first[..., 1:], second[..., 1:], dtype=cv2.CV_16S)
-    left = np.abs(cv2.blur(signed.astype(np.float32), FRINGE_SPAN))
-    amplitude = cv2.blur(off[..., 1:].astype(np.float32), FRINGE_SPAN)
-    gone = (left <= np.minimum(FRINGE_MOST * amplitude, FRINGE_LEFT * amplitude + 1)).all(axis=2)
-    return np.asarray(gone & (cv2.subtract(cv2.max(off[..., 1], off[..., 2]), SLACK[1]) <= contrast))
+    fringed = cv2.compare(cv2.max(off[1], off[2]), cv2.add(contrast, SLACK[1]), cv2.CMP_LE)
+    for red, blue, apart in zip(one[1:], two[1:], off[1:], strict=True):
+        left = cv2.absdiff(_summed(cv2.subtract(red, blue, dtype=cv2.CV_16S)), 0.0)
+        amplitude = _summed(apart)
+        rest = cv2.addWeighted(amplitude, FRINGE_LEFT, amplitude, 0, FRINGE_SPAN[0] * FRINGE_SPAN[1])
+        fringed &= cv2.compare(left, cv2.min(rest, amplitude * FRINGE_MOST), cv2.CMP_LE)
+    return np.asarray(fringed > 0)
 
 
-def _contrast(image: Pixels, near: Pixels) -> Pixels:
-    """Range of Y in the neighbourhood, of Cr and Cb one pixel further: 4:2:0 keeps colour in blocks of two."""
-    high, low = cv2.dilate(image, near), cv2.erode(image, near)
-    far = cv2.subtract(cv2.dilate(high, _NEAR), cv2.erode(low, _NEAR))
-    far[..., 0] = cv2.subtract(high[..., 0], low[..., 0])
-    return np.asarray(far)
+def _summed(plane: NDArray[Any]) -> NDArray[np.float32]:
+    return cast(NDArray[np.float32], cv2.boxFilter(plane, cv2.CV_32F, FRINGE_SPAN, normalize=False))
 
 
-def _cells(image: NDArray[Any]) -> NDArray[np.float32]:
+def _cells(plane: NDArray[Any]) -> Cells:
     """Means over cells; a ragged edge is filled with its mirror image."""
-    height, width = image.shape[:2]
+    height, width = plane.shape
     down, right = -height % CELL, -width % CELL
     if down or right:
-        image = cv2.copyMakeBorder(image, 0, down, 0, right, cv2.BORDER_REFLECT)
+        plane = cv2.copyMakeBorder(plane, 0, down, 0, right, cv2.BORDER_REFLECT)
     # By halves, where nothing is rounded on the way: twice as fast.
-    for factor in (2, 2, 2) if image.dtype == np.float32 else (CELL,):
-        size = (image.shape[1] // factor, image.shape[0] // factor)
-        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
-    return image.astype(np.float32, copy=False)
+    for factor in (2, 2, 2) if plane.dtype == np.float32 else (CELL,):
+        size = (plane.shape[1] // factor, plane.shape[0] // factor)
+        plane = np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA)).reshape(size[::-1])
+    return plane.astype(np.float32, copy=False)
 
 
-def _tint(lost: Pixels, gained: Pixels, drift: Cells) -> Mask:
+def _tint(lost: Sequence[Pixels], gained: Sequence[Pixels], drift: Cells) -> Mask:
     """Cells off in one direction. The plain mean must agree with the clipped one: dither keeps only the plain one."""
-    most = (TINT_CLIP,) * 3
-    signed = cv2.addWeighted(cv2.min(gained, most), 15, cv2.min(lost, most), -15, 128)
-    clipped = (_cells(signed) - 128) / 15
+    signed = [
+        cv2.addWeighted(cv2.min(up, TINT_CLIP), 15, cv2.min(down, TINT_CLIP), -15, 128)
+        for up, down in zip(gained, lost, strict=True)
+    ]
+    clipped = (np.dstack([_cells(plane) for plane in signed]) - 128) / 15
     agreed = np.where(clipped * drift > 0, np.minimum(np.abs(clipped), np.abs(drift)) * np.sign(drift), 0)
     tinted = np.zeros(agreed.shape[:2], bool)
+    here = np.abs(agreed)
     for window, level in TINTS:
         off = np.abs(cv2.blur(agreed, (window, window)) if window > 1 else agreed)
-        tinted |= ((off >= level) & (np.abs(agreed) >= level / 2)).any(axis=2)
+        tinted |= ((off >= level) & (here >= level / 2)).any(axis=2)
     return tinted
 
 
-def _noise_peak(first: Pixels, second: Pixels, strength: Pixels, drift: Cells) -> Pixels:
-    """Per cell the strength up to which a changed pixel is noise; 0 where there is none."""
-    density = cv2.blur(_cells(cv2.min(strength, 1) * np.uint8(255)) / 255, (3, 3))
+def _noise_peak(one: Pixels, two: Pixels, strength: Pixels, drift: Cells) -> Pixels:
+    """Per cell the strength up to which a changed pixel is noise; 0 where there is none. `one`, `two`: lightness."""
+    density = cv2.blur(_cells(cv2.threshold(strength, 0, 255, cv2.THRESH_BINARY)[1]) / 255, (3, 3))
     amplitude = cv2.blur(_cells(strength), (3, 3))
     allowed = NOISE_MEAN + NOISE_SHARE * amplitude
     near = np.abs(cv2.blur(drift, (3, 3))).max(axis=2)
@@ -138,14 +162,18 @@ def _noise_peak(first: Pixels, second: Pixels, strength: Pixels, drift: Cells) -
     noisy = (density > NOISE_DENSITY) & (near < allowed) & (here < 3 * allowed)
     if not noisy.any():
         return np.zeros(noisy.shape, np.uint8)
-    noisy &= ~_replaced(first, second)
+    noisy &= ~_replaced(one, two)
     return cast(Pixels, np.where(noisy, np.minimum(NOISE_PEAK * amplitude + SLACK[0], 255), 0).astype(np.uint8))
 
 
-def _replaced(first: Pixels, second: Pixels) -> Mask:
+def _replaced(one: Pixels, two: Pixels) -> Mask:
     """Cells where the pictures vary without each other: var(difference) far above the difference of the variances."""
-    one, two = (image[..., 0].astype(np.float32) for image in (first, second))
-    variances = [np.maximum(_cells(x * x) - _cells(x) ** 2, 0) for x in (one, two, one - two)]
+    first, second = (plane.astype(np.float32) for plane in (one, two))
+    means = [_cells(first), _cells(second)]
+    means.append(means[0] - means[1])
+    variances = [
+        np.maximum(_cells(x * x) - mean**2, 0) for x, mean in zip((first, second, first - second), means, strict=True)
+    ]
     excess = variances[2] - np.abs(variances[0] - variances[1])
     return cast(Mask, excess > NOISE_EXCESS * np.minimum(variances[0], variances[1]) + NOISE_FLOOR)
 
