@@ -259,3 +259,13 @@ def test_every_picture_can_be_drawn(kind: VisualKind, sizes: tuple[tuple[int, in
     with Image.open(io.BytesIO(drawn.png)) as image:
         image.load()
         assert image.format == "PNG"
+
+
+def test_a_long_page_is_drawn_wide_enough_to_read() -> None:
+    page = flat(640, 12_000)
+    edited = page.copy()
+    edited[9000:9020, 300:360] = 0
+    rasters = raster(page), raster(edited)
+    with Image.open(io.BytesIO(measurement.draw("overlay", *rasters, measurement.measure(*rasters)).png)) as image:
+        assert image.width > 400
+        assert image.width * image.height <= 4_100_000

@@ -16,14 +16,16 @@ from serve_app.core import Box, MeasuredDifference, Measurement, Pixels, Raster,
 from serve_app.measurement import alignment, pair, visible
 from serve_app.schema import VisualKind
 
-SIDE = 2000  # pixels at most of a panel: larger pictures are shown smaller, marks keep their size
+# Pixels at most of a panel: larger pictures are shown smaller, marks keep their size. By area, because a long page
+# brought to so many pixels of height would be too narrow to read.
+MOST_PIXELS = 4_000_000
 _COLOURS = {"changed": (230, 0, 70), "added": (0, 130, 60), "removed": (200, 80, 0), "moved": (20, 90, 235)}
 _TINT = np.array((255, 0, 90), np.float32)
 _PAGE = (242, 242, 244)
 
 
 def draw(kind: VisualKind, reference: Raster, candidate: Raster, measured: Measurement) -> Visual:
-    """One picture of what was found, at most `SIDE` pixels a panel.
+    """One picture of what was found, at most `MOST_PIXELS` a panel.
 
     overlay: the candidate, changed pixels tinted, every difference framed and numbered. heatmap: how far each
     pixel is off, on the faded reference. side_by_side: both pictures with the same numbers.
@@ -84,7 +86,7 @@ def _side_by_side(reference: Raster, candidate: Raster, measured: Measurement) -
 
 
 def _shown(raster: Raster) -> Pixels:
-    factor = max(1.0, max(raster.width, raster.height) / SIDE)
+    factor = max(1.0, math.sqrt(raster.width * raster.height / MOST_PIXELS))
     size = (max(1, round(raster.width / factor)), max(1, round(raster.height / factor)))
     if size == (raster.width, raster.height):
         return raster.pixels
@@ -94,7 +96,7 @@ def _shown(raster: Raster) -> Pixels:
 def _change(reference: Raster, candidate: Raster, *, on_reference: bool) -> Pixels:
     """How far visible changes are off, in levels, as a picture of the shown reference or candidate.
 
-    Measured on both pictures brought to at most `SIDE` pixels; nothing is drawn where one is turned.
+    Measured on both pictures brought to at most `MOST_PIXELS`; nothing is drawn where one is turned.
     """
     rasters = _small(reference), _small(candidate)
     if pair.ordered(*rasters):
