@@ -104,3 +104,15 @@ def test_a_change_below_a_band_is_found_in_both_places() -> None:
 def test_a_page_of_one_colour_below_its_header_has_no_segments() -> None:
     blank = np.full((600, 640, 3), 250, np.uint8)
     assert bands.find(stacked(HEADER, blank), stacked(FOOTER, blank)) == ()
+
+
+@pytest.mark.parametrize("quality", [None, 80])
+def test_cards_inserted_into_a_page_of_nine_thousand_rows_are_found(quality: int | None) -> None:
+    blocks = [[card(seed, 3 + seed % 5), table(seed, 6 + seed % 4), photo(seed % 9)][seed % 3] for seed in range(56)]
+    page = stacked(HEADER, *blocks)
+    assert len(page) > 9000
+    longer = stacked(HEADER, *blocks[:14], card(90, 4), *blocks[14:40], card(91, 6), *blocks[40:])
+    first = len(stacked(HEADER, *blocks[:14]))
+    second = len(stacked(HEADER, *blocks[:14], card(90, 4), *blocks[14:40]))
+    found = seen(page, longer, quality)
+    assert_near(rows(found, "added"), [(first, len(card(90, 4))), (second, len(card(91, 6)))])
