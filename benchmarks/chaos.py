@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
+import psutil
 import yaml
 
 from benchmarks import edge, load, nodes
@@ -89,7 +90,7 @@ def controller(cluster: nodes.Nodes) -> Condition:
 
 def proxy(cluster: nodes.Nodes) -> Condition:
     before = cluster.proxy_pids()
-    victim = before[-1]
+    victim = max(before, key=lambda pid: len(psutil.Process(pid).net_connections()))  # that with the most callers
     cluster.kill(victim)
     return lambda: len(cluster.proxy_pids()) == len(before) and victim not in cluster.proxy_pids()
 
