@@ -20,8 +20,8 @@ def build(settings: Settings) -> serve.Application:
     return graph(settings)
 
 
-def graph(settings: Settings, *, model_replicas: int = 1) -> serve.Application:
-    """The same with a number of model replicas, where no config file says it."""
+def graph(settings: Settings, *, model_replicas: int = 1, ingress_replicas: int = 1) -> serve.Application:
+    """The same with numbers of replicas, where no config file says them."""
     preprocessor = serve.deployment(Preprocessor, name="Preprocessor").options(
         max_ongoing_requests=settings.preprocessing.pairs_at_once,
         health_check_period_s=HEALTH_CHECK_PERIOD_S,
@@ -38,7 +38,7 @@ def graph(settings: Settings, *, model_replicas: int = 1) -> serve.Application:
     )
     # The default of 5 would queue requests here, before the model's own queue limit can refuse any.
     ingress = serve.deployment(Ingress, name="Ingress").options(
-        max_ongoing_requests=200, health_check_period_s=HEALTH_CHECK_PERIOD_S
+        max_ongoing_requests=200, num_replicas=ingress_replicas, health_check_period_s=HEALTH_CHECK_PERIOD_S
     )
     return ingress.bind(settings, preprocessor.bind(settings), model.bind(settings))
 

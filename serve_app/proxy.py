@@ -28,7 +28,7 @@ logger = logging.getLogger("ray.serve")
 
 # Serve's own routes under this prefix are for machines that expect its plain text.
 OWN_ROUTES: Final = "/-/"
-# They change nothing, so that asking twice is safe.
+# They change nothing, so that asking twice is safe; and so does no GET.
 REPEATABLE: Final = ("/v1/compare", "/v1/chat/completions")
 # The second replica's clock starts anew: a later loss would outlast the caller's deadline by too much.
 REPEAT_WITHIN_S: Final = 5.0
@@ -62,7 +62,8 @@ class LastWord:
         try:
             answer = await self._try(scope, body, send)
             in_time = time.monotonic() - began <= REPEAT_WITHIN_S
-            if answer.is_lost and body.is_whole and in_time and scope["path"].endswith(REPEATABLE):
+            repeatable = scope["method"] == "GET" or scope["path"].endswith(REPEATABLE)
+            if answer.is_lost and body.is_whole and in_time and repeatable:
                 logger.warning("ingress replica lost, asking another one")
                 body.rewind()
                 answer = await self._try(scope, body, send)

@@ -64,6 +64,11 @@ class ServiceState:
         elif self._warming is None or self._warming.done():
             self._warming = asyncio.create_task(self._prove())
 
+    async def warmed(self) -> None:
+        """Wait for the comparison that is under way, if one is; whether it passed, `check` says."""
+        if self._warming is not None:
+            await asyncio.wait({self._warming})
+
     def close(self) -> None:
         if self._warming is not None:
             self._warming.cancel()

@@ -56,6 +56,14 @@ async def test_a_lost_replica_is_asked_elsewhere_with_the_same_body() -> None:
     assert serve.bodies == [b"two images", b"two images"]
 
 
+async def test_a_question_whose_replica_is_lost_is_asked_elsewhere() -> None:
+    serve = Serve(None, Response("ready", media_type="application/json"))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(LastWord(serve, MAX_BODY_BYTES))) as client:
+        response = await client.get("http://service/readyz")
+
+    assert (response.status_code, response.text) == (200, "ready")
+
+
 async def test_two_losses_are_a_503_that_says_when_to_come_again() -> None:
     response = await post(Serve(None, None))
 
@@ -123,7 +131,9 @@ async def test_a_caller_who_left_is_neither_repeated_nor_answered() -> None:
         tried.append(scope["path"])
 
     tried: list[str] = []
-    await LastWord(serve, MAX_BODY_BYTES)({"type": "http", "path": "/v1/compare", "headers": []}, gone, send)
+    await LastWord(serve, MAX_BODY_BYTES)(
+        {"type": "http", "method": "POST", "path": "/v1/compare", "headers": []}, gone, send
+    )
     assert (tried, sent) == (["/v1/compare"], [])
 
 
@@ -143,7 +153,9 @@ async def test_a_body_over_the_limit_is_read_no_further() -> None:
 
     read: list[int] = []
     sent: list[MutableMapping[str, Any]] = []
-    await LastWord(serve, MAX_BODY_BYTES)({"type": "http", "path": "/v1/compare", "headers": []}, endless, send)
+    await LastWord(serve, MAX_BODY_BYTES)(
+        {"type": "http", "method": "POST", "path": "/v1/compare", "headers": []}, endless, send
+    )
     assert sum(read) <= MAX_BODY_BYTES + 100
     assert sent[0]["status"] == 413
     assert json.loads(sent[1]["body"])["error"]["type"] == "body_too_large"

@@ -100,3 +100,12 @@ async def test_no_news_is_bad_news() -> None:
 def test_what_serves_words_mean(status: str, trigger: str, replicas: dict[str, int], lost: bool) -> None:
     overview = DeploymentStatusOverview(status=status, status_trigger=trigger, replica_states=replicas, message="")
     assert state(overview).is_lost == lost
+
+
+async def test_who_joins_can_wait_for_its_comparison() -> None:
+    world = World()
+    await world.state.warmed()  # none is under way: nothing to wait for
+    world.state.learn({"model": RUNS})
+    assert world.problem() is not None
+    await world.state.warmed()
+    assert world.problem() is None

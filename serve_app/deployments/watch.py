@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from ray import serve
@@ -24,6 +24,8 @@ from serve_app.readiness import ServiceState, StageState
 logger = logging.getLogger("ray.serve")
 
 INGRESS: Final = "Ingress"
+# A model in the middle of long work keeps a joining replica's comparison waiting: then it joins all the same.
+JOINS_WITHIN_S: Final = 10.0
 STAGES: Final[Mapping[str, StageName]] = {"Preprocessor": "examine", "VLModel": "assess"}
 
 
@@ -52,6 +54,11 @@ class ClusterWatch:
 
     @asynccontextmanager
     async def watch(self) -> AsyncIterator[None]:
+        """Serve sends requests here only once this has begun: a replica that joins others proves itself first."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(JOINS_WITHIN_S):
+                await self._look()
+                await self._state.warmed()
         watching = asyncio.create_task(self._watch())
         try:
             yield
@@ -61,16 +68,19 @@ class ClusterWatch:
 
     async def _watch(self) -> None:
         while True:
-            try:
-                application = await asyncio.to_thread(_application, self._app_name)
-            except (RayError, RayServeException, KeyError) as exc:
-                # The controller is restarting: what is known grows stale, and `check` says so.
-                logger.warning("no status from Serve: %s", type(exc).__name__)
-            else:
-                self._learn({name: state(stage) for name, stage in application.deployments.items()})
+            await self._look()
             # A gauge vanishes some 20 s after it was last set.
             self._door.recorder.load(self._door.admission.num_pending, self._door.admission.expected_wait_s)
             await asyncio.sleep(self.PERIOD_S)
+
+    async def _look(self) -> None:
+        try:
+            application = await asyncio.to_thread(_application, self._app_name)
+        except (RayError, RayServeException, KeyError) as exc:
+            # The controller is restarting: what is known grows stale, and `check` says so.
+            logger.warning("no status from Serve: %s", type(exc).__name__)
+        else:
+            self._learn({name: state(stage) for name, stage in application.deployments.items()})
 
     def _learn(self, stages: Mapping[str, StageState]) -> None:
         self._state.learn(stages)

@@ -84,10 +84,10 @@ def deploy(ray_url: str) -> Deploy:
     taken: list[str] = []
 
     @contextmanager
-    def deployed(settings: Settings, *, ready: bool = True, model_replicas: int = 1) -> Iterator[str]:
+    def deployed(settings: Settings, *, ready: bool = True, **replicas: int) -> Iterator[str]:
         name = f"app{len(taken)}"
         taken.append(name)
-        application = graph(settings, model_replicas=model_replicas)
+        application = graph(settings, **replicas)
         serve.run(application, name=name, route_prefix=f"/{name}", logging_config=LOGGING)
         url = f"{ray_url}/{name}"
         try:

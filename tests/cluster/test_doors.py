@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 
 import httpx
+from ray import serve
+from ray.exceptions import RayError
 
 from serve_app.settings import ModelSettings, ScriptedSettings, Settings
 from tests.cluster.conftest import Deploy
-from tests.cluster.test_service import compare, kill_replica_of
+from tests.cluster.test_service import compare, kill_replica_of, replica_ids
+from tests.cluster.waiting import eventually
 
 JOB_S = 1.0
 
@@ -25,6 +29,28 @@ def test_a_killed_ingress_replica_costs_nobody_an_answer(deploy: Deploy) -> None
             thread.join()
 
     assert [answer.status_code for answer in answers] == [200, 200, 200]
+
+
+def test_readiness_does_not_flicker_while_an_ingress_replica_is_replaced(deploy: Deploy) -> None:
+    """A replica that has seen no comparison pass would say so, and it answers every second question."""
+    settings = Settings(model=ModelSettings(engine="scripted", scripted=ScriptedSettings(delay_s=JOB_S)))
+    with deploy(settings, ingress_replicas=2) as url:
+        handle = serve.get_app_handle(url.rsplit("/", 1)[1])
+        eventually(lambda: handle.broadcast("is_ready").results(timeout_s=10) == [True, True], within_s=30)
+        before = replica_ids(url, "Ingress")
+        kill_replica_of("Ingress", url.rsplit("/", 1)[1])
+        said: list[int] = []
+
+        def replaced() -> bool:
+            said.append(httpx.get(f"{url}/readyz").status_code)
+            with suppress(RayError):
+                joined = handle.broadcast("is_ready").results(timeout_s=10)
+                return joined == [True, True] and bool(replica_ids(url, "Ingress") - before)
+            return False  # the dead one is still on the handle's list
+
+        eventually(replaced, within_s=60)
+        said += [httpx.get(f"{url}/readyz").status_code for _ in range(20)]
+    assert set(said) == {200}
 
 
 def test_what_is_not_there_is_told_in_the_usual_envelope(ray_url: str) -> None:

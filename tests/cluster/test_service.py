@@ -176,9 +176,9 @@ def test_a_lost_model_is_a_503_or_a_retried_200_and_comes_back(slow_url: str) ->
 
 
 def kill_replica_of(deployment: str, app: str) -> None:
-    """SIGKILL for the process of the one replica."""
+    """SIGKILL for the process of a replica."""
     named = ray.util.list_named_actors(all_namespaces=True)
-    (name,) = (actor for actor in named if actor["name"].startswith(f"SERVE_REPLICA::{app}#{deployment}#"))
+    name, *_ = (actor for actor in named if actor["name"].startswith(f"SERVE_REPLICA::{app}#{deployment}#"))
     ray.kill(ray.get_actor(name["name"], namespace=name["namespace"]), no_restart=True)
 
 
@@ -208,10 +208,10 @@ def test_a_model_that_hangs_is_replaced(deploy: Deploy) -> None:
         eventually(lambda: bool(replica_ids(url)) and not before & replica_ids(url), within_s=60)
 
 
-def replica_ids(url: str) -> set[str]:
+def replica_ids(url: str, deployment: str = "VLModel") -> set[str]:
     app = url.rsplit("/", 1)[1]
     named = ray.util.list_named_actors(all_namespaces=True)
-    return {actor["name"] for actor in named if actor["name"].startswith(f"SERVE_REPLICA::{app}#VLModel#")}
+    return {actor["name"] for actor in named if actor["name"].startswith(f"SERVE_REPLICA::{app}#{deployment}#")}
 
 
 def test_a_real_checkpoint_answers_through_http(deploy: Deploy, tmp_path: Path) -> None:
