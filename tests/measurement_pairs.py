@@ -64,11 +64,12 @@ def lettering(
     size: int,
     *,
     thirds: bool = False,
+    weight: float = 1,
     ink: tuple[int, int, int] = (20, 20, 20),
     ground: tuple[int, int, int] = (255, 255, 255),
 ) -> Pixels:
     """Ten lines of text, 600x300; `thirds`: as LCDs show it, each channel from its own third of a pixel, smoothed by
-    the weights 1, 2, 3, 2, 1."""
+    the weights 1, 2, 3, 2, 1; `weight`: the gamma by which what is covered partly is drawn."""
     image = Image.new("L", (600 * 6, 300 * 6))
     pen, font = ImageDraw.Draw(image), ImageFont.load_default(size=size * 6)
     for line in range(10):
@@ -78,6 +79,7 @@ def lettering(
         shares = cv2.filter2D(parts, -1, np.array([[1, 2, 3, 2, 1]]) / 9).reshape(300, 600, 3)
     else:
         shares = (cv2.resize(np.asarray(image), (600, 300), interpolation=cv2.INTER_AREA) / 255)[..., None]
+    shares = shares ** (1 / weight)
     return clipped(np.array(ground) * (1 - shares) + np.array(ink) * shares)
 
 
@@ -204,6 +206,11 @@ def hard_pairs() -> Iterator[tuple[str, Pixels, Pixels, bool]]:
         grey = lettering(size)
         yield f"letters of {size} px, grey and by thirds of a pixel", grey, lettering(size, thirds=True), False
         yield f"letters of {size} px, black and dark red", grey, lettering(size, ink=(90, 20, 20)), True
+        faded = lettering(size, ink=(60, 60, 60))
+        yield f"letters of {size} px, black and dark grey", grey, faded, True
+        yield f"letters of {size} px, black and dark grey, JPEG 85", encoded(grey, 85), encoded(faded, 85), True
+        yield f"letters of {size} px, a little bolder", grey, lettering(size, weight=1.2), False
+        yield f"letters of {size} px, a little thinner", grey, lettering(size, weight=0.85), False
         night = [lettering(size, thirds=each, ink=(230, 230, 230), ground=(20, 22, 26)) for each in (False, True)]
         yield f"light letters of {size} px by thirds", night[0], night[1], False
     red = lettering(14, thirds=True, ink=(90, 20, 20))

@@ -145,7 +145,15 @@ def test_the_laws_hold_for_any_two_sizes(first: Pixels, second: Pixels) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "other"), [((1, 1), (1, 1)), ((1, 1), (300, 200)), ((1, 5000), (40, 30)), ((5000, 1), (1, 5000))]
+    ("size", "other"),
+    [
+        ((4, 1), (4, 1)),
+        ((1, 4), (1, 4)),
+        ((1, 1), (1, 1)),
+        ((1, 1), (300, 200)),
+        ((1, 5000), (40, 30)),
+        ((5000, 1), (1, 5000)),
+    ],
 )
 def test_the_laws_hold_at_the_extremes(size: tuple[int, int], other: tuple[int, int]) -> None:
     assert_lawful(flat(*size, level=10), flat(*other, level=200))

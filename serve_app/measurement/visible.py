@@ -11,11 +11,12 @@ Three questions a pixel, each from a tool that answers it well alone:
   what replaces content doesn't average out.
 - Is it a tint? A mean over 8x8 pixels that is off in one direction counts from 2.5 levels on, however small each
   pixel's share: about one just noticeable difference (CIE dE 1). Clipping each pixel's share keeps edges out of it.
+  Letters and lines cover too little for that: what is asked of them is whether the cores of their strokes changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import cv2
@@ -33,6 +34,11 @@ FRINGE_LEFT, FRINGE_MOST = (
     0.3,
     0.5,
 )  # of the colour's mean amplitude left in its mean: beside a level of rounding, at most
+INK = 16  # levels of Y by which the darkest or lightest pixel around must differ
+INK_WINDOW = (5, 5)  # cells: some stroke of a text of any size is fully covered there
+INK_ONE_WAY = 0.85  # of what changed goes in one direction
+INK_LEAST = 0.75  # levels, in the mean of the window
+INK_PIXEL = 8  # levels from which a pixel shows it
 NOISE_DENSITY = 0.3  # of the pixels around are off: noise, where their mean isn't
 NOISE_MEAN = 3.0  # levels of mean that noise may leave in a neighbourhood of 24 pixels
 NOISE_SHARE = 0.1  # ... or this share of its mean amplitude
@@ -56,18 +62,24 @@ def mask(first: Pixels, second: Pixels, jitter: int = 0) -> tuple[Mask, Pixels]:
     off = tuple(cv2.absdiff(*pair) for pair in zip(one, two, strict=True))
     strength = np.asarray(cv2.max(cv2.max(off[0], off[1]), off[2]), np.uint8)
     excused = _excused(one, two, jitter)
+    # No scalars in OpenCV's operations: it takes a picture of 1x4 pixels for one.
     light, red, blue = (
-        cv2.subtract(cv2.subtract(*pair), slack) for *pair, slack in zip(off, excused, SLACK, strict=True)
+        cv2.subtract(apart, least) > slack for apart, least, slack in zip(off, excused, SLACK, strict=True)
     )
-    candidate = np.asarray(cv2.max(light, cv2.max(red, blue)) > 0)
+    candidate = light | red | blue
     gained = [cv2.subtract(b, a) for a, b in zip(one, two, strict=True)]
     lost = [cv2.subtract(a, b) for a, b in zip(one, two, strict=True)]
-    drift = np.dstack([_cells(up) - _cells(down) for up, down in zip(gained, lost, strict=True)])
+    up, down = ([_cells(plane) for plane in planes] for planes in (gained, lost))
+    drift = np.dstack(up) - np.dstack(down)
+    inked = _inked(one[0], two[0], up[0], down[0])
+    if inked.any():
+        light |= _spread(inked, candidate.shape) & (off[0] >= INK_PIXEL)
+        candidate |= light
     if candidate.any():
         peak = _noise_peak(one[0], two[0], strength, drift)
         candidate &= strength > _spread(peak, strength.shape)
-        if (candidate & (light == 0)).any():
-            candidate &= (light > 0) | ~_fringed(one, two, off, excused[0])
+        if (candidate & ~light).any():
+            candidate &= light | ~_fringed(one, two, off, excused[0])
     tinted = _tint(lost, gained, drift)
     if tinted.any():
         candidate |= _spread(tinted, candidate.shape) & (strength >= 2)
@@ -110,13 +122,13 @@ def _fringed(one: Planes, two: Planes, off: Planes, contrast: Pixels) -> Mask:
     pictures as strong as the colour, and gone in the mean along the row, because such filters keep the sum
     (Gibson 1998; FreeType's FT_LCD_FILTER_DEFAULT).
     """
-    fringed = cv2.compare(cv2.max(off[1], off[2]), cv2.add(contrast, SLACK[1]), cv2.CMP_LE)
-    for red, blue, apart in zip(one[1:], two[1:], off[1:], strict=True):
-        left = cv2.absdiff(_summed(cv2.subtract(red, blue, dtype=cv2.CV_16S)), 0.0)
+    fringed = cv2.subtract(cv2.max(off[1], off[2]), contrast) <= SLACK[1]
+    for a, b, apart in zip(one[1:], two[1:], off[1:], strict=True):
+        left = np.abs(_summed(cv2.subtract(a, b, dtype=cv2.CV_16S)))
         amplitude = _summed(apart)
-        rest = cv2.addWeighted(amplitude, FRINGE_LEFT, amplitude, 0, FRINGE_SPAN[0] * FRINGE_SPAN[1])
-        fringed &= cv2.compare(left, cv2.min(rest, amplitude * FRINGE_MOST), cv2.CMP_LE)
-    return np.asarray(fringed > 0)
+        rounding = np.float32(FRINGE_SPAN[0] * FRINGE_SPAN[1])
+        fringed &= left <= np.minimum(FRINGE_LEFT * amplitude + rounding, FRINGE_MOST * amplitude)
+    return np.asarray(fringed)
 
 
 def _summed(plane: NDArray[Any]) -> NDArray[np.float32]:
@@ -139,7 +151,7 @@ def _cells(plane: NDArray[Any]) -> Cells:
 def _tint(lost: Sequence[Pixels], gained: Sequence[Pixels], drift: Cells) -> Mask:
     """Cells off in one direction. The plain mean must agree with the clipped one: dither keeps only the plain one."""
     signed = [
-        cv2.addWeighted(cv2.min(up, TINT_CLIP), 15, cv2.min(down, TINT_CLIP), -15, 128)
+        cv2.addWeighted(np.minimum(up, TINT_CLIP), 15, np.minimum(down, TINT_CLIP), -15, 128)
         for up, down in zip(gained, lost, strict=True)
     ]
     clipped = (np.dstack([_cells(plane) for plane in signed]) - 128) / 15
@@ -150,6 +162,26 @@ def _tint(lost: Sequence[Pixels], gained: Sequence[Pixels], drift: Cells) -> Mas
         off = np.abs(cv2.blur(agreed, (window, window)) if window > 1 else agreed)
         tinted |= ((off >= level) & (here >= level / 2)).any(axis=2)
     return tinted
+
+
+def _inked(one: Pixels, two: Pixels, up: Cells, down: Cells) -> Mask:
+    """Cells where thin things, such as letters, have another lightness: all that changed did so in one direction, and
+    the darkest or lightest of the surroundings is another. Where edges only sit or are weighted otherwise, what one
+    pixel loses another gains, or the core of the strokes stays as it was. `up`, `down`: mean gain and loss of cells.
+    """
+    total = cv2.blur(up + down, INK_WINDOW)
+    inked = (total >= INK_LEAST) & (np.abs(cv2.blur(up - down, INK_WINDOW)) >= INK_ONE_WAY * total)
+    if inked.any():
+        darkest, lightest = ([_extreme(plane, end) for plane in (one, two)] for end in (cv2.erode, cv2.dilate))
+        inked &= cv2.max(cv2.absdiff(*darkest), cv2.absdiff(*lightest)) >= INK
+    return np.asarray(inked)
+
+
+def _extreme(plane: Pixels, end: Callable[..., Any]) -> Pixels:
+    """The darkest (`cv2.erode`) or lightest (`cv2.dilate`) pixel of each cell's surroundings."""
+    cell = np.ones((CELL, CELL), np.uint8)
+    found = end(plane, cell, anchor=(0, 0))[::CELL, ::CELL]
+    return cast(Pixels, end(np.ascontiguousarray(found), np.ones(INK_WINDOW, np.uint8)))
 
 
 def _noise_peak(one: Pixels, two: Pixels, strength: Pixels, drift: Cells) -> Pixels:
