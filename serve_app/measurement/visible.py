@@ -30,10 +30,8 @@ SLACK = (3, 4, 4)  # levels of Y, Cr, Cb: below one just noticeable difference o
 TINTS = ((1, 6.0), (3, 4.0), (9, 2.5))  # window in cells, levels of its mean from which a tint counts
 TINT_CLIP = 8  # levels one pixel may add to a tint
 FRINGE_SPAN = (19, 7)  # pixels across and down: both edges of a letter's stroke, whose fringes cancel
-FRINGE_LEFT, FRINGE_MOST = (
-    0.3,
-    0.5,
-)  # of the colour's mean amplitude left in its mean: beside a level of rounding, at most
+FRINGE_LEFT = 0.3  # of the colour's mean amplitude that may be left in its mean, beside a level of rounding
+FRINGE_MOST = 0.5  # ... and with it
 INK = 16  # levels of Y by which the darkest or lightest pixel around must differ
 INK_WINDOW = (5, 5)  # cells: some stroke of a text of any size is fully covered there
 INK_ONE_WAY = 0.85  # of what changed goes in one direction
