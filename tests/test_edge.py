@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
@@ -56,11 +57,11 @@ class Door(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def a_door(*, dies: bool = False) -> Iterator[tuple[int, list[str]]]:
+def a_door(*, dies: bool = False, port: int = 0) -> Iterator[tuple[int, list[str]]]:
     """Its port, and the paths that it was asked for by POST."""
     asked: list[str] = []
     handler = type("ADoor", (Door,), {"dies": dies, "asked": asked})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -97,8 +98,22 @@ def test_what_could_have_an_effect_is_not_sent_twice() -> None:
     assert len(lost) == len(answered) == 1
 
 
+def test_a_comparison_waits_for_the_door_that_comes_next() -> None:
+    port = free_port()
+    with edge.in_front_of([port, port], auth_delay="1s") as url, ThreadPoolExecutor() as threads:
+        waiting = threads.submit(httpx.post, f"{url}/v1/compare", content=b"a" * 300_000)
+        not_there = httpx.get(f"{url}/readyz")
+        assert (not_there.status_code, refusal(not_there)) == (503, "not_ready")
+        assert not waiting.done()
+        with a_door(port=port) as (_, asked):
+            answer = waiting.result(timeout=10)
+    assert (answer.status_code, answer.json()["bytes"]) == (200, 300_000)
+    assert "www-authenticate" not in answer.headers
+    assert asked == ["/v1/compare"]
+
+
 def test_no_door_at_all_is_a_503_in_our_words() -> None:
-    with edge.in_front_of([free_port()]) as url:
+    with edge.in_front_of([free_port()], auth_delay="1s") as url:
         answer = httpx.post(f"{url}/v1/compare", content=b"a", headers={"x-request-id": "mine"})
         no_id = httpx.get(f"{url}/readyz", headers={"x-request-id": 'no"id'})
     assert (answer.status_code, refusal(answer)) == (503, "not_ready")
