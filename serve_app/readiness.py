@@ -7,6 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,14 +17,22 @@ logger = logging.getLogger("pairlens.readiness")
 
 # An answer older than this means the watch itself hangs, so nothing is known.
 STALE_S: Final = 4.0
+# For a comparison in place of the cluster's word; with the wait before it, less than what makes an answer stale.
+PROOF_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class StageState:
-    """`rests`: none of its workers runs because nobody asks; the next request starts one."""
+    """`rests`: none of its workers runs because nobody asks; the next request starts one. `recovers`: the cluster has
+    lost its own memory and still looks for its workers."""
 
     running: int
     rests: bool = False
+    recovers: bool = False
+
+    @property
+    def is_unknown(self) -> bool:
+        return not self.running and self.recovers
 
     @property
     def is_lost(self) -> bool:
@@ -63,6 +72,15 @@ class ServiceState:
             self._problem = None
         elif self._warming is None or self._warming.done():
             self._warming = asyncio.create_task(self._prove())
+
+    async def prove(self) -> None:
+        """The cluster says nothing: what was known stays so for as long as a comparison passes, in a short time."""
+        if self._problem is not None:
+            return
+        with suppress(ComparisonError, TimeoutError):
+            async with asyncio.timeout(PROOF_S):
+                await self._warm_up()
+                self._learned_at = self._clock()
 
     async def warmed(self) -> None:
         """Wait for the comparison that is under way, if one is; whether it passed, `check` says."""

@@ -84,6 +84,29 @@ async def test_no_news_is_bad_news() -> None:
     assert world.problem() == "The state of the service is not known right now."
 
 
+async def test_a_comparison_that_passes_stands_for_news() -> None:
+    world = World()
+    await world.learn(model=RUNS)
+    world.now += STALE_S + 0.1
+    await world.state.prove()
+    assert world.problem() is None
+    world.now += STALE_S + 0.1
+    world.fault = Unavailable("Lost.")
+    await world.state.prove()
+    assert world.problem() == "The state of the service is not known right now."
+
+
+async def test_what_was_never_ready_or_is_lost_is_not_proved_by_silence() -> None:
+    world = World()
+    await world.state.prove()
+    assert world.problem() == "No comparison has passed here yet."
+    await world.learn(model=RUNS)
+    await world.learn(model=LOST)
+    await world.state.prove()
+    assert world.problem() == "No worker runs for: model."
+    assert world.warm_ups == 1
+
+
 @pytest.mark.parametrize(
     ("status", "trigger", "replicas", "lost"),
     [
@@ -94,12 +117,21 @@ async def test_no_news_is_bad_news() -> None:
         ("UNHEALTHY", "HEALTH_CHECK_FAILED", {"STARTING": 1, "STOPPING": 1}, True),
         ("UNHEALTHY", "HEALTH_CHECK_FAILED", {"RUNNING": 1, "STARTING": 1}, False),  # another one still runs
         ("UPDATING", "CONFIG_UPDATE_STARTED", {"STARTING": 1}, True),
+        ("HEALTHY", "CONFIG_UPDATE_COMPLETED", {"PENDING_MIGRATION": 1, "STARTING": 1}, False),  # its node is drained
         ("DEPLOY_FAILED", "REPLICA_STARTUP_FAILED", {}, True),
     ],
 )
 def test_what_serves_words_mean(status: str, trigger: str, replicas: dict[str, int], lost: bool) -> None:
     overview = DeploymentStatusOverview(status=status, status_trigger=trigger, replica_states=replicas, message="")
     assert state(overview).is_lost == lost
+
+
+@pytest.mark.parametrize(("replicas", "unknown"), [({"RECOVERING": 2}, True), ({"RECOVERING": 1, "RUNNING": 1}, False)])
+def test_what_a_controller_that_came_back_still_looks_for_is_not_known(replicas: dict[str, int], unknown: bool) -> None:
+    overview = DeploymentStatusOverview(
+        status="UPDATING", status_trigger="CONFIG_UPDATE_STARTED", replica_states=replicas, message=""
+    )
+    assert state(overview).is_unknown == unknown
 
 
 async def test_who_joins_can_wait_for_its_comparison() -> None:

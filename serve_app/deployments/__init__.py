@@ -16,7 +16,7 @@ from serve_app.assessor import Assessor
 from serve_app.core import Assessment, Deadline, Examination, StageName, Upload
 from serve_app.deployments.counting import RayRecorder, abandoned_seconds, model_cache
 from serve_app.deployments.handles import RemoteAssessor, RemoteExaminer
-from serve_app.deployments.watch import ClusterWatch
+from serve_app.deployments.watch import ClusterWatch, stages_of
 from serve_app.examiner import Examiner
 from serve_app.pipeline import Pipeline
 from serve_app.schema import ImageComparisonConfig
@@ -86,7 +86,7 @@ class Ingress:
             "assess": SENT_TO_A_MODEL,
         }
         app_name = serve.get_replica_context().app_name
-        self._watch = ClusterWatch(app_name, self._pipeline, self._door, sent_to_each)
+        self._watch = ClusterWatch(lambda: stages_of(app_name), self._pipeline, self._door, sent_to_each)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
-from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview
+from ray.serve.schema import DeploymentStatusOverview
 
 from serve_app import warmup
 from serve_app.api import Door
@@ -26,20 +26,32 @@ logger = logging.getLogger("ray.serve")
 INGRESS: Final = "Ingress"
 # A model in the middle of long work keeps a joining replica's comparison waiting: then it joins all the same.
 JOINS_WITHIN_S: Final = 10.0
+# The controller answers in milliseconds, or it restarts (3 to 4 s) and does not answer at all.
+SILENT_S: Final = 1.5
 STAGES: Final[Mapping[str, StageName]] = {"Preprocessor": "examine", "VLModel": "assess"}
 
 
 class ClusterWatch:
-    """One ingress replica's view of its application. `sent_to_each`: jobs sent to one worker of a stage at once."""
+    """One ingress replica's view of its application. `sent_to_each`: jobs sent to one worker of a stage at once.
+
+    `ask`: what the cluster says of every deployment; may raise Ray's errors, and take its time.
+    """
 
     PERIOD_S: Final = 1.0
 
-    def __init__(self, app_name: str, pipeline: Pipeline, door: Door, sent_to_each: Mapping[StageName, int]) -> None:
-        self._app_name = app_name
+    def __init__(
+        self,
+        ask: Callable[[], Mapping[str, StageState]],
+        pipeline: Pipeline,
+        door: Door,
+        sent_to_each: Mapping[StageName, int],
+    ) -> None:
+        self._ask = ask
         self._pipeline = pipeline
         self._door = door
         self._sent_to_each = sent_to_each
         self._state = ServiceState(self._warm_up)
+        self._asked: asyncio.Future[Mapping[str, StageState]] | None = None
 
     async def check(self) -> None:
         """Raises `Unavailable`."""
@@ -74,13 +86,22 @@ class ClusterWatch:
             await asyncio.sleep(self.PERIOD_S)
 
     async def _look(self) -> None:
+        """Learn what the cluster says; where it says nothing, as while its controller restarts, ask the stages."""
+        if self._asked is None:  # else the last question still waits: one thread at most hangs in it
+            self._asked = asyncio.ensure_future(asyncio.to_thread(self._ask))
+        if not (await asyncio.wait({self._asked}, timeout=SILENT_S))[0]:
+            await self._state.prove()
+            return
+        asked, self._asked = self._asked, None
         try:
-            application = await asyncio.to_thread(_application, self._app_name)
+            stages = asked.result()
         except (RayError, RayServeException, KeyError) as exc:
-            # The controller is restarting: what is known grows stale, and `check` says so.
             logger.warning("no status from Serve: %s", type(exc).__name__)
+            stages = {}
+        if not stages or any(stage.is_unknown for stage in stages.values()):
+            await self._state.prove()
         else:
-            self._learn({name: state(stage) for name, stage in application.deployments.items()})
+            self._learn(stages)
 
     def _learn(self, stages: Mapping[str, StageState]) -> None:
         self._state.learn(stages)
@@ -110,11 +131,14 @@ def state(stage: DeploymentStatusOverview) -> StageState:
 
     A lost or failed replica makes its deployment UNHEALTHY or DEPLOY_FAILED until it is replaced.
     """
-    running = stage.replica_states.get("RUNNING", 0)
+    # A replica that is to leave its node works on until another one has taken over.
+    running = sum(stage.replica_states.get(each, 0) for each in ("RUNNING", "PENDING_MIGRATION"))
     scaled = stage.status in ("UPSCALING", "DOWNSCALING") and stage.status_trigger == "AUTOSCALING"
     asleep = stage.status == "HEALTHY" and not any(stage.replica_states.values())
-    return StageState(running, rests=not running and (scaled or asleep))
+    return StageState(running, not running and (scaled or asleep), "RECOVERING" in stage.replica_states)
 
 
-def _application(name: str) -> ApplicationStatusOverview:
-    return serve.status().applications[name]
+def stages_of(app_name: str) -> dict[str, StageState]:
+    """What Serve's controller says of the application now. Raises `RayError`, `RayServeException`, `KeyError`."""
+    application = serve.status().applications[app_name]
+    return {name: state(stage) for name, stage in application.deployments.items()}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from contextlib import suppress
 
 import httpx
+import ray
 from ray import serve
 from ray.exceptions import RayError
 
@@ -49,6 +52,25 @@ def test_readiness_does_not_flicker_while_an_ingress_replica_is_replaced(deploy:
             return False  # the dead one is still on the handle's list
 
         eventually(replaced, within_s=60)
+        said += [httpx.get(f"{url}/readyz").status_code for _ in range(20)]
+    assert set(said) == {200}
+
+
+def test_readiness_holds_while_the_controller_restarts(deploy: Deploy) -> None:
+    with deploy(Settings()) as url:
+        controller = ray.get_actor("SERVE_CONTROLLER_ACTOR", namespace="serve")
+        before = ray.get(controller.get_pid.remote())
+        os.kill(before, signal.SIGKILL)
+        said: list[int] = []
+
+        def restarted() -> bool:
+            said.append(httpx.get(f"{url}/readyz").status_code)
+            ready, _ = ray.wait([asked], timeout=0)
+            return bool(ready)
+
+        asked = controller.get_pid.remote()  # answered by the next one
+        eventually(restarted, within_s=60)
+        assert ray.get(asked) != before
         said += [httpx.get(f"{url}/readyz").status_code for _ in range(20)]
     assert set(said) == {200}
 
