@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import math
 import random
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from serve_app.admission.entrance import USABLE
+from serve_app.admission.entrance import USABLE, slots
 from serve_app.admission.stage import Stage, Visitor
 
 
@@ -32,7 +31,7 @@ class World:
         self.stages = [Stage(guess_s=2.0) for _ in range(self.entrances)]
         share = self.replicas / self.entrances
         for stage in self.stages:
-            stage.resize(share, max(2, math.ceil(2 * share)), 0.0)
+            stage.resize(share, slots(self.replicas, self.entrances, sent_to_each=2), 0.0)
         self._next = itertools.cycle(self.stages)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = 0

@@ -163,6 +163,20 @@ async def inside(ticket: Ticket, until: asyncio.Event, order: list[str]) -> None
     ticket.leave()
 
 
+@pytest.mark.parametrize(("replicas", "entrances", "at_once"), [(1, 1, 2), (3, 1, 6), (1, 2, 2), (2, 2, 3), (4, 8, 5)])
+async def test_one_entrance_of_several_keeps_all_replicas_at_work_and_shows_that_one_more_waits(
+    replicas: int, entrances: int, at_once: int
+) -> None:
+    admission, done, order = Admission(Limits(), ("examine", "assess")), asyncio.Event(), list[str]()
+    admission.resize("assess", replicas, entrances=entrances, sent_to_each=2)
+    tickets = [admission.enter(f"caller {number}", Deadline.after(60)) for number in range(10)]
+    asked = [asyncio.create_task(inside(ticket, done, order)) for ticket in tickets]
+    await asyncio.sleep(0)
+    assert len(order) == at_once
+    done.set()
+    await asyncio.gather(*asked)
+
+
 async def test_a_stage_takes_callers_in_turn() -> None:
     admission, done, order = entrance(), asyncio.Event(), list[str]()
     tickets = [admission.enter(caller, Deadline.after(60)) for caller in ("a", "a", "a", "b")]

@@ -30,6 +30,17 @@ ONE_CALLERS_SHARE: Final = 0.75
 DRAINING_RETRY_S: Final = 10
 
 
+def slots(replicas: int, entrances: int, sent_to_each: int) -> int:
+    """Jobs that one of `entrances` sends to a stage of `replicas` at once: its share of `sent_to_each` to each.
+
+    Where there are others it sends enough for every replica, and one that waits: all callers may come in through this
+    one, as through a proxy that prefers the entrance beside it. They must get all there is, and still show as waiting
+    work to the autoscaler.
+    """
+    alone = replicas + 1 if entrances > 1 else 0
+    return max(sent_to_each, math.ceil(replicas / max(1, entrances) * sent_to_each), alone)
+
+
 class Admission:
     """Counts every request between its first byte and its answer, and knows what was promised to whom.
 
@@ -67,9 +78,7 @@ class Admission:
         if stage not in self.stages:
             return
         share = replicas / max(1, entrances)
-        # Never fewer than one replica would be sent: callers who all came in here must still show as waiting work
-        # to the autoscaler, however many entrances stand beside this one.
-        self.stages[stage].resize(share, max(sent_to_each, math.ceil(share * sent_to_each)), self.now())
+        self.stages[stage].resize(share, slots(replicas, entrances, sent_to_each), self.now())
         if replicas or rests:
             self._lost_since.pop(stage, None)
         else:
