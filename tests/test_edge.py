@@ -112,6 +112,20 @@ def test_a_comparison_waits_for_the_door_that_comes_next() -> None:
     assert asked == ["/v1/compare"]
 
 
+def test_a_next_door_that_hangs_is_told_in_our_words() -> None:
+    port = free_port()
+    with (
+        edge.in_front_of([port, port], auth_delay="1s", proxy_read_timeout="1s") as url,
+        ThreadPoolExecutor() as threads,
+    ):
+        waiting = threads.submit(httpx.post, f"{url}/v1/compare", content=b"a", timeout=15)
+        not_there = httpx.get(f"{url}/readyz")  # the comparison has met no door either
+        assert refusal(not_there) == "not_ready"
+        with socket.create_server(("127.0.0.1", port)):  # takes connections, says nothing
+            answer = waiting.result(timeout=15)
+    assert (answer.status_code, refusal(answer)) == (503, "not_ready")
+
+
 def test_no_door_at_all_is_a_503_in_our_words() -> None:
     with edge.in_front_of([free_port()], auth_delay="1s") as url:
         answer = httpx.post(f"{url}/v1/compare", content=b"a", headers={"x-request-id": "mine"})

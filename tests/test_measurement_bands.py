@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -116,3 +117,15 @@ def test_cards_inserted_into_a_page_of_nine_thousand_rows_are_found(quality: int
     second = len(stacked(HEADER, *blocks[:14], card(90, 4), *blocks[14:40]))
     found = seen(page, longer, quality)
     assert_near(rows(found, "added"), [(first, len(card(90, 4))), (second, len(card(91, 6)))])
+
+
+def test_strips_are_held_against_every_place_as_template_matching_does() -> None:
+    random = np.random.default_rng(3)
+    one, two = (random.integers(0, 256, (rows, 24, 3), dtype=np.uint8) for rows in (120, 90))
+    two[30:70] = one[50:90]
+    found = bands._apart(one, two, [0, 50, 96])
+    for start, apart in zip((0, 50, 96), found, strict=True):
+        strip = one[start : start + bands.STRIP]
+        np.testing.assert_allclose(apart, cv2.matchTemplate(two, strip, cv2.TM_SQDIFF).ravel() / strip.size, atol=0.05)
+    assert found[1].argmin() == 30
+    assert found[1].min() < 0.01

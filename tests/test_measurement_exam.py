@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 from skimage import data
 
 from serve_app import measurement
 from serve_app.core import Box, Measurement, Pixels
+from serve_app.measurement import features
 from tests.measurement_pages import bar, card, photo, stacked, table
 from tests.measurement_pairs import (
     cropped,
@@ -156,3 +158,15 @@ print(held('VmHWM') - before)
     peak = int(done.stdout)
     assert peak < 96 * 1024 * 1024
     assert peak < measurement.working_bytes(3446, 10728)
+
+
+def test_corners_are_matched_as_by_brute_force() -> None:
+    random = np.random.default_rng(5)
+    words, others = (random.integers(0, 256, (count, 32), dtype=np.uint8) for count in (300, 260))
+    others[:100] = words[100:200] ^ random.integers(0, 2, (100, 32), dtype=np.uint8)
+    matches = cv2.BFMatcher(cv2.NORM_HAMMING, crossCheck=True).match(words, others)
+    chosen, other, distance = features._matches(words, others)
+    assert {(m.queryIdx, m.trainIdx, m.distance) for m in matches} >= {
+        (int(i), int(j), float(d)) for i, j, d in zip(chosen, other, distance, strict=True) if d < 32
+    }
+    assert np.count_nonzero(distance < 32) == 100
