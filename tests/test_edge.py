@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
@@ -21,6 +21,7 @@ from benchmarks.nodes import free_port
 from serve_app import wording
 from serve_app.schema import Envelope
 from serve_app.settings import Limits
+from tests.cluster.waiting import eventually
 
 pytestmark = pytest.mark.skipif(
     edge.program() is None and "CI" not in os.environ, reason="needs nginx (Debian: nginx-light)"
@@ -98,10 +99,19 @@ def test_what_could_have_an_effect_is_not_sent_twice() -> None:
     assert len(lost) == len(answered) == 1
 
 
-def test_a_comparison_waits_for_the_door_that_comes_next() -> None:
+@contextmanager
+def a_comparison_that_waits(body: bytes, **changed: str) -> Iterator[tuple[str, int, Future[httpx.Response]]]:
+    """nginx's URL, the port of its one door, which has just died under a comparison, and the answer to that."""
     port = free_port()
-    with edge.in_front_of([port, port], auth_delay="1s") as url, ThreadPoolExecutor() as threads:
-        waiting = threads.submit(httpx.post, f"{url}/v1/compare", content=b"a" * 300_000)
+    with edge.in_front_of([port, port], auth_delay="1s", **changed) as url, ThreadPoolExecutor() as threads:
+        with a_door(dies=True, port=port) as (_, asked):
+            waiting = threads.submit(httpx.post, f"{url}/v1/compare", content=body, timeout=20)
+            eventually(lambda: len(asked) == 2, within_s=10)  # nginx has tried both of its lines
+        yield url, port, waiting
+
+
+def test_a_comparison_waits_for_the_door_that_comes_next() -> None:
+    with a_comparison_that_waits(b"a" * 300_000) as (url, port, waiting):
         not_there = httpx.get(f"{url}/readyz")
         assert (not_there.status_code, refusal(not_there)) == (503, "not_ready")
         assert not waiting.done()
@@ -113,16 +123,11 @@ def test_a_comparison_waits_for_the_door_that_comes_next() -> None:
 
 
 def test_a_next_door_that_hangs_is_told_in_our_words() -> None:
-    port = free_port()
     with (
-        edge.in_front_of([port, port], auth_delay="1s", proxy_read_timeout="1s") as url,
-        ThreadPoolExecutor() as threads,
+        a_comparison_that_waits(b"a", proxy_read_timeout="1s") as (_, port, waiting),
+        socket.create_server(("127.0.0.1", port)),  # takes connections, says nothing
     ):
-        waiting = threads.submit(httpx.post, f"{url}/v1/compare", content=b"a", timeout=15)
-        not_there = httpx.get(f"{url}/readyz")  # the comparison has met no door either
-        assert refusal(not_there) == "not_ready"
-        with socket.create_server(("127.0.0.1", port)):  # takes connections, says nothing
-            answer = waiting.result(timeout=15)
+        answer = waiting.result(timeout=15)
     assert (answer.status_code, refusal(answer)) == (503, "not_ready")
 
 
