@@ -36,13 +36,14 @@ CALLERS: Final = 6
 MODELS: Final = 2
 BACK_WITHIN_S: Final = 90.0
 STAGES: Final[dict[str, dict[str, Any]]] = {
-    "Ingress": {"num_replicas": 2},
+    # Beside the models, where a lost node takes both: a share of the GPU that leaves the model its own.
+    "Ingress": {"num_replicas": 2, "ray_actor_options": {"num_cpus": 0, "num_gpus": 0.01}},
     "Preprocessor": {"autoscaling_config": {"min_replicas": 2, "max_replicas": 2}},
     "VLModel": {
         "autoscaling_config": None,
         "num_replicas": MODELS,
         "max_surge_percent": 50,
-        "ray_actor_options": {"num_cpus": 0, "num_gpus": 1},
+        "ray_actor_options": {"num_cpus": 0, "num_gpus": 0.9},
     },
 }
 
@@ -95,13 +96,19 @@ def proxy(cluster: nodes.Nodes) -> Condition:
     return lambda: len(cluster.proxy_pids()) == len(before) and victim not in cluster.proxy_pids()
 
 
-def node(cluster: nodes.Nodes) -> Condition:
-    lost = cluster.replicas("VLModel")[0].node
-    cluster.kill_node(lost)
-    return lambda: (
-        {each.node for each in cluster.replicas("VLModel")} <= set(cluster.gpu_node_ids()) - {lost}
-        and (len(cluster.replicas("VLModel")) == MODELS)
-    )
+def node(lose: Callable[[nodes.Nodes, str], None]) -> Callable[[nodes.Nodes], Condition]:
+    def strike(cluster: nodes.Nodes) -> Condition:
+        before = cluster.replicas()
+        lost = next(each.node for each in before if each.stage == "Ingress")
+        lose(cluster, lost)
+
+        def back() -> bool:
+            now = cluster.replicas()
+            return len(now) == len(before) and lost not in {each.node for each in now}
+
+        return back
+
+    return strike
 
 
 def drained_node(cluster: nodes.Nodes) -> Condition:
@@ -138,7 +145,8 @@ FAULTS: Final = (
     Fault("kill -9 the controller", controller),
     Fault("kill -9 the proxy", proxy),
     Fault("kill -9 the proxy, behind nginx", proxy, behind_nginx=True),
-    Fault("kill -9 a GPU node", node),
+    Fault("kill -9 a GPU node with an ingress replica", node(nodes.Nodes.kill_node)),
+    Fault("a GPU node with an ingress replica falls silent", node(nodes.Nodes.freeze_node)),
     Fault("drain a GPU node", drained_node),
     Fault("rolling update, a spare GPU", update("2")),
     Fault("rolling update, no spare GPU", update("3", VLModel={"max_surge_percent": 0})),

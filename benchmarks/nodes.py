@@ -52,7 +52,7 @@ class Nodes:
     url: str
     folder: Path
     gpu_nodes: list[Any] = field(default_factory=list)
-    drained: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
 
     def add_gpu_node(self) -> str:
         """One more node; its id. It has no core, so only who asks for the GPU comes there."""
@@ -61,13 +61,20 @@ class Nodes:
         return str(node.node_id)
 
     def kill_node(self, node_id: str) -> None:
-        """SIGKILL for every process of this node, as when its machine loses power."""
-        node = next(each for each in self.gpu_nodes if each.node_id == node_id)
+        """SIGKILL for every process of this node, as when its machine ends."""
+        node, family = self._node(node_id), self._processes(node_id)
         self.gpu_nodes.remove(node)
         self.cluster.remove_node(node, allow_graceful=False)
+        for process in family:  # those that were frozen don't see that their raylet is gone
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
-    def gpu_node_ids(self) -> list[str]:
-        return [str(node.node_id) for node in self.gpu_nodes]
+    def freeze_node(self, node_id: str) -> None:
+        """SIGSTOP for every process of this node: it holds its connections and answers nothing on them, as a machine
+        that lost its power or network."""
+        self.lost.append(node_id)
+        for process in self._processes(node_id):
+            process.suspend()
 
     def drain_node(self, node_id: str, within_s: int) -> None:
         """Ask Ray to move everything away from this node, as `deployment/drain.py` does."""
@@ -80,13 +87,16 @@ class Nodes:
             check=True,
             capture_output=True,
         )
-        self.drained.append(node_id)
+        self.lost.append(node_id)
+
+    def end_lost_nodes(self) -> None:
+        """Kill those that were drained or frozen."""
+        while self.lost:
+            self.kill_node(self.lost.pop())
 
     def restore_gpu_nodes(self, number: int) -> None:
-        """Take drained nodes away and add fresh ones, up to `number`."""
-        for node_id in self.drained:
-            self.kill_node(node_id)
-        self.drained.clear()
+        """Take lost nodes away and add fresh ones, up to `number`."""
+        self.end_lost_nodes()
         while len(self.gpu_nodes) < number:
             self.add_gpu_node()
 
@@ -122,6 +132,15 @@ class Nodes:
             return httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False).status_code == 200
         except httpx.TransportError:
             return False
+
+    def _node(self, node_id: str) -> Any:
+        return next(each for each in self.gpu_nodes if each.node_id == node_id)
+
+    def _processes(self, node_id: str) -> list[psutil.Process]:
+        roots = [
+            psutil.Process(info.process.pid) for infos in self._node(node_id).all_processes.values() for info in infos
+        ]
+        return [process for root in roots for process in (root, *root.children(recursive=True))]
 
     def _client(self) -> Any:
         from ray.serve.context import _get_global_client
@@ -174,7 +193,10 @@ def started(*, gpu_nodes: int, head_cpus: int = 8, own_tmp: bool = False, doors:
             nodes = Nodes(cluster, url, folder)
             for _ in range(gpu_nodes):
                 nodes.add_gpu_node()
-            yield nodes
+            try:
+                yield nodes
+            finally:
+                nodes.end_lost_nodes()
     finally:
         cluster.shutdown()
         shutil.rmtree(folder, ignore_errors=True)

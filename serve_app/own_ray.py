@@ -27,6 +27,12 @@ SERVE_ENVIRONMENT: Final = {
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.proxy:middlewares",
     # A dead proxy is missed after a second. Ray's 10 s made 26 s of refused connections (benchmarks/results/chaos.md).
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+    # Calls between replicas go straight over gRPC. As Ray's actor calls they end in a blocking wait for the caller's
+    # acknowledgement: a node lost with an ingress replica on it stopped every model replica it had called for 10 to
+    # 12 s, until Ray missed the node, and beyond 10 s they failed their health checks (benchmarks/results/chaos.md).
+    "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
+    # gRPC's 4 MiB is less than a photograph; what may pass is decided by our own limits, at the entrance.
+    "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(2**31 - 1),
     # glibc keeps an arena a thread, and images of many sizes leave holes in each: an ingress replica settled at 137
     # instead of 250 MiB, a preprocessor at 263 instead of 391 and growing (benchmarks/results/soak.md).
     "MALLOC_ARENA_MAX": "2",

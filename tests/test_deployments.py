@@ -8,6 +8,8 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
+from grpc import StatusCode
+from grpc.aio import AioRpcError, Metadata
 from ray.exceptions import ActorDiedError, RayTaskError, TaskCancelledError
 from ray.serve.exceptions import BackPressureError
 
@@ -69,8 +71,15 @@ async def test_a_second_try_is_counted() -> None:
     assert retries == [1]
 
 
-async def test_a_call_dropped_by_a_replica_is_tried_once_more() -> None:
-    assert (await ended(raising(TaskCancelledError()), lambda: 5))[0] == 5
+@pytest.mark.parametrize("dropped", [TaskCancelledError(), asyncio.CancelledError()])
+async def test_a_call_dropped_by_a_replica_is_tried_once_more(dropped: BaseException) -> None:
+    assert (await ended(raising(dropped), lambda: 5))[0] == 5
+
+
+async def test_a_lost_connection_is_tried_once_more() -> None:
+    lost = AioRpcError(StatusCode.INTERNAL, Metadata(), Metadata(), "RST_STREAM")
+    assert (await ended(raising(lost), lambda: 5))[0] == 5
+    assert type((await ended(raising(lost), raising(lost)))[0]) is Unavailable
 
 
 async def test_two_lost_replicas_are_a_503() -> None:
@@ -106,8 +115,10 @@ async def test_our_error_comes_without_the_remote_traceback() -> None:
     assert (type(error), str(error), error.image) == (ImageRejected, ours.detail, "candidate")
 
 
-async def test_another_error_is_hidden() -> None:
-    wrapped = RayTaskError("examine", "Traceback: pid=1", ValueError("secret")).as_instanceof_cause()
+@pytest.mark.parametrize("bare", [ValueError("secret"), TimeoutError("secret")])
+@pytest.mark.parametrize("is_wrapped", [False, True])
+async def test_another_error_is_hidden(bare: Exception, is_wrapped: bool) -> None:
+    wrapped = RayTaskError("examine", "Traceback: pid=1", bare).as_instanceof_cause() if is_wrapped else bare
     error, _ = await ended(raising(wrapped))
     assert type(error) is ComparisonError
     assert "secret" not in str(error)

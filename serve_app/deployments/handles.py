@@ -8,7 +8,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
-from ray.exceptions import RayActorError, RayError, TaskCancelledError
+from grpc.aio import AioRpcError  # with Ray: its Serve calls from replica to replica over it
+from ray.exceptions import RayActorError, TaskCancelledError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
@@ -78,10 +79,12 @@ async def answered(send: Callable[[], Any], deadline: Deadline, on_retry: Callab
             raise deadline.exceeded() from None
         except asyncio.CancelledError:
             response.cancel()
-            raise
+            if _is_being_cancelled():
+                raise
+            logger.warning("call dropped by a replica, attempt %d of %d", attempt, ATTEMPTS)
         except BackPressureError:
             raise Overloaded("The queue for the model is full.") from None
-        except (RayActorError, DeploymentUnavailableError) as exc:
+        except (RayActorError, DeploymentUnavailableError, AioRpcError) as exc:
             logger.warning("replica lost (%s), attempt %d of %d", type(exc).__name__, attempt, ATTEMPTS)
         except TaskCancelledError:
             # Not by us: the replica is going away and drops what it has not begun.
@@ -92,16 +95,25 @@ async def answered(send: Callable[[], Any], deadline: Deadline, on_retry: Callab
 
 
 async def unwrapped(response: Awaitable[T]) -> T:
-    """Await a handle's response; re-raise our own errors without Ray's wrapper, hide all others."""
+    """Await a handle's response; re-raise our own errors without Ray's wrapper, hide all others.
+
+    Serve's own errors and the loss of a replica or of the connection to it pass, for `answered`.
+    """
     try:
         return await response
-    except ComparisonError as exc:  # on a real handle also a RayTaskError, whose text is a remote traceback
+    except ComparisonError as exc:  # as a Ray task's end also a RayTaskError, whose text is a remote traceback
         raise getattr(exc, "cause", exc) from None
-    except (RayActorError, TaskCancelledError, RayServeException):
+    except (RayActorError, TaskCancelledError, RayServeException, AioRpcError):
         raise
-    except RayError as exc:
+    except Exception as exc:  # noqa: BLE001 - whatever a stage raised: it must not reach a caller
         cause = getattr(exc, "cause", exc)
         logger.error("stage failed: %s", type(cause).__name__)  # noqa: TRY400 - its text may quote a caller
         if isinstance(cause, RayActorError):
             raise cause from None
         raise ComparisonError("Something went wrong here; the request is in our log.") from None
+
+
+def _is_being_cancelled() -> bool:
+    """Whether it is this task that was cancelled: a replica that drops a call sends back the very same exception."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
