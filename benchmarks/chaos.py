@@ -36,8 +36,8 @@ CALLERS: Final = 6
 MODELS: Final = 2
 BACK_WITHIN_S: Final = 90.0
 STAGES: Final[dict[str, dict[str, Any]]] = {
-    # Beside the models, where a lost node takes both: a share of the GPU that leaves the model its own.
-    "Ingress": {"num_replicas": 2, "ray_actor_options": {"num_cpus": 0, "num_gpus": 0.01}},
+    # Beside the models, where a lost node takes one of both: a share of the GPU that leaves the model its own.
+    "Ingress": {"num_replicas": 2, "max_replicas_per_node": 1, "ray_actor_options": {"num_cpus": 0, "num_gpus": 0.01}},
     "Preprocessor": {"autoscaling_config": {"min_replicas": 2, "max_replicas": 2}},
     "VLModel": {
         "autoscaling_config": None,

@@ -27,7 +27,7 @@ STAGES: Final[dict[str, dict[str, Any]]] = {
         "graceful_shutdown_timeout_s": 5,
     },
     # Beside the models: the node that is lost takes one of those along that the other models work for.
-    "Ingress": {"num_replicas": 2, "ray_actor_options": {"num_cpus": 0, "num_gpus": 0.01}},
+    "Ingress": {"num_replicas": 2, "max_replicas_per_node": 1, "ray_actor_options": {"num_cpus": 0, "num_gpus": 0.01}},
     "Preprocessor": {"autoscaling_config": {"min_replicas": 2, "max_replicas": 2}},
 }
 
