@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from serve_app.core import Box, Pixels
 from serve_app.measurement import visible
-from serve_app.measurement.tiles import CELL, Grid, Tile, differing
+from serve_app.measurement.tiles import CELL, Grid, Tile, by_cell, differing
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +50,18 @@ def _add(found: CellMap, tile: Tile, jitter: int) -> None:
     changed, off = _padded(mask[inner].view(np.uint8)), _padded(strength[inner])
     packed = np.packbits(changed, axis=1)  # one byte: one row of one cell
     high, wide = packed.shape[0] // CELL, packed.shape[1]
-    by_cell = packed.reshape(high, CELL, wide)
+    bits = packed.reshape(high, CELL, wide)
     place = (slice(core.y // CELL, core.y // CELL + high), slice(core.x // CELL, core.x // CELL + wide))
     any_off = np.bitwise_count(np.packbits(off > 0, axis=1)).reshape(high, CELL, wide).sum(axis=1, dtype=np.uint8)
     np.maximum(found.off[place], any_off, out=found.off[place])
     if not packed.any():
         return
-    found.columns[place] |= np.bitwise_or.reduce(by_cell, axis=1)
-    found.rows[place] |= np.packbits(by_cell > 0, axis=1).reshape(high, wide)
-    np.maximum(found.count[place], np.bitwise_count(by_cell).sum(axis=1, dtype=np.uint8), out=found.count[place])
+    found.columns[place] |= np.bitwise_or.reduce(bits, axis=1)
+    found.rows[place] |= np.packbits(bits > 0, axis=1).reshape(high, wide)
+    np.maximum(found.count[place], np.bitwise_count(bits).sum(axis=1, dtype=np.uint8), out=found.count[place])
     levels = off * changed
-    peaks = levels.reshape(high, CELL, -1).max(axis=1).reshape(high, wide, CELL).max(axis=2)
-    np.maximum(found.peak[place], peaks, out=found.peak[place])
-    sums = levels.reshape(high, CELL, -1).sum(axis=1, dtype=np.uint16).reshape(high, wide, CELL)
-    np.maximum(found.total[place], sums.sum(axis=2, dtype=np.uint16), out=found.total[place])
+    np.maximum(found.peak[place], by_cell(levels, np.maximum), out=found.peak[place])
+    np.maximum(found.total[place], by_cell(levels, np.add, np.uint16), out=found.total[place])
 
 
 def _padded(image: Pixels) -> Pixels:

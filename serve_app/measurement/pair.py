@@ -28,7 +28,7 @@ from serve_app.measurement.bands import Segment
 from serve_app.measurement.tiles import Grid
 from serve_app.schema import DifferenceKind
 
-VERSION = "10"  # changes whenever results change
+VERSION = "11"  # changes whenever results change
 
 
 @dataclass(frozen=True, slots=True)

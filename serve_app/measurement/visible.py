@@ -16,7 +16,7 @@ Three questions a pixel, each from a tool that answers it well alone:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, cast
 
 import cv2
@@ -24,14 +24,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.core import Pixels
-from serve_app.measurement.tiles import CELL
+from serve_app.measurement.tiles import CELL, by_cell
 
 SLACK = (3, 4, 4)  # levels of Y, Cr, Cb: below one just noticeable difference on any ground
 TINTS = ((1, 6.0), (3, 4.0), (9, 2.5))  # window in cells, levels of its mean from which a tint counts
 TINT_CLIP = 8  # levels one pixel may add to a tint
-FRINGE_SPAN = (19, 7)  # pixels across and down: both edges of a letter's stroke, whose fringes cancel
-FRINGE_LEFT = 0.3  # of the colour's mean amplitude that may be left in its mean, beside a level of rounding
-FRINGE_MOST = 0.5  # ... and with it
+TINT_STEPS = 15  # of a level: 2 * TINT_CLIP of them just fit a byte
+FRINGE_SPAN = (19, 5)  # pixels across and pairs of rows: both edges of a letter's stroke, whose fringes cancel
+FRINGE_LEFT = 5  # sixteenths of the colour's mean amplitude that may be left in its mean, beside a level of rounding
+FRINGE_MOST = 8  # ... and with it
 INK = 16  # levels of Y by which the darkest or lightest pixel around must differ
 INK_WINDOW = (5, 5)  # cells: some stroke of a text of any size is fully covered there
 INK_ONE_WAY = 0.85  # of what changed goes in one direction
@@ -65,20 +66,20 @@ def mask(first: Pixels, second: Pixels, jitter: int = 0) -> tuple[Mask, Pixels]:
         cv2.subtract(apart, least) > slack for apart, least, slack in zip(off, excused, SLACK, strict=True)
     )
     candidate = light | red | blue
-    gained = [cv2.subtract(b, a) for a, b in zip(one, two, strict=True)]
-    lost = [cv2.subtract(a, b) for a, b in zip(one, two, strict=True)]
-    up, down = ([_cells(plane) for plane in planes] for planes in (gained, lost))
-    drift = np.dstack(up) - np.dstack(down)
-    inked = _inked(one[0], two[0], up[0], down[0])
+    means = [np.stack([_cells(plane) for plane in planes]) for planes in (one, two)]
+    drift = means[1] - means[0]
+    inked = _inked(one[0], two[0], _cells(off[0]), drift[0])
     if inked.any():
         light |= _spread(inked, candidate.shape) & (off[0] >= INK_PIXEL)
         candidate |= light
     if candidate.any():
-        peak = _noise_peak(one[0], two[0], strength, drift)
+        peak = _noise_peak(one[0], two[0], off[0], strength, drift)
         candidate &= strength > _spread(peak, strength.shape)
-        if (candidate & ~light).any():
-            candidate &= light | ~_fringed(one, two, off, excused[0])
-    tinted = _tint(lost, gained, drift)
+        coloured = candidate & ~light
+        coloured &= cv2.subtract(cv2.max(off[1], off[2]), excused[0]) <= SLACK[1]
+        if coloured.any():
+            candidate &= ~(coloured & _fringed(one, two))
+    tinted = _tint(one, two, drift)
     if tinted.any():
         candidate |= _spread(tinted, candidate.shape) & (strength >= 2)
     return _grown(candidate, strength), strength
@@ -115,60 +116,75 @@ def _least(one: Pixels, two: Pixels, jitter: int) -> Pixels:
     return np.asarray(least, np.uint8)
 
 
-def _fringed(one: Planes, two: Planes, off: Planes, contrast: Pixels) -> Mask:
-    """Pixels whose colour is that of anti-aliasing by the thirds of a pixel, as on LCDs: beside an edge of both
-    pictures as strong as the colour, and gone in the mean along the row, because such filters keep the sum
-    (Gibson 1998; FreeType's FT_LCD_FILTER_DEFAULT).
+def _fringed(one: Planes, two: Planes) -> Mask:
+    """Pixels whose colour may be that of anti-aliasing by the thirds of a pixel, as on LCDs: gone in the mean along
+    the row, because such filters keep the sum (Gibson 1998; FreeType's FT_LCD_FILTER_DEFAULT). It is where it
+    stands beside an edge of both pictures as strong as the colour. Every other row is looked at, for both.
     """
-    fringed = cv2.subtract(cv2.max(off[1], off[2]), contrast) <= SLACK[1]
-    for a, b, apart in zip(one[1:], two[1:], off[1:], strict=True):
-        left = np.abs(_summed(cv2.subtract(a, b, dtype=cv2.CV_16S)))
-        amplitude = _summed(apart)
-        rounding = np.float32(FRINGE_SPAN[0] * FRINGE_SPAN[1])
-        fringed &= left <= np.minimum(FRINGE_LEFT * amplitude + rounding, FRINGE_MOST * amplitude)
-    return np.asarray(fringed)
+    rounding = np.uint16(FRINGE_SPAN[0] * FRINGE_SPAN[1])
+    fringed = np.ones(one[0][::2].shape, bool)
+    for a, b in zip(one[1:], two[1:], strict=True):
+        gained, lost = (_summed(cv2.subtract(*pair)) for pair in ((b[::2], a[::2]), (a[::2], b[::2])))
+        left, sixteenth = cv2.absdiff(gained, lost), (gained + lost) >> 4
+        fringed &= (left <= sixteenth * FRINGE_LEFT + rounding) & (left <= sixteenth * FRINGE_MOST)
+    return fringed.repeat(2, axis=0)[: one[0].shape[0]]
 
 
-def _summed(plane: NDArray[Any]) -> NDArray[np.float32]:
-    return cast(NDArray[np.float32], cv2.boxFilter(plane, cv2.CV_32F, FRINGE_SPAN, normalize=False))
+def _summed(plane: Pixels) -> NDArray[np.uint16]:
+    return cast(NDArray[np.uint16], cv2.boxFilter(plane, cv2.CV_16U, FRINGE_SPAN, normalize=False))
 
 
-def _cells(plane: NDArray[Any]) -> Cells:
+def _cells(plane: Pixels) -> Cells:
     """Means over cells; a ragged edge is filled with its mirror image."""
-    height, width = plane.shape
-    down, right = -height % CELL, -width % CELL
-    if down or right:
-        plane = cv2.copyMakeBorder(plane, 0, down, 0, right, cv2.BORDER_REFLECT)
-    # By halves, where nothing is rounded on the way: twice as fast.
-    for factor in (2, 2, 2) if plane.dtype == np.float32 else (CELL,):
-        size = (plane.shape[1] // factor, plane.shape[0] // factor)
+    total: Cells = by_cell(_whole_cells(plane), np.add, np.uint16).astype(np.float32)
+    return total / np.float32(CELL * CELL)
+
+
+def _rough_cells(plane: NDArray[Any]) -> Cells:
+    """Means over cells by halves, each rounded: three times as fast, up to half a unit too high."""
+    plane = _whole_cells(plane)
+    for _ in range(3):
+        size = (plane.shape[1] // 2, plane.shape[0] // 2)
         plane = np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA)).reshape(size[::-1])
-    return plane.astype(np.float32, copy=False)
+    return plane.astype(np.float32)
 
 
-def _tint(lost: Sequence[Pixels], gained: Sequence[Pixels], drift: Cells) -> Mask:
+def _whole_cells(plane: NDArray[Any]) -> NDArray[Any]:
+    down, right = (-side % CELL for side in plane.shape)
+    return np.asarray(cv2.copyMakeBorder(plane, 0, down, 0, right, cv2.BORDER_REFLECT)) if down or right else plane
+
+
+def _tint(one: Planes, two: Planes, drift: Cells) -> Mask:
     """Cells off in one direction. The plain mean must agree with the clipped one: dither keeps only the plain one."""
-    signed = [
-        cv2.addWeighted(np.minimum(up, TINT_CLIP), 15, np.minimum(down, TINT_CLIP), -15, 128)
-        for up, down in zip(gained, lost, strict=True)
-    ]
-    clipped = (np.dstack([_cells(plane) for plane in signed]) - 128) / 15
-    agreed = np.where(clipped * drift > 0, np.minimum(np.abs(clipped), np.abs(drift)) * np.sign(drift), 0)
-    tinted = np.zeros(agreed.shape[:2], bool)
-    here = np.abs(agreed)
-    for window, level in TINTS:
-        off = np.abs(cv2.blur(agreed, (window, window)) if window > 1 else agreed)
-        tinted |= ((off >= level) & (here >= level / 2)).any(axis=2)
+    tinted = np.zeros(drift.shape[1:], bool)
+    for a, b, plain in zip(one, two, drift, strict=True):
+        clipped = _rough_cells(_clipped(a, b)) / TINT_STEPS - TINT_CLIP
+        here = np.minimum(np.abs(clipped), np.abs(plain))
+        here[clipped * plain <= 0] = 0
+        agreed = np.copysign(here, plain)
+        for window, level in TINTS:
+            off = np.abs(cv2.blur(agreed, (window, window))) if window > 1 else here
+            tinted |= (off >= level) & (here >= level / 2)
     return tinted
 
 
-def _inked(one: Pixels, two: Pixels, up: Cells, down: Cells) -> Mask:
+def _clipped(one: Pixels, two: Pixels) -> Pixels:
+    """What each pixel gains, in steps above -TINT_CLIP levels, at most TINT_CLIP."""
+    gained, lost = (
+        cv2.threshold(cv2.subtract(*pair), TINT_CLIP, TINT_CLIP, cv2.THRESH_TRUNC)[1]
+        for pair in ((two, one), (one, two))
+    )
+    return cast(Pixels, (gained + np.uint8(TINT_CLIP) - lost) * np.uint8(TINT_STEPS))
+
+
+def _inked(one: Pixels, two: Pixels, off: Cells, drift: Cells) -> Mask:
     """Cells where thin things, such as letters, have another lightness: all that changed did so in one direction, and
     the darkest or lightest of the surroundings is another. Where edges only sit or are weighted otherwise, what one
-    pixel loses another gains, or the core of the strokes stays as it was. `up`, `down`: mean gain and loss of cells.
+    pixel loses another gains, or the core of the strokes stays as it was. `off`, `drift`: means of the cells'
+    differences, without and with their signs.
     """
-    total = cv2.blur(up + down, INK_WINDOW)
-    inked = (total >= INK_LEAST) & (np.abs(cv2.blur(up - down, INK_WINDOW)) >= INK_ONE_WAY * total)
+    total = cv2.blur(off, INK_WINDOW)
+    inked = (total >= INK_LEAST) & (np.abs(cv2.blur(drift, INK_WINDOW)) >= INK_ONE_WAY * total)
     if inked.any():
         darkest, lightest = ([_extreme(plane, end) for plane in (one, two)] for end in (cv2.erode, cv2.dilate))
         inked &= cv2.max(cv2.absdiff(*darkest), cv2.absdiff(*lightest)) >= INK
@@ -177,32 +193,33 @@ def _inked(one: Pixels, two: Pixels, up: Cells, down: Cells) -> Mask:
 
 def _extreme(plane: Pixels, end: Callable[..., Any]) -> Pixels:
     """The darkest (`cv2.erode`) or lightest (`cv2.dilate`) pixel of each cell's surroundings."""
-    cell = np.ones((CELL, CELL), np.uint8)
-    found = end(plane, cell, anchor=(0, 0))[::CELL, ::CELL]
-    return cast(Pixels, end(np.ascontiguousarray(found), np.ones(INK_WINDOW, np.uint8)))
+    cells = by_cell(_whole_cells(plane), np.minimum if end is cv2.erode else np.maximum)
+    return cast(Pixels, end(cells, np.ones(INK_WINDOW, np.uint8)))
 
 
-def _noise_peak(one: Pixels, two: Pixels, strength: Pixels, drift: Cells) -> Pixels:
-    """Per cell the strength up to which a changed pixel is noise; 0 where there is none. `one`, `two`: lightness."""
-    density = cv2.blur(_cells(cv2.threshold(strength, 0, 255, cv2.THRESH_BINARY)[1]) / 255, (3, 3))
+def _noise_peak(one: Pixels, two: Pixels, off: Pixels, strength: Pixels, drift: Cells) -> Pixels:
+    """Per cell the strength up to which a changed pixel is noise; 0 where there is none.
+
+    `one`, `two`, `off`: the pictures' lightness and how far it is apart.
+    """
+    density = cv2.blur(_rough_cells(cv2.threshold(strength, 0, 255, cv2.THRESH_BINARY)[1]) / 255, (3, 3))
     amplitude = cv2.blur(_cells(strength), (3, 3))
     allowed = NOISE_MEAN + NOISE_SHARE * amplitude
-    near = np.abs(cv2.blur(drift, (3, 3))).max(axis=2)
-    here = np.abs(drift).max(axis=2)
+    near = np.max([np.abs(cv2.blur(plane, (3, 3))) for plane in drift], axis=0)
+    here = np.abs(drift).max(axis=0)
     noisy = (density > NOISE_DENSITY) & (near < allowed) & (here < 3 * allowed)
     if not noisy.any():
         return np.zeros(noisy.shape, np.uint8)
-    noisy &= ~_replaced(one, two)
+    noisy &= ~_replaced(one, two, off)
     return cast(Pixels, np.where(noisy, np.minimum(NOISE_PEAK * amplitude + SLACK[0], 255), 0).astype(np.uint8))
 
 
-def _replaced(one: Pixels, two: Pixels) -> Mask:
+def _replaced(one: Pixels, two: Pixels, off: Pixels) -> Mask:
     """Cells where the pictures vary without each other: var(difference) far above the difference of the variances."""
-    first, second = (plane.astype(np.float32) for plane in (one, two))
-    means = [_cells(first), _cells(second)]
-    means.append(means[0] - means[1])
+    means = [_cells(one), _cells(two)]
+    squares = [_rough_cells(np.square(plane, dtype=np.uint16)) for plane in (one, two, off)]
     variances = [
-        np.maximum(_cells(x * x) - mean**2, 0) for x, mean in zip((first, second, first - second), means, strict=True)
+        np.maximum(square - mean**2, 0) for square, mean in zip(squares, (*means, means[0] - means[1]), strict=True)
     ]
     excess = variances[2] - np.abs(variances[0] - variances[1])
     return cast(Mask, excess > NOISE_EXCESS * np.minimum(variances[0], variances[1]) + NOISE_FLOOR)
