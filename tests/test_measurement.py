@@ -13,7 +13,7 @@ from skimage import color, data, metrics
 
 from serve_app import measurement
 from serve_app.core import Box, Measurement, Pixels, Raster
-from serve_app.measurement import aspects, colour, similarity, ssim
+from serve_app.measurement import aspects, colour, similarity, ssim, visible
 from serve_app.schema import VisualKind
 
 GREY = 128
@@ -126,6 +126,14 @@ def test_a_picture_is_identical_to_itself(picture: Pixels) -> None:
 @settings(max_examples=120, deadline=None)
 def test_the_laws_hold_for_edits(pair: tuple[Pixels, Pixels]) -> None:
     assert_lawful(*pair)
+
+
+@given(edits())
+@settings(max_examples=120, deadline=None)
+def test_what_is_visible_does_not_depend_on_the_order(pair: tuple[Pixels, Pixels]) -> None:
+    there, back = visible.mask(*pair), visible.mask(*reversed(pair))
+    assert np.array_equal(there[0], back[0])
+    assert np.array_equal(there[1], back[1])
 
 
 @given(st.lists(st.floats(0, 1), min_size=10, max_size=10), st.booleans())

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from serve_app.core import Alignment, Box, Pixels, Raster
 from serve_app.measurement import bands, features, regions, shifts
@@ -18,7 +19,7 @@ from serve_app.measurement.bands import Segment
 from serve_app.measurement.cells import collect
 from serve_app.measurement.features import Transform
 from serve_app.measurement.shifts import Shift
-from serve_app.measurement.tiles import TILE, Grid
+from serve_app.measurement.tiles import Grid
 
 ASPECT_SLACK = 0.01  # of the aspect ratio: rounding of a resize
 FITS = 0.004  # of the pixels may be off before a shift is looked for
@@ -26,7 +27,8 @@ BETTER = 0.5  # of the mismatch without it: what a shift or transform must reach
 CUT_OUT = 0.2  # of the pixels that may differ in a part cut out
 IN_PLACE = 0.05  # of the edges may be off where nothing as a whole moved
 FEW_EDGES = 64  # in the rows sampled: too few to tell anything
-MUCH = 0.1  # of the pixels in the middle changed visibly: no residue of an encoder, a difference
+MIDDLE = 256  # pixels a side of the middle that is looked at first
+MUCH = 0.1  # of its pixels changed visibly: no residue of an encoder, a difference
 UNRELATED = 0.45  # of the pixels off, and no transform found: nothing explains the pair
 OFF_WARPED = 20  # levels that a pixel of a warped pair may be off: interpolation softens
 WARPED_SIDE = 1024  # pixels of the longer side that turned and zoomed pairs are measured on: corners are known
@@ -84,8 +86,8 @@ def _same_size(first: Raster, second: Raster) -> Placed:
 
 def _differs(grid: Grid) -> bool:
     """Whether anything is seen: what moved as a whole shows it in the middle, and the rest needn't be looked at."""
-    x, y = max(0, grid.width - TILE) // 2, max(0, grid.height - TILE) // 2
-    view = (slice(y, y + TILE), slice(x, x + TILE))
+    x, y = max(0, grid.width - MIDDLE) // 2, max(0, grid.height - MIDDLE) // 2
+    view = (slice(y, y + MIDDLE), slice(x, x + MIDDLE))
     alphas = [None if alpha is None else alpha[view] for alpha in (grid.first_alpha, grid.second_alpha)]
     middle = Grid(grid.first[view], grid.second[view], alphas[0], alphas[1], grid.jitter)
     changed = int(collect(middle).count.sum(dtype=np.int64))
@@ -116,8 +118,8 @@ def _moved(first: Raster, second: Raster, off: float) -> Placed | None:
         return None
     shift = shifts.find(one, two)
     if shift is not None and shift != (0, 0):
-        rest, stayed = shifts.mismatch(one, two, shift), shifts.mismatch_inside(one, two, shift)
-        if rest < BETTER * min(off, stayed):
+        rest = shifts.mismatch(one, two, shift)
+        if rest < BETTER * off and rest < BETTER * shifts.mismatch_inside(one, two, shift):
             band = _banded(first, second) if shift[0] == 0 else None  # what is pushed down leaves its top in place
             if band is not None and not band.segments[0].by:
                 return band
@@ -248,8 +250,8 @@ def _transformed(first: Raster, second: Raster, off: float, rough: Transform | N
         shift = shifts.settled(first.pixels, second.pixels, whole, 6)
         if shift is not None and shift != (0, 0):
             rest = shifts.mismatch(first.pixels, second.pixels, shift)
-            stayed = shifts.mismatch_inside(first.pixels, second.pixels, shift) if same_size else off
-            if rest < BETTER * min(off, stayed):
+            stays = same_size and rest >= BETTER * shifts.mismatch_inside(first.pixels, second.pixels, shift)
+            if rest < BETTER * off and not stays:
                 return _shifted(first, second, shift, "crop" if first.width != second.width else "shift", 1 - rest)
     return _warped(first, second, rough, off)
 
@@ -266,23 +268,24 @@ def _warped(first: Raster, second: Raster, rough: Transform, off: float) -> Plac
     fine = features.refined(one, two, start)
     matrix = fine.matrix
     laid = np.asarray(cv2.warpAffine(two, matrix, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP), np.uint8)
-    ones = np.full(two.shape[:2], 255, np.uint8)
-    covered = cv2.warpAffine(ones, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-    # Two pixels further in, so that every pixel that a cubic one leans on is shown too.
-    shown = cv2.erode(covered, np.ones((5, 5), np.uint8)) == 255
-    if shown.mean() < 0.05:
+    shown = _shown(matrix, size, other)
+    seen = cv2.countNonZero(shown.view(np.uint8)) / shown.size
+    if seen < 0.05:
         return None
-    rest = _mismatch_where(one, laid, shown)
-    before = _mismatch_where(one, _to(two, size), shown) if first.pixels.shape == second.pixels.shape else off
+    soft = _softened(one)
+    rest = _mismatch_where(soft, _softened(laid), shown)
+    before = off
+    if first.pixels.shape == second.pixels.shape:
+        before = _mismatch_where(soft, _softened(_to(two, size)), shown)
     if rest > min(0.4, BETTER * max(before, 0.02)):
         return None
-    laid[~shown] = one[~shown]
+    cv2.copyTo(one, (~shown).view(np.uint8), laid)
 
     def places(box: Box) -> tuple[Box, Box]:
         return _onto(box, size, first), _through(box, matrix, fy, second)
 
     scale = fine.scale * fy / fx
-    share = float(shown.mean()) * first.width * first.height
+    share = seen * first.width * first.height
     share /= max(first.width * first.height, second.width * second.height / max(scale, 1e-6) ** 2)
     turn = fine.rotation_deg
     geometry = (1 - 0.6 * (1 - min(1.0, share)) ** 0.75) * (1 - min(0.3, abs(turn) / 60)) * 0.98
@@ -298,21 +301,32 @@ def _warped(first: Raster, second: Raster, rough: Transform, off: float) -> Plac
     return Placed(Grid(one, laid, jitter=2), found, places, geometry, False, coarse)
 
 
-def _mismatch_where(one: Pixels, two: Pixels, shown: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> float:
-    """Share of shown pixels that don't fit after a blur that forgives a pixel of misplacement; of each 2x2 one."""
-    planes = [_softened(shifts.luma(image)).astype(np.int16) for image in (one, two)]
-    apart = (planes[0] - planes[1])[shown[::2, ::2][: planes[0].shape[0], : planes[0].shape[1]]]
+def _shown(matrix: NDArray[np.float64], size: tuple[int, int], other: tuple[int, int]) -> NDArray[np.bool_]:
+    """Where on a canvas of `size` a picture of `other` size lies, both (width, height); `matrix`: from there to it."""
+    right, bottom = other[0] - 2, other[1] - 2
+    frame = np.array([(1, 1, 1), (right, 1, 1), (right, bottom, 1), (1, bottom, 1)], float)
+    corners = frame @ cv2.invertAffineTransform(matrix).T
+    covered = np.zeros(size[::-1], np.uint8)
+    cv2.fillConvexPoly(covered, np.round(corners * 256).astype(np.int32), 1, shift=8)
+    # Two pixels further in, so that every pixel that a cubic one leans on is shown too.
+    return np.asarray(cv2.erode(covered, np.ones((5, 5), np.uint8)) > 0)
+
+
+def _mismatch_where(one: Pixels, two: Pixels, shown: NDArray[np.bool_]) -> float:
+    """Share of shown pixels of two softened pictures that don't fit."""
+    apart = (one.astype(np.int16) - two)[shown[::2, ::2][: one.shape[0], : one.shape[1]]]
     return float((np.abs(apart - np.int16(np.median(apart[::7]))) > OFF_WARPED).mean())
 
 
-def _softened(plane: Pixels) -> Pixels:
-    """By halves first: a quarter of the pixels to blur."""
+def _softened(image: Pixels) -> Pixels:
+    """Luma at half size, by a blur that forgives a pixel of misplacement."""
+    plane = shifts.luma(image)
     size = (max(1, plane.shape[1] // 2), max(1, plane.shape[0] // 2))
     half = np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.uint8).reshape(size[::-1])
     return np.asarray(cv2.GaussianBlur(half, (0, 0), 0.7), np.uint8)
 
 
-def _through(box: Box, matrix: np.ndarray[tuple[int, ...], np.dtype[np.float64]], factor: float, second: Raster) -> Box:
+def _through(box: Box, matrix: NDArray[np.float64], factor: float, second: Raster) -> Box:
     """The upright box in the second picture around where the box's corners land."""
     corners = np.array([(x, y, 1) for x in (box.x, box.right) for y in (box.y, box.bottom)], float)
     landed = corners @ matrix.T * factor

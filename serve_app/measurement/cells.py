@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -65,5 +66,7 @@ def _add(found: CellMap, tile: Tile, jitter: int) -> None:
 
 
 def _padded(image: Pixels) -> Pixels:
-    down, right = -image.shape[0] % CELL, -image.shape[1] % CELL
-    return np.pad(image, ((0, down), (0, right))) if down or right else np.ascontiguousarray(image)
+    down, right = (-side % CELL for side in image.shape)
+    if not down and not right:
+        return np.ascontiguousarray(image)
+    return np.asarray(cv2.copyMakeBorder(image, 0, down, 0, right, cv2.BORDER_CONSTANT, value=0), np.uint8)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from serve_app.core import Pixels
 
 CANVAS = 512  # pixels of the longer side that shifts are first looked for on
-WINDOW = 384  # pixels of the native window that settles a shift to one pixel
+WINDOW = 256  # pixels of the native window that settles a shift to one pixel
 OFF = 12  # levels beyond the common offset: a pixel that doesn't fit
 ROWS = 256  # rows of a picture that mismatch is counted on
 Shift = tuple[int, int]

@@ -166,7 +166,9 @@ def _narrowed(tile: Tile) -> Iterator[Tile]:
     core = tile.core
     inner = (slice(core.y - tile.y, core.bottom - tile.y), slice(core.x - tile.x, core.right - tile.x))
     off = cv2.absdiff(tile.first[inner], tile.second[inner]).reshape(core.height, -1)
-    off = np.pad(off, ((0, -core.height % BLOCK), (0, 0))) if core.height % BLOCK else off
+    ragged = -core.height % BLOCK
+    if ragged:
+        off = np.concatenate([off, np.zeros((ragged, off.shape[1]), np.uint8)])
     rows = off.reshape(-1, BLOCK, off.shape[1]).max(axis=1)  # forty times faster than reduceat along this axis
     blocks = np.maximum.reduceat(rows, np.arange(0, rows.shape[1], 3 * BLOCK), axis=1) > 0
     if not blocks.any():

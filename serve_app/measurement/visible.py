@@ -16,6 +16,7 @@ Three questions a pixel, each from a tool that answers it well alone:
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -24,15 +25,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.core import Pixels
-from serve_app.measurement.tiles import CELL, by_cell
+from serve_app.measurement.tiles import CELL, HALO, REACH, TILE, by_cell
 
 SLACK = (3, 4, 4)  # levels of Y, Cr, Cb: below one just noticeable difference on any ground
 TINTS = ((1, 6.0), (3, 4.0), (9, 2.5))  # window in cells, levels of its mean from which a tint counts
 TINT_CLIP = 8  # levels one pixel may add to a tint
-TINT_STEPS = 15  # of a level: 2 * TINT_CLIP of them just fit a byte
 FRINGE_SPAN = (19, 5)  # pixels across and pairs of rows: both edges of a letter's stroke, whose fringes cancel
 FRINGE_LEFT = 5  # sixteenths of the colour's mean amplitude that may be left in its mean, beside a level of rounding
 FRINGE_MOST = 8  # ... and with it
+FRINGE_LIGHT = 0.3  # of the pixels of five cells around: with more of them visible in lightness, it isn't rendering
 INK = 16  # levels of Y by which the darkest or lightest pixel around must differ
 INK_WINDOW = (5, 5)  # cells: some stroke of a text of any size is fully covered there
 INK_ONE_WAY = 0.85  # of what changed goes in one direction
@@ -49,6 +50,8 @@ Mask = NDArray[np.bool_]
 Cells = NDArray[np.float32]
 Planes = tuple[Pixels, Pixels, Pixels]  # Y, Cr, Cb
 _NEAR = np.ones((3, 3), np.uint8)
+_MEAN = np.full(CELL * CELL, 1 / CELL**2, np.float32)
+_TILE_PIXELS = (TILE + 2 * REACH) ** 2
 
 
 def mask(first: Pixels, second: Pixels, jitter: int = 0) -> tuple[Mask, Pixels]:
@@ -57,7 +60,7 @@ def mask(first: Pixels, second: Pixels, jitter: int = 0) -> tuple[Mask, Pixels]:
     `first`, `second`: (height, width, 3) uint8. Symmetric in the two.
     """
     # Plane by plane: OpenCV's operations on one are two to five times faster than on a channel of three.
-    one, two = (_planes(image) for image in (first, second))
+    one, two = (_planes(image, scratch) for image, scratch in zip((first, second), _scratch.both, strict=True))
     off = tuple(cv2.absdiff(*pair) for pair in zip(one, two, strict=True))
     strength = np.asarray(cv2.max(cv2.max(off[0], off[1]), off[2]), np.uint8)
     excused = _excused(one, two, jitter)
@@ -66,28 +69,42 @@ def mask(first: Pixels, second: Pixels, jitter: int = 0) -> tuple[Mask, Pixels]:
         cv2.subtract(apart, least) > slack for apart, least, slack in zip(off, excused, SLACK, strict=True)
     )
     candidate = light | red | blue
-    means = [np.stack([_cells(plane) for plane in planes]) for planes in (one, two)]
-    drift = means[1] - means[0]
+    drift = np.stack([_cells(b) - _cells(a) for a, b in zip(one, two, strict=True)])
     inked = _inked(one[0], two[0], _cells(off[0]), drift[0])
     if inked.any():
         light |= _spread(inked, candidate.shape) & (off[0] >= INK_PIXEL)
         candidate |= light
     if candidate.any():
-        peak = _noise_peak(one[0], two[0], off[0], strength, drift)
+        peak = _noise_peak(one[0], two[0], candidate, strength, drift)
         candidate &= strength > _spread(peak, strength.shape)
         coloured = candidate & ~light
         coloured &= cv2.subtract(cv2.max(off[1], off[2]), excused[0]) <= SLACK[1]
         if coloured.any():
-            candidate &= ~(coloured & _fringed(one, two))
+            candidate &= ~_fringed(one, two, coloured, light)
     tinted = _tint(one, two, drift)
     if tinted.any():
         candidate |= _spread(tinted, candidate.shape) & (strength >= 2)
     return _grown(candidate, strength), strength
 
 
-def _planes(image: Pixels) -> Planes:
-    light, red, blue = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb))
-    return np.asarray(light), np.asarray(red), np.asarray(blue)
+class _Scratch(threading.local):
+    """Memory of the last tile's planes, which a core still has in its cache; fresh memory takes a tenth longer."""
+
+    def __init__(self) -> None:
+        self.both = [np.empty((2, 3 * _TILE_PIXELS), np.uint8) for _ in range(2)]
+
+
+_scratch = _Scratch()
+
+
+def _planes(image: Pixels, scratch: NDArray[np.uint8]) -> Planes:
+    """Y, Cr, Cb, in `scratch` where they fit."""
+    if image.size > scratch.shape[1]:
+        scratch = np.empty((2, image.size), np.uint8)
+    mixed = scratch[0, : image.size].reshape(image.shape)
+    light, red, blue = scratch[1, : image.size].reshape(3, *image.shape[:2])
+    cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb, dst=mixed), (light, red, blue))
+    return light, red, blue
 
 
 def _excused(one: Planes, two: Planes, jitter: int) -> Planes:
@@ -104,7 +121,8 @@ def _excused(one: Planes, two: Planes, jitter: int) -> Planes:
 
 
 def _contrast(plane: Pixels, window: Pixels) -> Pixels:
-    return np.asarray(cv2.subtract(cv2.dilate(plane, window), cv2.erode(plane, window)), np.uint8)
+    lightest = cv2.dilate(plane, window)
+    return cast(Pixels, cv2.subtract(lightest, cv2.erode(plane, window), dst=lightest))
 
 
 def _least(one: Pixels, two: Pixels, jitter: int) -> Pixels:
@@ -112,22 +130,32 @@ def _least(one: Pixels, two: Pixels, jitter: int) -> Pixels:
     least = cv2.min(one, two)
     if not jitter:
         most = cv2.max(one, two)
-        least = cv2.min(least, most - (most >> 2))
+        most -= most >> 2
+        cv2.min(least, most, dst=least)
     return np.asarray(least, np.uint8)
 
 
-def _fringed(one: Planes, two: Planes) -> Mask:
-    """Pixels whose colour may be that of anti-aliasing by the thirds of a pixel, as on LCDs: gone in the mean along
-    the row, because such filters keep the sum (Gibson 1998; FreeType's FT_LCD_FILTER_DEFAULT). It is where it
-    stands beside an edge of both pictures as strong as the colour. Every other row is looked at, for both.
+def _fringed(one: Planes, two: Planes, coloured: Mask, light: Mask) -> Mask:
+    """Which of the `coloured` pixels, beside edges as strong as their colour, show anti-aliasing by the thirds of a
+    pixel, as on LCDs: colour that is gone in the mean along the row, because such filters keep the sum (Gibson 1998;
+    FreeType's FT_LCD_FILTER_DEFAULT), where lightness stayed. Every other row is looked at, for both.
     """
+    fringed = np.zeros(coloured.shape, bool)
+    cells = cv2.blur(_cells(light.view(np.uint8)), (5, 5)) < FRINGE_LIGHT
+    cells &= by_cell(_whole_cells(coloured.view(np.uint8)), np.maximum) > 0
+    if not cells.any():
+        return fringed
+    left, top, wide, high = (each * CELL for each in cv2.boundingRect(cells.view(np.uint8)))
+    rows, columns = slice(max(0, top - HALO), top + high + HALO), slice(max(0, left - HALO), left + wide + HALO)
     rounding = np.uint16(FRINGE_SPAN[0] * FRINGE_SPAN[1])
-    fringed = np.ones(one[0][::2].shape, bool)
-    for a, b in zip(one[1:], two[1:], strict=True):
-        gained, lost = (_summed(cv2.subtract(*pair)) for pair in ((b[::2], a[::2]), (a[::2], b[::2])))
-        left, sixteenth = cv2.absdiff(gained, lost), (gained + lost) >> 4
-        fringed &= (left <= sixteenth * FRINGE_LEFT + rounding) & (left <= sixteenth * FRINGE_MOST)
-    return fringed.repeat(2, axis=0)[: one[0].shape[0]]
+    fringed[rows, columns] = True
+    for plane, other in zip(one[1:], two[1:], strict=True):
+        a, b = plane[rows, columns][::2], other[rows, columns][::2]
+        gained, lost = _summed(cv2.subtract(b, a)), _summed(cv2.subtract(a, b))
+        rest, sixteenth = cv2.absdiff(gained, lost), (gained + lost) >> 4
+        found = (rest <= sixteenth * FRINGE_LEFT + rounding) & (rest <= sixteenth * FRINGE_MOST)
+        fringed[rows, columns] &= found.repeat(2, axis=0)[: plane[rows].shape[0]]
+    return np.asarray(fringed & coloured & _spread(cells, coloured.shape))
 
 
 def _summed(plane: Pixels) -> NDArray[np.uint16]:
@@ -141,7 +169,8 @@ def _cells(plane: Pixels) -> Cells:
 
 
 def _rough_cells(plane: NDArray[Any]) -> Cells:
-    """Means over cells by halves, each rounded: three times as fast, up to half a unit too high."""
+    """Means over cells by halves, each rounded: three times as fast, up to half a unit too high. Nothing with a sign
+    may come here: two pictures must not depend on their order."""
     plane = _whole_cells(plane)
     for _ in range(3):
         size = (plane.shape[1] // 2, plane.shape[0] // 2)
@@ -158,8 +187,11 @@ def _tint(one: Planes, two: Planes, drift: Cells) -> Mask:
     """Cells off in one direction. The plain mean must agree with the clipped one: dither keeps only the plain one."""
     tinted = np.zeros(drift.shape[1:], bool)
     for a, b, plain in zip(one, two, drift, strict=True):
-        clipped = _rough_cells(_clipped(a, b)) / TINT_STEPS - TINT_CLIP
-        here = np.minimum(np.abs(clipped), np.abs(plain))
+        amount = np.abs(plain)
+        if all(cv2.blur(amount, (window, window)).max() < level for window, level in TINTS):
+            continue  # what is clipped is less
+        clipped = _cells(_clipped(a, b)) - TINT_CLIP
+        here = np.minimum(np.abs(clipped), amount)
         here[clipped * plain <= 0] = 0
         agreed = np.copysign(here, plain)
         for window, level in TINTS:
@@ -169,12 +201,13 @@ def _tint(one: Planes, two: Planes, drift: Cells) -> Mask:
 
 
 def _clipped(one: Pixels, two: Pixels) -> Pixels:
-    """What each pixel gains, in steps above -TINT_CLIP levels, at most TINT_CLIP."""
-    gained, lost = (
-        cv2.threshold(cv2.subtract(*pair), TINT_CLIP, TINT_CLIP, cv2.THRESH_TRUNC)[1]
-        for pair in ((two, one), (one, two))
-    )
-    return cast(Pixels, (gained + np.uint8(TINT_CLIP) - lost) * np.uint8(TINT_STEPS))
+    """What each pixel gains above -TINT_CLIP levels, at most TINT_CLIP."""
+    gained, lost = cv2.subtract(two, one), cv2.subtract(one, two)
+    for plane in (gained, lost):
+        cv2.threshold(plane, TINT_CLIP, TINT_CLIP, cv2.THRESH_TRUNC, dst=plane)
+    gained += np.uint8(TINT_CLIP)
+    gained -= lost
+    return cast(Pixels, gained)
 
 
 def _inked(one: Pixels, two: Pixels, off: Cells, drift: Cells) -> Mask:
@@ -197,32 +230,38 @@ def _extreme(plane: Pixels, end: Callable[..., Any]) -> Pixels:
     return cast(Pixels, end(cells, np.ones(INK_WINDOW, np.uint8)))
 
 
-def _noise_peak(one: Pixels, two: Pixels, off: Pixels, strength: Pixels, drift: Cells) -> Pixels:
-    """Per cell the strength up to which a changed pixel is noise; 0 where there is none.
-
-    `one`, `two`, `off`: the pictures' lightness and how far it is apart.
-    """
+def _noise_peak(one: Pixels, two: Pixels, candidate: Mask, strength: Pixels, drift: Cells) -> Pixels:
+    """Per cell the strength up to which a changed pixel is noise; 0 where there is none. `one`, `two`: lightness."""
     density = cv2.blur(_rough_cells(cv2.threshold(strength, 0, 255, cv2.THRESH_BINARY)[1]) / 255, (3, 3))
     amplitude = cv2.blur(_cells(strength), (3, 3))
     allowed = NOISE_MEAN + NOISE_SHARE * amplitude
     near = np.max([np.abs(cv2.blur(plane, (3, 3))) for plane in drift], axis=0)
     here = np.abs(drift).max(axis=0)
     noisy = (density > NOISE_DENSITY) & (near < allowed) & (here < 3 * allowed)
+    noisy &= by_cell(_whole_cells(candidate.view(np.uint8)), np.maximum) > 0
     if not noisy.any():
         return np.zeros(noisy.shape, np.uint8)
-    noisy &= ~_replaced(one, two, off)
+    noisy[noisy] = ~_replaced(*(_blocks(plane, noisy) for plane in (one, two)))
     return cast(Pixels, np.where(noisy, np.minimum(NOISE_PEAK * amplitude + SLACK[0], 255), 0).astype(np.uint8))
 
 
-def _replaced(one: Pixels, two: Pixels, off: Pixels) -> Mask:
+def _blocks(plane: Pixels, chosen: Mask) -> NDArray[np.float32]:
+    """(cells, pixels of a cell) of the chosen ones."""
+    plane = _whole_cells(plane)
+    cells = plane.reshape(plane.shape[0] // CELL, CELL, -1, CELL).swapaxes(1, 2)
+    return cells[chosen].reshape(-1, CELL * CELL).astype(np.float32)
+
+
+def _replaced(first: NDArray[np.float32], second: NDArray[np.float32]) -> Mask:
     """Cells where the pictures vary without each other: var(difference) far above the difference of the variances."""
-    means = [_cells(one), _cells(two)]
-    squares = [_rough_cells(np.square(plane, dtype=np.uint16)) for plane in (one, two, off)]
-    variances = [
-        np.maximum(square - mean**2, 0) for square, mean in zip(squares, (*means, means[0] - means[1]), strict=True)
-    ]
-    excess = variances[2] - np.abs(variances[0] - variances[1])
-    return cast(Mask, excess > NOISE_EXCESS * np.minimum(variances[0], variances[1]) + NOISE_FLOOR)
+    one, two, apart = (_variance(each) for each in (first, second, first - second))
+    excess = apart - np.abs(one - two)
+    return cast(Mask, excess > NOISE_EXCESS * np.minimum(one, two) + NOISE_FLOOR)
+
+
+def _variance(cells: NDArray[np.float32]) -> Cells:
+    means, squares = cells @ _MEAN, np.einsum("ij,ij->i", cells, cells) / np.float32(len(_MEAN))
+    return cast(Cells, np.maximum(squares - means * means, 0))
 
 
 def _spread(cells: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
