@@ -29,7 +29,6 @@ REST = 0.5  # of the change's mean and peak may stay: the next quality of the li
 REST_LEVELS = 2.0  # ... or so many levels of mean
 ROUNDED = 1.5  # levels that lightness may be off for the rounding of colours
 
-
 Mask = NDArray[np.bool_]
 
 
