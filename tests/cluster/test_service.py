@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 import ray
+from PIL import Image
 from ray import serve
 
-from serve_app.settings import Limits, ModelSettings, ScriptedSettings, Settings
+from serve_app.settings import MIB, Limits, ModelSettings, ScriptedSettings, Settings
 from tests import checkpoints
 from tests.cluster.conftest import Deploy
 from tests.cluster.waiting import eventually
@@ -118,6 +120,13 @@ def test_the_scripted_model_names_what_was_measured(slow_url: str) -> None:
     assert report["differences"][0]["evidence"] == "confirmed"
     assert all(aspect["score"] is not None for aspect in report["aspects"])
     assert report["focus_elements"][0]["status"] != "unassessed"
+
+
+def test_a_pair_larger_than_a_call_of_grpc_may_be_by_default_gets_a_report(slow_url: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), np.uint8)
+    first, second = (encoded(Image.fromarray(picture), compress_level=0) for picture in (noise, 255 - noise))
+    assert len(first) + len(second) > 4 * MIB
+    assert compare(slow_url, first=first, second=second).status_code == 200
 
 
 def test_a_deadline_stops_the_model_and_delays_nobody(slow_url: str) -> None:
