@@ -23,7 +23,7 @@ ComparisonError                     500 internal
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 ImageRole = Literal["reference", "candidate"]
 
@@ -52,6 +52,15 @@ class ComparisonError(Exception):
         self.image = image
         self.field = field
         self.retry_after_s = retry_after_s
+
+    def bare(self) -> Self:
+        """This error without its history: fit to be kept, or handed on as a value.
+
+        A traceback holds every frame that the error came through, and each frame its pixels: 40 refused pictures of
+        373 KB kept 6 GB until Python's cyclic collection, because a frame that awaits a task holds the task's error.
+        """
+        self.__cause__ = self.__context__ = None
+        return self.with_traceback(None)
 
 
 class MalformedRequest(ComparisonError):

@@ -15,7 +15,7 @@ from typing import Final
 from serve_app import crops, imaging, measurement
 from serve_app.budget import MemoryBudget
 from serve_app.core import Box, Crop, Deadline, Examination, Measurement, PreparedImage, Stop, Upload, Visual
-from serve_app.errors import ImageTooLarge
+from serve_app.errors import ComparisonError, ImageTooLarge
 from serve_app.schema import ImageComparisonConfig
 from serve_app.settings import MIB, Limits, PreprocessingSettings
 
@@ -56,6 +56,14 @@ class Examiner:
         A C decode can't be interrupted: when the deadline passes or the caller leaves, the thread ends
         at its next step, and only then gives its memory back.
         """
+        try:
+            return await self._examine(reference, candidate, config, deadline)
+        except ComparisonError as refusal:
+            raise refusal.bare() from None  # its frames hold the pixels of both pictures, and one of them holds it
+
+    async def _examine(
+        self, reference: Upload, candidate: Upload, config: ImageComparisonConfig, deadline: Deadline
+    ) -> Examination:
         deadline.check()
         loop = asyncio.get_running_loop()
         plan = await loop.run_in_executor(
@@ -80,8 +88,11 @@ class Examiner:
 
     def _finish(self, job: asyncio.Future[Examination], reserved_bytes: int) -> None:
         self._budget.release(reserved_bytes)
-        if not job.cancelled():
-            job.exception()  # mark it retrieved: an abandoned pair's error has no reader
+        if job.cancelled():
+            return
+        error = job.exception()  # marks it retrieved: an abandoned pair's error has no reader
+        if isinstance(error, ComparisonError):
+            error.bare()
 
     def _work(
         self, reference: Upload, candidate: Upload, config: ImageComparisonConfig, plan: Plan, stop: Stop

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 from PIL import Image, ImageDraw
 
 from serve_app.core import (
@@ -98,6 +101,22 @@ def examined(measurement: Measurement, scores: Sequence[float | None] = (None,) 
     facts = ImageFacts(200, 120, "PNG", 500, "a" * 64, 200, 120)
     shown = ShownImage(2, 1, "rgb", bytes(6))
     return Examination(facts, facts, shown, shown, measurement, tuple(scores), (), 3.0, 4.0)
+
+
+def noise(width: int = 200, height: int = 120) -> Image.Image:
+    """What no format can make small."""
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """Python's cyclic collection rests: what only it would free stays where `gc.get_objects` finds it."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def assessed(**fields: Any) -> Assessment:

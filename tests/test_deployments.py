@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import pickle
-from collections.abc import Callable, Generator
-from typing import Any
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, cast
 
+import numpy as np
 import pytest
 from grpc import StatusCode
 from grpc.aio import AioRpcError, Metadata
 from ray.exceptions import ActorDiedError, RayTaskError, TaskCancelledError
 from ray.serve.exceptions import BackPressureError
+from ray.serve.handle import DeploymentHandle
 
-from serve_app.core import Deadline
-from serve_app.deployments.handles import answered
+from serve_app.core import Deadline, Upload
+from serve_app.deployments.handles import RemoteExaminer, answered, handed_back
 from serve_app.errors import ComparisonError, DeadlineExceeded, ImageRejected, Overloaded, Unavailable
+from tests.samples import config, upload, without_collection
 
 
 class Call:
     """A response of a handle: ends as told, and remembers whether it was cancelled."""
 
-    def __init__(self, end: Callable[[], Any] | None) -> None:
+    def __init__(self, end: Callable[[], Any] | None, work: Callable[[], Awaitable[Any]] | None = None) -> None:
         self.cancelled = False
         self._end = end
+        self._work = work
 
     def __await__(self) -> Generator[Any, None, Any]:
         return self._wait().__await__()
@@ -32,6 +37,8 @@ class Call:
         if self._end is None:
             await asyncio.Event().wait()
             return None
+        if self._work is not None:
+            return await self._work()
         return self._end()
 
     def cancel(self) -> None:
@@ -108,13 +115,6 @@ async def test_a_caller_that_leaves_cancels_the_call() -> None:
     assert call.cancelled
 
 
-async def test_our_error_comes_without_the_remote_traceback() -> None:
-    ours = ImageRejected("The candidate image can't be decoded.", image="candidate")
-    wrapped = RayTaskError("examine", "Traceback: pid=1 ip=10.0.0.1", ours).as_instanceof_cause()
-    error, _ = await ended(raising(wrapped))
-    assert (type(error), str(error), error.image) == (ImageRejected, ours.detail, "candidate")
-
-
 @pytest.mark.parametrize("bare", [ValueError("secret"), TimeoutError("secret")])
 @pytest.mark.parametrize("is_wrapped", [False, True])
 async def test_another_error_is_hidden(bare: Exception, is_wrapped: bool) -> None:
@@ -122,6 +122,80 @@ async def test_another_error_is_hidden(bare: Exception, is_wrapped: bool) -> Non
     error, _ = await ended(raising(wrapped))
     assert type(error) is ComparisonError
     assert "secret" not in str(error)
+
+
+class Stage:
+    """The handle of a deployment whose replica hands back what it is told, through pickle as between processes."""
+
+    def __init__(self, end: Callable[[], Any]) -> None:
+        self._end = end
+        self.examine = self.assess = self
+
+    def remote(self, *_: object) -> Call:
+        async def ended() -> Any:
+            return self._end()
+
+        async def sent() -> Any:
+            return pickle.loads(pickle.dumps(await handed_back(ended())))
+
+        return Call(lambda: None, sent)
+
+
+def unreadable() -> Any:
+    pixels = np.zeros((100, 100, 3), np.uint8)
+    try:
+        raise OSError(f"image file is truncated: {pixels.shape}")
+    except OSError as exc:
+        raise ImageRejected("The candidate image can't be decoded.", image="candidate") from exc
+
+
+async def handed_over(end: Callable[[], Any]) -> Any:
+    """What a comparison gets of a stage that ends so, result or error."""
+    remote = RemoteExaminer(cast(DeploymentHandle, Stage(end)), lambda _: None)
+    try:
+        return await remote.examine(upload(), upload("red"), config(), Deadline.after(5))
+    except ComparisonError as exc:
+        return exc
+
+
+async def test_a_refusal_is_handed_back_as_a_value_and_raised_by_the_caller() -> None:
+    error = await handed_over(unreadable)
+    assert (type(error), error.detail, error.image) == (
+        ImageRejected,
+        "The candidate image can't be decoded.",
+        "candidate",
+    )
+    assert await handed_over(lambda: 5) == 5
+
+
+async def test_a_refusal_that_is_handed_back_holds_no_frame() -> None:
+    async def ended() -> Any:
+        return unreadable()
+
+    refusal = await handed_back(ended())
+    assert (refusal.__traceback__, refusal.__cause__, refusal.__context__) == (None, None, None)
+
+
+async def test_a_bug_of_a_stage_is_logged_where_it_is_and_not_by_its_text(caplog: pytest.LogCaptureFixture) -> None:
+    quoted = "secret"
+
+    def broken() -> Any:
+        raise ValueError(quoted)
+
+    error = await handed_over(broken)
+    assert (type(error), error.type) == (ComparisonError, "internal")
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert line.startswith("bug: ValueError")
+    assert "test_deployments" in line
+    assert quoted not in line + str(error)
+
+
+async def test_a_refused_upload_is_not_kept_by_the_error_that_refused_it() -> None:
+    with without_collection():
+        for _ in range(3):
+            assert isinstance(await handed_over(unreadable), ImageRejected)
+        left = [type(each).__name__ for each in gc.get_objects() if isinstance(each, Upload)]
+    assert left == []
 
 
 def every_error() -> list[type[ComparisonError]]:

@@ -15,8 +15,9 @@ from serve_app.api import create_app, open_door
 from serve_app.assessor import Assessor
 from serve_app.core import Assessment, Deadline, Examination, StageName, Upload
 from serve_app.deployments.counting import RayRecorder, abandoned_seconds, model_cache
-from serve_app.deployments.handles import RemoteAssessor, RemoteExaminer
+from serve_app.deployments.handles import RemoteAssessor, RemoteExaminer, handed_back
 from serve_app.deployments.watch import ClusterWatch, stages_of
+from serve_app.errors import ComparisonError
 from serve_app.examiner import Examiner
 from serve_app.pipeline import Pipeline
 from serve_app.schema import ImageComparisonConfig
@@ -50,8 +51,8 @@ class Preprocessor:
 
     async def examine(
         self, reference: Upload, candidate: Upload, config: ImageComparisonConfig, deadline: Deadline
-    ) -> Examination:
-        return await self._examiner.examine(reference, candidate, config, deadline)
+    ) -> Examination | ComparisonError:
+        return await handed_back(self._examiner.examine(reference, candidate, config, deadline))
 
 
 class VLModel:
@@ -61,8 +62,10 @@ class VLModel:
         _log_to_serve()
         self._assessor = Assessor(settings.model, on_abandoned=abandoned_seconds().inc, on_lookup=model_cache())
 
-    async def assess(self, config: ImageComparisonConfig, examination: Examination, deadline: Deadline) -> Assessment:
-        return await self._assessor.assess(config, examination, deadline)
+    async def assess(
+        self, config: ImageComparisonConfig, examination: Examination, deadline: Deadline
+    ) -> Assessment | ComparisonError:
+        return await handed_back(self._assessor.assess(config, examination, deadline))
 
     async def check_health(self) -> None:
         """Async on purpose: a sync one would wait in the model's thread pool and get a busy replica killed."""

@@ -1,10 +1,11 @@
-"""Calls from one deployment to another: the stages behind handles, errors across processes, one retry.
+"""Calls from one deployment to another: the stages behind handles, refusals across processes, one retry.
 No logic of a comparison."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
@@ -28,6 +29,32 @@ HOP_GRACE_S: Final = 0.5
 ATTEMPTS: Final = 2
 
 
+async def handed_back(work: Awaitable[T]) -> T | ComparisonError:
+    """What a stage answers to its caller in another process: its result, or the refusal as a value.
+
+    Raised through Serve, a refusal would be an ERROR with a traceback in its log, so that callers fill the log and
+    nobody can hear an alarm in it, and the traceback would keep the pixels of the refused picture.
+    """
+    try:
+        return await work
+    except ComparisonError as refusal:
+        return refusal.bare()
+    except Exception as bug:  # noqa: BLE001 - whatever it was: its text must reach neither the log nor the caller
+        where = "".join(traceback.format_tb(bug.__traceback__))
+        logger.error("bug: %s\n%s", type(bug).__name__, where)  # noqa: TRY400 - its text may quote a caller
+        return ComparisonError("Something went wrong here; the request is in our log.")
+
+
+def _result(outcome: T | ComparisonError) -> T:
+    """The other end of `handed_back`: a refusal is raised where it is dealt with."""
+    try:
+        if isinstance(outcome, ComparisonError):
+            raise outcome
+        return outcome
+    finally:
+        del outcome  # else this frame and the error would hold each other, and the uploads in the frames above
+
+
 class RemoteExaminer:
     """The `Examining` stage behind a handle."""
 
@@ -41,8 +68,7 @@ class RemoteExaminer:
         def send() -> Any:
             return self._handle.examine.remote(reference, candidate, config, deadline)
 
-        examination: Examination = await answered(send, deadline, lambda: self._on_retry("examine"))
-        return examination
+        return _result(await answered(send, deadline, lambda: self._on_retry("examine")))
 
 
 class RemoteAssessor:
@@ -56,8 +82,7 @@ class RemoteAssessor:
         def send() -> Any:
             return self._handle.assess.remote(config, examination, deadline)
 
-        assessment: Assessment = await answered(send, deadline, lambda: self._on_retry("assess"))
-        return assessment
+        return _result(await answered(send, deadline, lambda: self._on_retry("assess")))
 
 
 async def answered(send: Callable[[], Any], deadline: Deadline, on_retry: Callable[[], None]) -> Any:
@@ -95,14 +120,12 @@ async def answered(send: Callable[[], Any], deadline: Deadline, on_retry: Callab
 
 
 async def unwrapped(response: Awaitable[T]) -> T:
-    """Await a handle's response; re-raise our own errors without Ray's wrapper, hide all others.
+    """Await a handle's response; hide what it raised: a stage hands its refusals back as values (`handed_back`).
 
     Serve's own errors and the loss of a replica or of the connection to it pass, for `answered`.
     """
     try:
         return await response
-    except ComparisonError as exc:  # as a Ray task's end also a RayTaskError, whose text is a remote traceback
-        raise getattr(exc, "cause", exc) from None
     except (RayActorError, TaskCancelledError, RayServeException, AioRpcError):
         raise
     except Exception as exc:  # noqa: BLE001 - whatever a stage raised: it must not reach a caller
