@@ -17,6 +17,8 @@ from typing import Final
 
 import psutil
 
+from serve_app.settings import MIB
+
 # Ray's sockets lie some 70 characters below its folder, and a socket's path has at most 107.
 LONGEST_PARENT: Final = 24
 # Ray's own processes end within 3 s of its shutdown (measured); what is left after this is killed.
@@ -36,6 +38,11 @@ SERVE_ENVIRONMENT: Final = {
     # glibc keeps an arena a thread, and images of many sizes leave holes in each: an ingress replica settled at 137
     # instead of 250 MiB, a preprocessor at 263 instead of 391 and growing (benchmarks/results/soak.md).
     "MALLOC_ARENA_MAX": "2",
+    # By itself glibc raises its threshold for a mapping of its own to 32 MiB, and the blocks of large pictures lie in
+    # heaps with holes: a worker kept 1.1 GiB of them, now 40 MiB. 8 MiB leaves what one megapixel needs in the heap: at
+    # 1 MiB its pages came anew with each array, half as much time again for a pair (benchmarks/results/soak.md).
+    "MALLOC_MMAP_THRESHOLD_": str(8 * MIB),
+    "MALLOC_TRIM_THRESHOLD_": str(32 * MIB),
 }
 
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import struct
 import zlib
 from collections.abc import Iterator
 from typing import Any, Final
 
 import httpx
-import psutil
 import pytest
 
 from serve_app.settings import MIB, Limits, ModelSettings, ScriptedSettings, Settings
 from tests.cluster.conftest import Deploy
+from tests.cluster.replicas import held_bytes
 from tests.cluster.test_service import A, compare, serve_logs
 from tests.cluster.waiting import eventually
 from tests.samples import card, encoded
@@ -58,18 +56,6 @@ def url(deploy: Deploy) -> Iterator[str]:
         yield served
 
 
-def memory(url: str) -> dict[str, int]:
-    """Bytes of its own that each replica of the application holds, by the title of its process."""
-    app = url.rsplit("/", 1)[1]
-    found = {}
-    for process in psutil.Process(os.getpid()).children(recursive=True):
-        title = " ".join(process.cmdline())
-        if re.match(rf"ray::ServeReplica:{app}:", title):
-            held = process.memory_info()
-            found[f"{process.pid} {title}"] = held.rss - held.shared
-    return found
-
-
 def errors() -> list[str]:
     logged = "\n".join(log.read_text(errors="replace") for log in serve_logs().glob("replica_*.log"))
     return [line for line in logged.splitlines() if '"levelname": "ERROR"' in line or "Traceback" in line]
@@ -81,17 +67,17 @@ def test_a_refusal_leaves_neither_memory_nor_an_error(url: str, kind: str) -> No
     compare(url, second=A)  # every module is imported
     for _ in range(3):
         assert compare(url, **request).status_code == status
-    before, errors_before = memory(url), errors()
+    before, errors_before = held_bytes(url), errors()
     assert len(before) == 3
     for _ in range(TIMES):
         response = compare(url, **request)
         assert response.status_code == status, response.text
 
     def settled() -> bool:
-        return all(held - before[process] < GROWTH_BYTES for process, held in memory(url).items())
+        return all(held - before[process] < GROWTH_BYTES for process, held in held_bytes(url).items())
 
     eventually(settled, within_s=10)
-    assert memory(url).keys() == before.keys()
+    assert held_bytes(url).keys() == before.keys()
     assert errors()[len(errors_before) :] == []
 
 
