@@ -68,7 +68,8 @@ class RemoteExaminer:
         def send() -> Any:
             return self._handle.examine.remote(reference, candidate, config, deadline)
 
-        return _result(await answered(send, deadline, lambda: self._on_retry("examine")))
+        examination: Examination = _result(await answered(send, deadline, lambda: self._on_retry("examine")))
+        return examination
 
 
 class RemoteAssessor:
@@ -82,7 +83,8 @@ class RemoteAssessor:
         def send() -> Any:
             return self._handle.assess.remote(config, examination, deadline)
 
-        return _result(await answered(send, deadline, lambda: self._on_retry("assess")))
+        assessment: Assessment = _result(await answered(send, deadline, lambda: self._on_retry("assess")))
+        return assessment
 
 
 async def answered(send: Callable[[], Any], deadline: Deadline, on_retry: Callable[[], None]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -28,7 +29,7 @@ def waves(width: int, height: int, mode: str = "RGB") -> Image.Image:
 
 
 # A glance at each kind of allocation: Pillow's blocks, a decoder's own, numpy's; drafted, whole, with alpha.
-LARGE: Final = {
+LARGE: Final[dict[str, Callable[[], bytes]]] = {
     "PNG": lambda: encoded(waves(7000, 5300), compress_level=1),
     "RGBA": lambda: encoded(waves(6000, 4000, "RGBA"), compress_level=1),
     "progressive": lambda: encoded(waves(5000, 4000), "JPEG", progressive=True),
