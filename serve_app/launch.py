@@ -57,7 +57,7 @@ class Launch:
         began = time.monotonic()
         self._check()
         self.say("Starting Ray ...")
-        os.environ[proxy.MAX_BODY_VARIABLE] = str(self.file.settings.limits.max_body_bytes)
+        os.environ.update(proxy.environment(self.file.settings.limits))
         with own_ray.started(self.dashboard_port) as session:
             self.listen()  # once more: Ray has put its own handler of SIGTERM in place
             try:

@@ -18,9 +18,11 @@ Unit = Annotated[float, Field(ge=0, le=1)]
 Side = Annotated[int, Field(ge=64, le=4096)]
 ElementName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 AspectName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
-BoxField = tuple[
-    Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)], Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]
-]
+# Far beyond any picture, and a number that every later computation can hold.
+_FARTHEST = 2**31 - 1
+_Offset = Annotated[int, Field(ge=0, le=_FARTHEST)]
+_Extent = Annotated[int, Field(gt=0, le=_FARTHEST)]
+BoxField = tuple[_Offset, _Offset, _Extent, _Extent]
 
 
 class ImageComparisonConfig(BaseModel):

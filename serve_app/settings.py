@@ -19,6 +19,11 @@ class Limits(_Strict):
     """Bounds checked before any work is done on a request."""
 
     max_body_bytes: PositiveInt = Field(64 * MIB, description="Whole request body.")
+    max_bytes_under_way: PositiveInt = Field(
+        256 * MIB,
+        description="Bodies that have come and are not answered yet, all together, at Serve's proxy and again at each "
+        "ingress replica; a body that would go over it gets 503.",
+    )
     max_image_bytes: PositiveInt = Field(32 * MIB, description="One encoded image.")
     max_pixels: PositiveInt = Field(128_000_000, description="Width times height of one image, from its header.")
     max_side: PositiveInt = Field(20_000, description="Longest side in pixels.")
@@ -47,6 +52,12 @@ class Limits(_Strict):
         None, description="Of one caller at the whole service, POST only; more get 429. None: no quota."
     )
     burst: PositiveInt = Field(20, description="How many of these one caller may send at once after a pause.")
+
+    @model_validator(mode="after")
+    def _room_for_one(self) -> Limits:
+        if self.max_bytes_under_way < self.max_body_bytes:
+            raise ValueError("limits.max_bytes_under_way is less than limits.max_body_bytes: no such body could pass")
+        return self
 
 
 class Access(_Strict):

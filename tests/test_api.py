@@ -7,11 +7,13 @@ import base64
 import hashlib
 import json
 import logging
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pydantic_core
 import pytest
 
 from serve_app.api import AlwaysReady, create_app, open_door
@@ -21,7 +23,7 @@ from serve_app.pipeline import Pipeline
 from serve_app.schema import ImageComparisonConfig
 from serve_app.settings import Access, Limits, ModelSettings, Settings
 from serve_app.telemetry import RequestRecord
-from tests.samples import assessed, card, encoded, examined, measured
+from tests.samples import assessed, card, encoded, examined, measured, noise
 
 A, B = encoded(card()), encoded(card("red"))
 
@@ -84,14 +86,14 @@ class Service:
         logger.addHandler(self.log)
         self.counted = Counted()
         self.door = open_door(settings, recorder=self.counted)
-        app = create_app(
+        self.app = create_app(
             Pipeline(self.stages, self.stages, settings),
             settings,
             readiness=readiness or AlwaysReady(),
             logger=logger,
             door=self.door,
         )
-        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
+        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://test")
 
     async def compare(self, *, config: Any = None, **request: Any) -> httpx.Response:
         if not request:
@@ -201,6 +203,11 @@ async def test_the_seeds_sentence_comes_back_in_chinese(open_service: Callable[.
         {"json": {"reference": "https://example.com/a.png", "candidate": data_url(B)}},
         {"json": {"reference": data_url(A), "candidate": data_url(B), "extra": 1}},
         {"files": [*ONE, *ONE, ("surprise", ("c", B))]},
+        {"json": {"reference": data_url(A), "candidate": data_url(B), "config": {"focus_elements": ["x" * 300_000]}}},
+        {"json": {"reference": data_url(A), "candidate": data_url(B), "config": [[]] * 20_001}},
+        {"json": {"reference": data_url(A) + "====", "candidate": data_url(B)}},
+        {"json": {"reference": "data:" + "x" * 5000 + ";base64,AAAA", "candidate": data_url(B)}},
+        {"content": b"--x--", "headers": {"content-type": 'multipart/form-data; boundary="a\\"b"'}},
     ],
 )
 async def test_what_is_not_parsable_is_refused_by_name(open_service: Callable[..., Service], request_: Any) -> None:
@@ -220,6 +227,8 @@ async def test_what_is_not_parsable_is_refused_by_name(open_service: Callable[..
         ({"image_quality": 0}, "/config/image_quality"),
         ({"processing_timeout": 0}, "/config/processing_timeout"),
         ({"ignore_regions": [[0, 0, 0, 5]]}, "/config/ignore_regions/0/2"),
+        ({"ignore_regions": [[2**31, 0, 1, 1]]}, "/config/ignore_regions/0/0"),
+        ({"ignore_regions": [[0, 0, 1, 10**309]]}, "/config/ignore_regions/0/3"),
         ({"language": "fr"}, "/config/language"),
         ({"visuals": ["secret-value"]}, "/config/visuals/0"),
         ({"treshold": 0.5}, "/config/treshold"),
@@ -259,6 +268,108 @@ async def test_a_body_over_the_limit_is_refused_while_it_comes(
     response = await service.compare(content=drip(), headers=headers)
     assert refusal(response) == (413, "body_too_large", None)
     assert sent <= 20_000
+
+
+async def test_json_of_very_many_values_is_refused_while_it_comes(open_service: Callable[..., Service]) -> None:
+    """Each value takes 60 to 90 times its size once it is parsed: 60 MB took 3.7 GiB."""
+    sent = 0
+
+    async def many() -> AsyncIterator[bytes]:
+        nonlocal sent
+        yield b'{"config":['
+        for _ in range(1000):
+            sent += 1000
+            yield b"[]," * 1000
+
+    response = await open_service().compare(content=many(), headers={"content-type": "application/json"})
+    assert refusal(response) == (400, "malformed_request", None)
+    assert sent <= 20_000
+
+
+async def test_large_json_is_the_same_request_and_is_parsed_beside_the_event_loop(
+    open_service: Callable[..., Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[str] = []
+
+    def named(*args: Any, **options: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return parse(*args, **options)
+
+    parse = pydantic_core.from_json
+    monkeypatch.setattr(pydantic_core, "from_json", named)
+    service = open_service()
+    large = encoded(noise(700, 700), compress_level=0)
+    for picture in (A, large, large[:-1], large[:-2]):  # with no padding, and with one and two signs of it
+        asked = {"reference": data_url(picture), "candidate": data_url(B), "config": {"language": "zh"}}
+        assert (await service.compare(json=asked)).json()["code"] == 200
+        assert service.stages.examined[-1][0].data == picture
+        assert service.stages.examined[-1][2].language == "zh"
+    assert [name == "MainThread" for name in threads] == [True, False, False, False]
+
+
+async def test_large_json_is_parsed_one_at_a_time(
+    open_service: Callable[..., Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_work = most = 0
+    lock = threading.Lock()
+
+    def counted(*args: Any, **options: Any) -> Any:
+        nonlocal at_work, most
+        with lock:
+            at_work += 1
+            most = max(most, at_work)
+        parsed = parse(*args, **options)
+        with lock:
+            at_work -= 1
+        return parsed
+
+    parse = pydantic_core.from_json
+    monkeypatch.setattr(pydantic_core, "from_json", counted)
+    service = open_service()
+    asked = {"reference": data_url(encoded(noise(1500, 1500), compress_level=0)), "candidate": data_url(B)}
+    answers = await asyncio.gather(*(service.compare(json=asked) for _ in range(6)))
+    assert [answer.status_code for answer in answers] == [200] * 6
+    assert most == 1
+
+
+@pytest.mark.parametrize("charset", ["punycode", "undefined", "idna", "utf-16", "no-such", "\xff"])
+async def test_the_charset_of_a_form_is_ours(open_service: Callable[..., Service], charset: str) -> None:
+    body = b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\n\r\n--b--\r\n'
+    kind = f"multipart/form-data; boundary=b; charset={charset}".encode("latin-1")
+    response = await open_service().client.post("/v1/compare", content=body, headers=[(b"content-type", kind)])
+    assert refusal(response)[:2] == (400, "malformed_request")
+
+
+async def test_bodies_under_way_have_a_bound_together(open_service: Callable[..., Service]) -> None:
+    service = open_service(Limits(max_body_bytes=10_000, max_bytes_under_way=15_000))
+    service.stages.gate = asyncio.Event()
+    first = asyncio.create_task(service.compare())
+    await service.stages.entered.wait()
+
+    async def large() -> AsyncIterator[bytes]:
+        yield b'--x\r\ncontent-disposition: form-data; name="files"; filename="a"\r\n\r\n'
+        for _ in range(9):
+            yield bytes(1000)
+        counted.set()
+        await answered.wait()
+        yield b"\r\n--x--\r\n"
+
+    async def small() -> AsyncIterator[bytes]:
+        yield bytes(8000)
+
+    counted, answered = asyncio.Event(), asyncio.Event()
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    second = asyncio.create_task(service.compare(content=large(), headers=headers))
+    await counted.wait()
+    third = await service.compare(content=small(), headers=headers)
+    assert refusal(third)[:2] == (503, "overloaded")
+    assert third.headers["retry-after"]
+    answered.set()
+    assert (await second).status_code == 400
+    service.stages.gate.set()
+    assert (await first).status_code == 200
+    fourth = await service.compare(content=small(), headers=headers)
+    assert refusal(fourth)[:2] == (400, "malformed_request")  # it was read: the bytes of the others were given back
 
 
 async def test_a_body_that_drips_is_given_up_with_its_place(open_service: Callable[..., Service]) -> None:
@@ -370,6 +481,33 @@ async def test_a_client_that_leaves_gives_its_place_up(open_service: Callable[..
     service.stages.gate.set()
     assert (await service.compare()).status_code == 200
     assert [record.outcome for record in service.counted.records] == ["client_left", "answered"]
+
+
+async def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_bug(open_service: Callable[..., Service]) -> None:
+    service = open_service(Limits(max_pending_requests=1))
+    for kind in (b"multipart/form-data; boundary=x", b"application/json"):
+        messages = iter([{"type": "http.request", "body": b"--x", "more_body": True}, {"type": "http.disconnect"}])
+        sent: list[Any] = []
+
+        async def receive(messages: Any = messages) -> Any:
+            return next(messages)
+
+        async def send(message: Any, sent: list[Any] = sent) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/v1/compare",
+            "raw_path": b"/v1/compare",
+            "query_string": b"",
+            "headers": [(b"content-type", kind)],
+        }
+        await service.app(scope, receive, send)
+        assert sent == []
+    assert [record.outcome for record in service.counted.records] == ["client_left"] * 2
+    assert [record.levelname for record in service.log.records] == ["INFO"] * 2
+    assert service.door.admission.num_pending == 0
 
 
 async def test_a_draining_service_finishes_what_it_has_begun_and_takes_nothing_new(
@@ -486,7 +624,15 @@ async def test_a_service_that_is_not_ready_says_why(open_service: Callable[..., 
 async def test_unknown_routes_and_methods_come_in_the_envelope(open_service: Callable[..., Service]) -> None:
     client = open_service().client
     assert refusal(await client.get("/nope"))[:2] == (404, "not_found")
-    assert refusal(await client.get("/v1/compare"))[:2] == (405, "method_not_allowed")
+    wrong = await client.get("/v1/compare")
+    assert (refusal(wrong)[:2], wrong.headers["allow"]) == ((405, "method_not_allowed"), "POST")
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/livez/"), ("POST", "/v1/compare/"), ("GET", "//livez")])
+async def test_nobody_is_sent_elsewhere(open_service: Callable[..., Service], method: str, path: str) -> None:
+    response = await open_service().client.request(method, f"http://test{path}", headers={"host": "evil.example"})
+    assert refusal(response)[:2] == (404, "not_found")
+    assert "evil" not in str(response.headers)
 
 
 async def test_every_config_field_is_described_in_openapi(open_service: Callable[..., Service]) -> None:

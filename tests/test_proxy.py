@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterator, MutableMapping
+import re
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
 import httpx
@@ -18,6 +20,7 @@ from serve_app.settings import Limits
 
 COMPARE = "http://service/v1/compare"
 MAX_BODY_BYTES = 1000
+UNDER_WAY_BYTES = 8000
 Reply = Response | None  # None: nothing is answered, as where a replica has died
 
 
@@ -28,15 +31,20 @@ class Serve:
         self.bodies: list[bytes] = []
         self._replies: Iterator[Reply] = iter(replies)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def read(self, scope: Scope, receive: Receive) -> None:
         self.bodies.append(await Request(scope, receive).body())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.read(scope, receive)
         reply = next(self._replies)
         if reply is not None:
             await reply(scope, receive, send)
 
 
 async def post(app: ASGIApp, url: str = COMPARE, content: bytes = b"two images") -> httpx.Response:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(LastWord(app, MAX_BODY_BYTES))) as client:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(LastWord(app, MAX_BODY_BYTES, UNDER_WAY_BYTES))
+    ) as client:
         return await client.post(url, content=content)
 
 
@@ -58,7 +66,9 @@ async def test_a_lost_replica_is_asked_elsewhere_with_the_same_body() -> None:
 
 async def test_a_question_whose_replica_is_lost_is_asked_elsewhere() -> None:
     serve = Serve(None, Response("ready", media_type="application/json"))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(LastWord(serve, MAX_BODY_BYTES))) as client:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(LastWord(serve, MAX_BODY_BYTES, UNDER_WAY_BYTES))
+    ) as client:
         response = await client.get("http://service/readyz")
 
     assert (response.status_code, response.text) == (200, "ready")
@@ -101,7 +111,7 @@ async def test_serves_own_routes_stay_as_they_are() -> None:
 
 
 async def test_bodies_that_are_too_many_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proxy, "KEPT_BYTES", 4)
+    monkeypatch.setattr(proxy, "KEPT_SHARE", 4 / UNDER_WAY_BYTES)
     serve = Serve(None, Response("report"))
     response = await post(serve)
 
@@ -110,11 +120,11 @@ async def test_bodies_that_are_too_many_are_not_kept(monkeypatch: pytest.MonkeyP
 
 
 async def test_kept_bodies_are_given_back() -> None:
-    app = LastWord(Serve(None, None, None, None), MAX_BODY_BYTES)
+    app = LastWord(Serve(None, None, None, None), MAX_BODY_BYTES, UNDER_WAY_BYTES)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
         for _ in range(2):
             await client.post(COMPARE, content=b"two images")
-    assert app.kept_bytes == 0
+    assert (app.kept_bytes, app.under_way.num_bytes) == (0, 0)
 
 
 async def test_a_caller_who_left_is_neither_repeated_nor_answered() -> None:
@@ -131,7 +141,7 @@ async def test_a_caller_who_left_is_neither_repeated_nor_answered() -> None:
         tried.append(scope["path"])
 
     tried: list[str] = []
-    await LastWord(serve, MAX_BODY_BYTES)(
+    await LastWord(serve, MAX_BODY_BYTES, UNDER_WAY_BYTES)(
         {"type": "http", "method": "POST", "path": "/v1/compare", "headers": []}, gone, send
     )
     assert (tried, sent) == (["/v1/compare"], [])
@@ -153,7 +163,7 @@ async def test_a_body_over_the_limit_is_read_no_further() -> None:
 
     read: list[int] = []
     sent: list[MutableMapping[str, Any]] = []
-    await LastWord(serve, MAX_BODY_BYTES)(
+    await LastWord(serve, MAX_BODY_BYTES, UNDER_WAY_BYTES)(
         {"type": "http", "method": "POST", "path": "/v1/compare", "headers": []}, endless, send
     )
     assert sum(read) <= MAX_BODY_BYTES + 100
@@ -161,12 +171,142 @@ async def test_a_body_over_the_limit_is_read_no_further() -> None:
     assert json.loads(sent[1]["body"])["error"]["type"] == "body_too_large"
 
 
-def test_the_operators_limit_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def asking(path: str = "/v1/compare", *headers: tuple[bytes, bytes]) -> MutableMapping[str, Any]:
+    return {"type": "http", "method": "POST", "path": path, "headers": list(headers)}
+
+
+class Caller:
+    """Sends pieces of a body as it is told to, and keeps what comes back."""
+
+    def __init__(self) -> None:
+        self.pieces: asyncio.Queue[MutableMapping[str, Any]] = asyncio.Queue()
+        self.sent: list[MutableMapping[str, Any]] = []
+
+    def send(self, num_bytes: int, *, more: bool = True) -> None:
+        self.pieces.put_nowait({"type": "http.request", "body": bytes(num_bytes), "more_body": more})
+
+    async def receive(self) -> MutableMapping[str, Any]:
+        return await self.pieces.get()
+
+    async def hear(self, message: MutableMapping[str, Any]) -> None:
+        self.sent.append(message)
+
+    @property
+    def status(self) -> int:
+        return int(self.sent[0]["status"])
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(5000):
+        if condition():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("not within 5 s")
+
+
+async def read_all(scope: Scope, receive: Receive, send: Send) -> None:
+    while (message := await receive())["type"] != "http.disconnect" and message["more_body"]:
+        pass
+    await Response("report", media_type="application/json")(scope, receive, send)
+
+
+async def test_bodies_under_way_have_a_bound_together() -> None:
+    app = LastWord(read_all, MAX_BODY_BYTES, 1500)
+    early, late = Caller(), Caller()
+    tasks = [asyncio.create_task(app(asking(), each.receive, each.hear)) for each in (early, late)]
+    early.send(900)
+    await until(lambda: app.under_way.num_bytes == 900)
+    late.send(600)
+    await until(lambda: app.under_way.num_bytes == 1500)
+    late.send(1)
+    await tasks[1]
+    error = json.loads(late.sent[1]["body"])["error"]
+    assert (late.status, error["type"]) == (503, "overloaded")
+    assert (b"retry-after", b"2") in late.sent[0]["headers"]
+    assert app.under_way.num_bytes == 900
+    early.send(100, more=False)
+    await tasks[0]
+    assert (early.status, app.under_way.num_bytes, app.kept_bytes) == (200, 0, 0)
+
+
+async def test_what_is_kept_for_a_second_try_is_kept_only_while_there_can_be_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(proxy, "REPEAT_WITHIN_S", 0.01)
+    serve = Serve()
+    kept: list[int] = []
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await serve.read(scope, receive)
+        await until(lambda: app.kept_bytes == 0)
+        kept.append(app.under_way.num_bytes)
+
+    app = LastWord(slow, MAX_BODY_BYTES, UNDER_WAY_BYTES)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
+        response = await client.post(COMPARE, content=b"two images")
+    assert (response.status_code, serve.bodies, kept) == (503, [b"two images"], [10])
+
+
+HEADERS_THAT_SERVE_BELIEVES = [
+    b"x-request-timeout-seconds",
+    b"X-Request-Disconnect-Disabled",
+    b"serve-multiplexed-model-id",
+    b"serve_multiplexed_model_id",
+    b"x-session-id",
+    b"x_session_id",
+]
+
+
+@pytest.mark.parametrize("name", HEADERS_THAT_SERVE_BELIEVES)
+@pytest.mark.parametrize("path", ["/v1/compare", "/-/healthz"])
+async def test_what_serve_believes_no_caller_decides(name: bytes, path: str) -> None:
+    seen: list[list[tuple[bytes, bytes]]] = []
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope["headers"])
+        await Response("fine", media_type="application/json")(scope, receive, send)
+
+    caller = Caller()
+    scope = asking(path, (name, b"\xff"), (b"host", b"here"), (b"x-request-id", b"mine"))
+    await LastWord(serve, MAX_BODY_BYTES, UNDER_WAY_BYTES)(scope, caller.receive, caller.hear)
+    assert sorted(seen[0]) == [(b"host", b"here"), (b"x-request-id", b"mine")]
+
+
+@pytest.mark.parametrize("given", [b'evil"<script>', b"x" * 200, b"", b"\xff", b"two\nlines", None])
+async def test_serve_never_reads_an_id_that_is_not_plain(given: bytes | None) -> None:
+    seen: list[bytes] = []
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.extend(value for name, value in scope["headers"] if name.lower() == b"x-request-id")
+
+    caller = Caller()
+    scope = asking("/livez", *([(b"X-Request-ID", given)] if given is not None else []))
+    await LastWord(serve, MAX_BODY_BYTES, UNDER_WAY_BYTES)(scope, caller.receive, caller.hear)
+    (read,) = seen
+    assert re.fullmatch(rb"[0-9a-f]{32}", read)
+
+
+async def test_a_target_that_is_no_path_is_not_found() -> None:
+    caller = Caller()
+    serve = Serve(PlainTextResponse("Path '*' not found.", 404))
+    caller.send(0, more=False)
+    scope = {**asking("*"), "method": "OPTIONS"}
+    await LastWord(serve, MAX_BODY_BYTES, UNDER_WAY_BYTES)(scope, caller.receive, caller.hear)
+    assert (caller.status, json.loads(caller.sent[1]["body"])["error"]["type"]) == (404, "not_found")
+
+
+def test_the_operators_limits_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     (usual,) = proxy.middlewares()
-    monkeypatch.setenv(proxy.MAX_BODY_VARIABLE, "5")
+    limits = Limits(max_body_bytes=5, max_bytes_under_way=70)
+    for name, value in proxy.environment(limits).items():
+        monkeypatch.setenv(name, value)
     (told,) = proxy.middlewares()
-    assert usual.kwargs == {"max_body_bytes": Limits().max_body_bytes}
-    assert told.kwargs == {"max_body_bytes": 5}
+    defaults = Limits()
+    assert usual.kwargs == {
+        "max_body_bytes": defaults.max_body_bytes,
+        "max_bytes_under_way": defaults.max_bytes_under_way,
+    }
+    assert told.kwargs == {"max_body_bytes": 5, "max_bytes_under_way": 70}
 
 
 def test_serve_finds_the_middleware_by_its_path() -> None:

@@ -72,6 +72,7 @@ def create_app(
         version=__version__,
         description="Compares two images and says, with evidence, whether and where they differ.",
         lifespan=lifespan,
+        redirect_slashes=False,  # a redirect has no envelope, and its Location is the caller's own Host
     )
     app.add_middleware(
         Reception, door=door, limits=settings.limits, logger=logger, context_request_id=context_request_id
@@ -79,7 +80,7 @@ def create_app(
     app.add_exception_handler(ComparisonError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_route)
     _add_operations(app, settings, readiness, door.admission)
-    _add_compare(app, pipeline, settings)
+    _add_compare(app, pipeline)
     return app
 
 
@@ -92,7 +93,9 @@ def open_door(settings: Settings, *, recorder: telemetry.Recorder = UNRECORDED) 
     return Door(Callers(keys, settings.access.trusted_proxies), admission, quota, recorder)
 
 
-def _add_compare(app: FastAPI, pipeline: Pipeline, settings: Settings) -> None:
+def _add_compare(app: FastAPI, pipeline: Pipeline) -> None:
+    bodies = body.Bodies()
+
     @app.post(
         "/v1/compare",
         response_model=Envelope[ComparisonReport],
@@ -101,7 +104,7 @@ def _add_compare(app: FastAPI, pipeline: Pipeline, settings: Settings) -> None:
         summary="Compare two images",
     )
     async def compare(request: Request) -> Response:
-        asked = await body.read(request, settings.limits)
+        asked = await bodies.read(request)
         deadline = pipeline.deadline(asked.config, arrived=arrival(request).time)
         ticket = promised(arrival(request), deadline, asked.config)
         report = await pipeline.compare(asked.reference, asked.candidate, asked.config, deadline, ticket)
@@ -166,4 +169,7 @@ async def _refuse_route(request: Request, exc: Exception) -> Response:
         404: NotFound("There is no such route."),
         405: MethodNotAllowed("This route does not take this method."),
     }
-    return await _refuse(request, known.get(exc.status_code, MalformedRequest("The request can't be read.")))
+    refused = await _refuse(request, known.get(exc.status_code, MalformedRequest("The request can't be read.")))
+    if exc.status_code == 405:
+        refused.headers.update(exc.headers or {})  # Allow, as RFC 9110 wants it
+    return refused

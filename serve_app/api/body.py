@@ -3,28 +3,39 @@ Decodes no image, and never repeats what a caller sent back at them."""
 
 from __future__ import annotations
 
-import base64
+import asyncio
 import binascii
 import re
+from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Final
+from tempfile import SpooledTemporaryFile
+from typing import Any, BinaryIO, Final, cast
 
 import pydantic_core
 from fastapi import Request
 from pydantic import ValidationError
-from starlette.datastructures import FormData, UploadFile
-from starlette.exceptions import HTTPException
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import FormData, Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 
 from serve_app.api.reception import arrival
 from serve_app.core import Upload
 from serve_app.errors import ImageRole, InvalidConfig, MalformedRequest, TwoImagesRequired
 from serve_app.schema import ImageComparisonConfig, Language
-from serve_app.settings import Limits
 
 TWO_IMAGES: Final = "Send exactly two images: the field files twice, or the parts reference and candidate."
 # A field name that may be repeated in a pointer: what a person would have typed, nothing else.
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MAX_CONFIG_BYTES: Final = 256 * 1024  # 20 elements, 12 aspects and 64 regions take under 20 KB
+# Counted before they are parsed: each costs 60 to 90 times what it takes in the body.
+_MAX_JSON_VALUES: Final = 20_000
+# Up to here JSON is parsed at once, in about a millisecond; above it waits on disk for its turn in a thread.
+_SMALL_BYTES: Final = 1024 * 1024
+_PIECE: Final = 1024 * 1024  # of base64, in characters: a multiple of four
+_MAX_HEAD: Final = 200  # of a data: URL, up to its comma
+# Of a form, as RFC 2046 has them (which asks for at most 70).
+_BOUNDARY: Final = re.compile(rb"[A-Za-z0-9'()+_,./:=? -]{1,200}")
 
 _FILE: Final = {"type": "string", "format": "binary"}
 _CONFIG: Final = ImageComparisonConfig.model_json_schema()
@@ -66,14 +77,32 @@ class Asked:
     config: ImageComparisonConfig
 
 
-async def read(request: Request, limits: Limits) -> Asked:
-    """Read and check the body. Raises `MalformedRequest` and its kinds, `InvalidConfig`, `BodyTooLarge`."""
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type == "multipart/form-data":
-        return await _read_form(request)
-    if content_type == "application/json":
-        return await _read_json(request)
-    raise MalformedRequest("Send multipart/form-data or application/json.")
+class Bodies:
+    """Reads the bodies of one app: those that are large as JSON one at a time, in a thread.
+
+    A form is parsed piece by piece, its files wait on disk. JSON takes its own size twice and holds Python's lock
+    meanwhile: sixteen bodies of 60 MB at once took 2.1 GiB.
+    """
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Semaphore(1)
+
+    async def read(self, request: Request) -> Asked:
+        """Read and check the body. Raises `MalformedRequest` and its kinds, `InvalidConfig`, `BodyTooLarge`."""
+        content_type, options = parse_options_header(request.headers.get("content-type"))
+        if content_type == b"multipart/form-data":
+            return await _read_form(request, options.get(b"boundary", b""))
+        if content_type == b"application/json":
+            return await self._read_json(request)
+        raise MalformedRequest("Send multipart/form-data or application/json.")
+
+    async def _read_json(self, request: Request) -> Asked:
+        with SpooledTemporaryFile(max_size=_SMALL_BYTES) as file:
+            num_bytes = await _spool(request, UploadFile(cast(BinaryIO, file), size=0))
+            if num_bytes <= _SMALL_BYTES:
+                return _of_json(request, file.read)
+            async with self._turn:
+                return await asyncio.to_thread(_of_json, request, file.read)
 
 
 def parse_config(text: str | bytes) -> ImageComparisonConfig:
@@ -102,17 +131,27 @@ def _pointer(loc: tuple[int | str, ...]) -> str:
 def language_of(text: str | bytes) -> Language:
     """The language a config asks for, even where the rest of it is wrong."""
     try:
-        asked = pydantic_core.from_json(text)
+        return _language(pydantic_core.from_json(text))
     except ValueError:
         return "en"
-    return "zh" if isinstance(asked, dict) and asked.get("language") == "zh" else "en"
 
 
-async def _read_form(request: Request) -> Asked:
+def _language(config: object) -> Language:
+    return "zh" if isinstance(config, dict) and config.get("language") == "zh" else "en"
+
+
+async def _read_form(request: Request, boundary: bytes) -> Asked:
+    if not _BOUNDARY.fullmatch(boundary):
+        raise MalformedRequest("The multipart form has no boundary, or none that a form may have.")
+    # Names and fields are UTF-8 (RFC 7578), whatever charset a caller names: some of Python's codecs raise what no
+    # parser of forms expects.
+    headers = Headers({"content-type": f'multipart/form-data; boundary="{boundary.decode()}"'})
+    # Generous counts: the cap on the body bounds them, and a third image gets its own sentence below.
     try:
-        # Generous counts: the cap on the body bounds them, and a third image gets its own sentence below.
-        form = await request.form(max_files=100, max_fields=100, max_part_size=_MAX_CONFIG_BYTES)
-    except HTTPException:  # how starlette tells that a form can't be parsed
+        async with aclosing(request.stream()) as pieces:
+            parser = MultiPartParser(headers, pieces, max_files=100, max_fields=100, max_part_size=_MAX_CONFIG_BYTES)
+            form = await parser.parse()
+    except MultiPartException:
         raise MalformedRequest("The multipart form can't be read.") from None
     try:
         config_text = await _config_text(form)
@@ -150,21 +189,38 @@ async def _images(form: FormData) -> tuple[Upload, Upload]:
     return Upload(await files[0].read()), Upload(await files[1].read())
 
 
-async def _read_json(request: Request) -> Asked:
+async def _spool(request: Request, spool: UploadFile) -> int:
+    """The body into `spool`, on disk where it is large; how many bytes. Raises `MalformedRequest` where it is of very
+    many values."""
+    num_values = 0
+    async for piece in request.stream():
+        num_values += sum(piece.count(mark) for mark in (b",", b"[", b"{"))
+        if num_values > _MAX_JSON_VALUES:
+            raise MalformedRequest(f"The JSON body has more than {_MAX_JSON_VALUES} values.")
+        await spool.write(piece)
+    await spool.seek(0)
+    return spool.size or 0
+
+
+def _of_json(request: Request, read: Callable[[], bytes]) -> Asked:
     try:
-        asked = pydantic_core.from_json(await request.body(), allow_inf_nan=False)
+        asked = pydantic_core.from_json(read(), allow_inf_nan=False)
     except ValueError:
         raise MalformedRequest("The body is not JSON.") from None
     if not isinstance(asked, dict):
         raise MalformedRequest("The body is not a JSON object.")
-    config_text = pydantic_core.to_json(asked.get("config", {}))
-    arrival(request).language = language_of(config_text)
+    config = asked.get("config", {})
+    arrival(request).language = _language(config)
     if not asked.keys() <= {"reference", "candidate", "config"}:
         raise MalformedRequest("The body has a field that is none of reference, candidate, config.")
     if "reference" not in asked or "candidate" not in asked:
         raise TwoImagesRequired("Send exactly two images: reference and candidate.")
-    reference = _image(asked["reference"], "reference")
-    candidate = _image(asked["candidate"], "candidate")
+    # Each out of `asked` as it is decoded: at most one is there twice.
+    reference = _image(asked.pop("reference"), "reference")
+    candidate = _image(asked.pop("candidate"), "candidate")
+    config_text = pydantic_core.to_json(config)
+    if len(config_text) > _MAX_CONFIG_BYTES:
+        raise MalformedRequest("The config is too long.", field="/config")
     return Asked(reference, candidate, parse_config(config_text))
 
 
@@ -175,10 +231,25 @@ def _image(source: object, role: ImageRole) -> Upload:
         raise MalformedRequest("An image is given as a data: URL.", image=role, field=field)
     if source[:6].lower() == "https:":
         raise MalformedRequest("URL input is not turned on here; send a data: URL.", image=role, field=field)
-    head, comma, data = source.partition(",")
-    if not comma or head[:5].lower() != "data:" or not head.lower().endswith(";base64"):
+    comma = source.find(",", 0, _MAX_HEAD)
+    head = source[: max(comma, 0)].lower()
+    if not head.startswith("data:") or not head.endswith(";base64"):
         raise MalformedRequest("An image is given as a data: URL in base64.", image=role, field=field)
     try:
-        return Upload(base64.b64decode(data, validate=True))
-    except (binascii.Error, ValueError):
+        return Upload(_decoded(source, comma + 1))
+    except ValueError:  # with binascii.Error
         raise MalformedRequest("The data: URL is not valid base64.", image=role, field=field) from None
+
+
+def _decoded(text: str, start: int) -> bytes:
+    """Base64 from `start` on, in pieces: decoding holds Python's lock, 5 ms for a MiB, and others get in between.
+
+    Raises ValueError.
+    """
+    data = bytearray()
+    for begin in range(start, len(text), _PIECE):
+        piece = text[begin : begin + _PIECE]
+        if piece.endswith("=") and begin + _PIECE < len(text):
+            raise ValueError("padding in the middle")
+        data += binascii.a2b_base64(piece, strict_mode=True)
+    return bytes(data)

@@ -1,22 +1,19 @@
-"""The front desk of every request: id, clock, caller, admission, the cap on its body, the last handler, the record.
+"""The front desk of every request: id, clock, caller, admission, the caps on bodies, the last handler, the record.
 Knows no route and no comparison."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 import traceback
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_app import telemetry
+from serve_app import request_id, telemetry
 from serve_app.admission import Admission, Quota, Ticket
 from serve_app.api import envelope
 from serve_app.api.callers import Callers
@@ -24,9 +21,7 @@ from serve_app.core import Deadline
 from serve_app.errors import BodyTooLarge, ComparisonError, DeadlineExceeded
 from serve_app.schema import Language
 from serve_app.settings import MIB, Limits
-
-# What comes back in a header and goes into logs: no quotes, no markup, no line ends.
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+from serve_app.transit import Transit
 
 
 @dataclass(slots=True)
@@ -75,6 +70,7 @@ class Reception:
         self._app = app
         self._door = door
         self._limits = limits
+        self._under_way = Transit(limits.max_bytes_under_way)
         self._logger = logger
         self._context_request_id = context_request_id
 
@@ -90,9 +86,12 @@ class Reception:
         except asyncio.CancelledError:
             arrived.record.outcome = "client_left"
             raise
+        except ClientDisconnect:
+            arrived.record.outcome = "client_left"  # in the middle of its body: nobody to answer
         finally:
             if arrived.ticket is not None:
                 arrived.ticket.leave()
+            self._under_way.give_back(arrived.record.body_bytes)
             self._record(scope, arrived)
 
     async def _handle(self, scope: Scope, receive: Receive, answer: _Answer, arrived: Arrival) -> None:
@@ -103,6 +102,8 @@ class Reception:
             return
         try:
             await self._app(scope, self._capped(scope, receive, arrived), answer.send)
+        except ClientDisconnect:
+            raise
         except Exception as exc:  # the outermost handler: a bug of ours
             # Where it happened, without its text: that may quote what the caller sent.
             where = "".join(traceback.format_tb(exc.__traceback__))
@@ -125,12 +126,10 @@ class Reception:
 
     def _arrive(self, scope: Scope) -> Arrival:
         sent = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
-        given = sent if _REQUEST_ID.fullmatch(sent) else None
-        request_id = given or (self._context_request_id or _no_id)() or uuid.uuid4().hex
-        if not _REQUEST_ID.fullmatch(request_id):
-            request_id = uuid.uuid4().hex
-        record = telemetry.RequestRecord(request_id=request_id, method=scope["method"], path="unknown")
-        return Arrival(request_id, time.time(), record)
+        given = self._context_request_id() if self._context_request_id is not None else None
+        named = request_id.accepted(given or sent)
+        record = telemetry.RequestRecord(request_id=named, method=scope["method"], path="unknown")
+        return Arrival(named, time.time(), record)
 
     def _capped(self, scope: Scope, receive: Receive, arrived: Arrival) -> Receive:
         """The body, up to the limit: by its declared length before the first byte, then by what comes."""
@@ -143,9 +142,11 @@ class Reception:
             if declared.isdigit() and int(declared) > limit:
                 raise too_large
             message = await _in_time(receive, until)
-            arrived.record.body_bytes += len(message.get("body", b""))
-            if arrived.record.body_bytes > limit:
+            num_bytes = len(message.get("body", b""))
+            if arrived.record.body_bytes + num_bytes > limit:
                 raise too_large
+            self._under_way.take(num_bytes)
+            arrived.record.body_bytes += num_bytes
             return message
 
         return capped
@@ -193,10 +194,6 @@ class _Answer:
 
         response = envelope.failure(error, self._arrived.language, self._arrived.request_id)
         await response(scope, nothing, self.send)
-
-
-def _no_id() -> None:
-    """The id of a server in front where there is none."""
 
 
 def _outcome(status: int) -> telemetry.Outcome:
