@@ -7,8 +7,9 @@ import base64
 import hashlib
 import json
 import logging
+import re
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -633,6 +634,38 @@ async def test_nobody_is_sent_elsewhere(open_service: Callable[..., Service], me
     response = await open_service().client.request(method, f"http://test{path}", headers={"host": "evil.example"})
     assert refusal(response)[:2] == (404, "not_found")
     assert "evil" not in str(response.headers)
+
+
+async def test_every_answer_of_a_route_is_described_in_openapi(open_service: Callable[..., Service]) -> None:
+    spec = (await open_service().client.get("/openapi.json")).json()
+    described = {
+        path: {int(status) for status in operation["responses"]}
+        for path, operations in spec["paths"].items()
+        for operation in operations.values()
+    }
+    anywhere = {200, 404, 405, 500, 503, 504}
+    assert described == {
+        "/livez": anywhere,
+        "/readyz": anywhere,
+        "/version": anywhere,
+        "/v1/limits": anywhere | {401, 403},
+        "/v1/compare": {200, *(kind.status for kind in every_kind(ComparisonError))},
+    }
+
+
+def every_kind(kind: type[ComparisonError]) -> Iterator[type[ComparisonError]]:
+    yield kind
+    for each in kind.__subclasses__():
+        yield from every_kind(each)
+
+
+@pytest.mark.parametrize("source", ["", "data:image/png;base64,", "https://example.com/a.png", "data:image/png,AAAA"])
+async def test_openapi_says_what_an_image_in_json_is(open_service: Callable[..., Service], source: str) -> None:
+    spec = (await open_service().client.get("/openapi.json")).json()
+    content = spec["paths"]["/v1/compare"]["post"]["requestBody"]["content"]
+    described = content["application/json"]["schema"]["properties"]["reference"]
+    assert re.search(described["pattern"], data_url(A))
+    assert not re.search(described["pattern"], source)
 
 
 async def test_every_config_field_is_described_in_openapi(open_service: Callable[..., Service]) -> None:

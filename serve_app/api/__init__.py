@@ -99,7 +99,7 @@ def _add_compare(app: FastAPI, pipeline: Pipeline) -> None:
     @app.post(
         "/v1/compare",
         response_model=Envelope[ComparisonReport],
-        responses=envelope.ERROR_RESPONSES,
+        responses=envelope.responses(400, 413, 415, 422, 429, *envelope.KEYED),
         openapi_extra={"requestBody": body.OPENAPI},
         summary="Compare two images",
     )
@@ -123,24 +123,24 @@ def promised(arrived: Arrival, deadline: Deadline, config: ImageComparisonConfig
 
 
 def _add_operations(app: FastAPI, settings: Settings, readiness: Readiness, admission: Admission) -> None:
-    @app.get("/livez", summary="Is this process alive?")
+    @app.get("/livez", summary="Is this process alive?", responses=envelope.responses())
     async def livez(request: Request) -> Response:
         return envelope.success({"status": "alive"}, arrival(request).request_id)
 
-    @app.get("/readyz", summary="Would a comparison sent now be answered?")
+    @app.get("/readyz", summary="Would a comparison sent now be answered?", responses=envelope.responses())
     async def readyz(request: Request) -> Response:
         admission.refuse_if_draining()
         await readiness.check()
         return envelope.success({"status": "ready"}, arrival(request).request_id)
 
-    @app.get("/version", summary="Which software and which model answer here?")
+    @app.get("/version", summary="Which software and which model answer here?", responses=envelope.responses())
     async def version(request: Request) -> Response:
         model = identity(settings.model)
         running = {"engine": model.engine, "name": model.name, "revision": model.revision}
         data = {"name": "pairlens", "version": __version__, "model": running}
         return envelope.success(data, arrival(request).request_id)
 
-    @app.get("/v1/limits", summary="What this service accepts")
+    @app.get("/v1/limits", summary="What this service accepts", responses=envelope.responses(*envelope.KEYED))
     async def limits(request: Request) -> Response:
         return envelope.success(settings.limits.model_dump(mode="json"), arrival(request).request_id)
 

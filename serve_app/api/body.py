@@ -38,6 +38,11 @@ _MAX_HEAD: Final = 200  # of a data: URL, up to its comma
 _BOUNDARY: Final = re.compile(rb"[A-Za-z0-9'()+_,./:=? -]{1,200}")
 
 _FILE: Final = {"type": "string", "format": "binary"}
+_URL: Final = {
+    "type": "string",
+    "pattern": "^data:[^,]{0,180};base64,[A-Za-z0-9+/]+={0,2}$",
+    "description": "data: URL (base64)",
+}
 _CONFIG: Final = ImageComparisonConfig.model_json_schema()
 OPENAPI: Final[dict[str, Any]] = {
     "required": True,
@@ -45,10 +50,17 @@ OPENAPI: Final[dict[str, Any]] = {
         "multipart/form-data": {
             "schema": {
                 "type": "object",
+                "anyOf": [{"required": ["files"]}, {"required": ["reference", "candidate"]}],
                 "properties": {
                     "reference": _FILE,
                     "candidate": _FILE,
-                    "files": {"type": "array", "items": _FILE, "description": "or both images here, reference first"},
+                    "files": {
+                        "type": "array",
+                        "items": _FILE,
+                        "minItems": 2,
+                        "maxItems": 2,
+                        "description": "or both images here, reference first",
+                    },
                     "config": {"type": "string", "description": "ImageComparisonConfig as a JSON object"},
                 },
             }
@@ -58,8 +70,8 @@ OPENAPI: Final[dict[str, Any]] = {
                 "type": "object",
                 "required": ["reference", "candidate"],
                 "properties": {
-                    "reference": {"type": "string", "description": "data: URL (base64)"},
-                    "candidate": {"type": "string", "description": "data: URL (base64)"},
+                    "reference": _URL,
+                    "candidate": _URL,
                     "config": _CONFIG,
                 },
             }

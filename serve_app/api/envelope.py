@@ -15,21 +15,32 @@ from serve_app.schema import Envelope, ErrorReport, Language
 # What a caller is told to wait where nobody has measured how long it will be.
 DEFAULT_RETRY_AFTER_S: Final = 2
 
-ERROR_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": Envelope[None], "description": text}
-    for status, text in {
-        400: "Not exactly two images, or not parsable",
-        401: "No API key, where the operator has set keys",
-        403: "An API key that is not known",
-        413: "The request body is over the limit",
-        415: "An image type that is not on the operator's list",
-        422: "A config field out of range, an unreadable or too large image",
-        429: "Over the caller's quota; see Retry-After",
-        500: "A bug, or a model that failed",
-        503: "Not ready, overloaded or draining; see Retry-After",
-        504: "processing_timeout passed",
-    }.items()
+_DESCRIPTIONS: Final = {
+    400: "Not exactly two images, or not parsable",
+    401: "No API key, where the operator has set keys",
+    403: "An API key that is not known",
+    404: "No such route",
+    405: "The route does not take this method; see Allow",
+    413: "The request body is over the limit",
+    415: "An image type that is not on the operator's list",
+    422: "A config field out of range, an unreadable or too large image",
+    429: "Over the caller's quota; see Retry-After",
+    500: "A bug, or a model that failed",
+    503: "Not ready, overloaded or draining; see Retry-After",
+    504: "The time was over",
 }
+Responses = dict[int | str, dict[str, Any]]
+# What any address may answer: where it is mistyped, where a worker was lost, where there is a bug.
+ANYWHERE: Final = (404, 405, 500, 503, 504)
+KEYED: Final = (401, 403)  # every route under /v1
+
+
+def responses(*statuses: int) -> Responses:
+    """For the OpenAPI page: these refusals of a route, and those of every route."""
+    return {
+        status: {"model": Envelope[None], "description": _DESCRIPTIONS[status]}
+        for status in sorted({*statuses, *ANYWHERE})
+    }
 
 
 def success(data: BaseModel | dict[str, Any], request_id: str) -> Response:
