@@ -84,15 +84,18 @@ def serve(
     dashboard_port: Annotated[int, typer.Option(help="Where Ray's dashboard listens, on 127.0.0.1.")] = 8265,
 ) -> None:
     """Serve the HTTP API in the foreground; Ctrl-C ends all that it started."""
-    from serve_app import own_ray
-
-    own_ray.set_environment()
-    # Ray takes a second to import and is not needed by the other commands.
-    from serve_app import launch, serve_file
+    from serve_app import own_ray, serve_file
 
     try:
-        file = serve_file.load(config, model=model, host=host, port=port)
-        launch.serve(file, dashboard_port=dashboard_port, say=_say)
+        raw = serve_file.read(config, model=model, host=host, port=port)
+    except serve_file.ServeFileError as exc:
+        _fail(str(exc))
+    own_ray.set_environment(this_machine_only=serve_file.is_for_this_machine(raw))
+    # Ray reads its environment when it is imported. It takes a second, and the other commands don't need it.
+    from serve_app import launch
+
+    try:
+        launch.serve(serve_file.check(raw), dashboard_port=dashboard_port, say=_say)
     except (launch.LaunchFailed, serve_file.ServeFileError) as exc:
         _fail(str(exc))
 

@@ -95,9 +95,11 @@ def port_is_free(host: str, port: int) -> bool:
     return True
 
 
-def set_environment() -> None:
+def set_environment(*, this_machine_only: bool) -> None:
     """Ray takes these from the environment only, hands them to its processes, and reads some of them once, when
     it is first imported: call this before.
+
+    `this_machine_only`: its own ports, that of the metrics among them, which asks for no key, listen on 127.0.0.1.
     """
     for stranger in ("RAY_ADDRESS", "RAY_AUTH_TOKEN"):
         os.environ.pop(stranger, None)
@@ -109,6 +111,10 @@ def set_environment() -> None:
         [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     )
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"  # else a warning on each start without a GPU
+    # On a machine at load 20 Ray was ready after 91 s; by itself it gives up after 30.
+    os.environ["RAY_raylet_start_wait_time_s"] = "180"  # noqa: SIM112 - Ray spells it so
+    # The name tells where Ray has this by default: a node that is known, and listens, as 127.0.0.1.
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0" if this_machine_only else "1"
 
 
 @contextmanager

@@ -11,17 +11,10 @@ from typing import Any, Final, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
-from ray.serve.config import AutoscalingConfig, RequestRouterConfig
-from ray.serve.schema import ServeDeploySchema
 
 from serve_app.settings import Settings
 
-# Fields that Ray types as a dict as well as by a model: the model knows the names.
-NAMED: Final[dict[str, type[BaseModel]]] = {
-    "autoscaling_config": AutoscalingConfig,
-    "request_router_config": RequestRouterConfig,
-    "args": Settings,
-}
+LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class ServeFileError(Exception):
@@ -55,8 +48,13 @@ class ServeFile:
 
 
 def load(path: Path, *, model: str | None = None, host: str | None = None, port: int | None = None) -> ServeFile:
-    """The checked file, with what the command line says laid over it: `model` serves a checkpoint with
-    engine `transformers`.
+    """`read`, then `check`. Raises ServeFileError."""
+    return check(read(path, model=model, host=host, port=port))
+
+
+def read(path: Path, *, model: str | None = None, host: str | None = None, port: int | None = None) -> dict[str, Any]:
+    """The file as it stands, with what the command line says laid over it: `model` serves a checkpoint with
+    engine `transformers`. Does not need Ray, whose environment may depend on it (`is_for_this_machine`).
 
     Raises ServeFileError.
     """
@@ -71,11 +69,19 @@ def load(path: Path, *, model: str | None = None, host: str | None = None, port:
     _override_http(raw, host, port)
     if model is not None:
         _override_model(raw, model)
-    return check(raw)
+    return raw
+
+
+def is_for_this_machine(raw: dict[str, Any]) -> bool:
+    """Whether the service listens on this machine's own address only."""
+    http = raw.get("http_options")
+    return isinstance(http, dict) and http.get("host") in LOOPBACK
 
 
 def check(raw: dict[str, Any]) -> ServeFile:
     """Refuse unknown names first, then wrong values. Raises ServeFileError with all that is wrong."""
+    from ray.serve.schema import ServeDeploySchema
+
     problems = [*_unknown(raw, ServeDeploySchema, ""), *_missing(raw)]
     if problems:
         raise ServeFileError("\n".join(problems))
@@ -92,6 +98,14 @@ def check(raw: dict[str, Any]) -> ServeFile:
 
 def _unknown(raw: Any, model: type[BaseModel], where: str) -> Iterator[str]:
     """A sentence for each key of `raw`, at any depth, that is no field of `model`."""
+    from ray.serve.config import AutoscalingConfig, RequestRouterConfig
+
+    # Fields that Ray types as a dict as well as by a model: the model knows the names.
+    named: dict[str, type[BaseModel]] = {
+        "autoscaling_config": AutoscalingConfig,
+        "request_router_config": RequestRouterConfig,
+        "args": Settings,
+    }
     if isinstance(raw, list):
         for index, item in enumerate(raw):
             yield from _unknown(item, model, f"{where}[{_label(item, index)}]")
@@ -104,7 +118,7 @@ def _unknown(raw: Any, model: type[BaseModel], where: str) -> Iterator[str]:
         if field is None:
             yield f"`{path}` is not a setting.{_suggestion(str(key), model)}"
             continue
-        inner = NAMED.get(key) or _model_in(field.annotation)
+        inner = named.get(key) or _model_in(field.annotation)
         if inner is not None:
             yield from _unknown(value, inner, path)
 

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -24,6 +24,7 @@ import yaml
 from benchmarks.nodes import free_port
 from serve_app import launch, serve_file
 from serve_app.launch import Launch, LaunchFailed
+from serve_app.serve_file import LOOPBACK
 from serve_app.settings import Access, ModelSettings
 from tests.samples import card, encoded
 
@@ -139,6 +140,15 @@ def short_folder() -> Iterator[Path]:
     assert left == []
 
 
+def listening(processes: list[psutil.Process]) -> Iterator[tuple[str, str]]:
+    """Kind of process and address of each port that they listen on."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            for socket in process.net_connections("tcp"):
+                if socket.status == psutil.CONN_LISTEN:
+                    yield process.cmdline()[0].split(":pairlens")[0], socket.laddr.ip.removeprefix("::ffff:")
+
+
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
     return [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
@@ -150,6 +160,8 @@ def test_serves_and_leaves_nothing_behind(short_folder: Path) -> None:
         processes = run.read_until("Stop")
         # Serve's proxy asks either of the two ingress replicas: each is ready, not only the one that was asked before.
         assert {httpx.get(f"http://127.0.0.1:{port}/readyz").status_code for _ in range(20)} == {200}
+        # Replicas serve each other over gRPC and ask for the session's token; the metrics port asks for nothing.
+        assert {title for title, host in listening(processes) if host not in LOOPBACK} <= {"ray::ServeReplica"}
         said = run.end(signal.SIGINT)
 
     assert run.process.returncode == 0

@@ -29,6 +29,14 @@ def test_shipped_file_passes_and_stays_on_this_machine() -> None:
     assert file.gpus_wanted == 0
 
 
+@pytest.mark.parametrize(
+    ("host", "is_local"), [(None, True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("10.0.0.7", False)]
+)
+def test_who_listens_for_others_is_told_from_who_does_not(host: str | None, is_local: bool) -> None:
+    assert serve_file.is_for_this_machine(serve_file.read(SHIPPED, host=host)) == is_local
+    assert not serve_file.is_for_this_machine({"http_options": None})
+
+
 def test_shipped_deployments_outlive_the_longest_request(raw: dict[str, Any]) -> None:
     ceiling = serve_file.check(raw).settings.limits.max_processing_timeout_s
 
