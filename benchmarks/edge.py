@@ -57,7 +57,7 @@ def _placed(ports: Sequence[int], port: int, changed: dict[str, str]) -> str:
     text, count = re.subn(r"(    server 127\.0\.0\.1:8000 max_fails=0;\n)+", doors, SHIPPED.read_text(encoding="utf-8"))
     assert count == 1, "the shipped file has one list of doors"
     for name, value in {"listen": f"127.0.0.1:{port}", **changed}.items():
-        text, count = re.subn(rf"(?<=[ {{]{name} )( *)[^;]+;", rf"\g<1>{value};", text)
+        text, count = re.subn(rf"(?<=[ {{])({name} +)[^;]+;", rf"\g<1>{value};", text)
         assert count, f"the shipped file sets {name}"
     return text
 
