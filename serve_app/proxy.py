@@ -69,6 +69,8 @@ class LastWord:
         self._app = app
         self.max_body_bytes = max_body_bytes
         self.under_way = Transit(max_bytes_under_way)
+        # All bodies in chunks together: that one of them is too large shows only when it is there.
+        self.undeclared = Transit(max_body_bytes, self.under_way)
         self.max_kept_bytes = int(max_bytes_under_way * KEPT_SHARE)
         self.kept_bytes = 0
 
@@ -78,7 +80,7 @@ class LastWord:
         if scope["type"] != "http" or scope["path"].startswith(OWN_ROUTES):
             await self._app(scope, receive, send)
             return
-        body = _Body(receive, self)
+        body = _Body(receive, self, has_length=any(name == b"content-length" for name, _ in scope["headers"]))
         # A second try is of use for so long; then what was kept for it is only in the way.
         patience = asyncio.get_running_loop().call_later(REPEAT_WITHIN_S, body.forget)
         try:
@@ -95,7 +97,7 @@ class LastWord:
         finally:
             patience.cancel()
             body.forget()
-            self.under_way.give_back(body.num_bytes)
+            body.give_back()
 
     async def _try(self, scope: Scope, body: _Body, send: Send) -> _Answer:
         answer = _Answer(send, body)
@@ -115,11 +117,13 @@ class LastWord:
 
 
 class _Body:
-    """A request's messages, counted, and kept for a while so that they can be read again."""
+    """A request's messages, counted; kept for a while to be read again, where their length was told."""
 
-    def __init__(self, receive: Receive, owner: LastWord) -> None:
+    def __init__(self, receive: Receive, owner: LastWord, *, has_length: bool) -> None:
         self._receive = receive
         self._owner = owner
+        self._counted_in = owner.under_way if has_length else owner.undeclared
+        self._has_length = has_length
         self._kept: list[Message] = []
         self._kept_bytes = 0
         self._next = 0
@@ -142,6 +146,7 @@ class _Body:
         if self.refusal is not None:
             # To Serve the client has left: it stops reading, and the replica is told.
             self.forget()
+            self.give_back()
             return {"type": "http.disconnect"}
         if self.is_whole:
             self._keep(message)
@@ -158,12 +163,17 @@ class _Body:
         self._owner.give_back(self._kept_bytes)
         self._kept_bytes = 0
 
+    def give_back(self) -> None:
+        """It is no longer under way."""
+        self._counted_in.give_back(self.num_bytes)
+        self.num_bytes = 0
+
     def _counted(self, num_bytes: int) -> ComparisonError | None:
         """Count a piece of the body, or say why it can't be taken."""
         if self.num_bytes + num_bytes > self._owner.max_body_bytes:
             return BodyTooLarge(f"The request body is over {self._owner.max_body_bytes / MIB:g} MiB.")
         try:
-            self._owner.under_way.take(num_bytes)
+            self._counted_in.take(num_bytes)
         except Overloaded as refusal:
             return refusal.bare()
         self.num_bytes += num_bytes
@@ -171,7 +181,7 @@ class _Body:
 
     def _keep(self, message: Message) -> None:
         size = len(message.get("body", b""))
-        if self._owner.keep(size):
+        if (self._has_length or size == 0) and self._owner.keep(size):
             self._kept_bytes += size
             self._kept.append(message)
             self._next = len(self._kept)

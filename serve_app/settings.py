@@ -22,7 +22,7 @@ class Limits(_Strict):
     max_bytes_under_way: PositiveInt = Field(
         256 * MIB,
         description="Bodies that have come and are not answered yet, all together, at Serve's proxy and again at each "
-        "ingress replica; a body that would go over it gets 503.",
+        "ingress replica; a body that would go over it gets 503. Of bodies sent in chunks, one of the largest.",
     )
     max_image_bytes: PositiveInt = Field(32 * MIB, description="One encoded image.")
     max_pixels: PositiveInt = Field(128_000_000, description="Width times height of one image, from its header.")

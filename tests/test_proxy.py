@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
 from typing import Any
 
 import httpx
@@ -210,10 +210,12 @@ async def read_all(scope: Scope, receive: Receive, send: Send) -> None:
     await Response("report", media_type="application/json")(scope, receive, send)
 
 
-async def test_bodies_under_way_have_a_bound_together() -> None:
-    app = LastWord(read_all, MAX_BODY_BYTES, 1500)
+@pytest.mark.parametrize("headers", [((b"content-length", b"1000"),), ()], ids=["of a length", "in chunks"])
+async def test_bodies_under_way_have_a_bound_together(headers: tuple[tuple[bytes, bytes], ...]) -> None:
+    largest, together = (1000, 1500) if headers else (1500, 8000)
+    app = LastWord(read_all, largest, together)
     early, late = Caller(), Caller()
-    tasks = [asyncio.create_task(app(asking(), each.receive, each.hear)) for each in (early, late)]
+    tasks = [asyncio.create_task(app(asking("/v1/compare", *headers), c.receive, c.hear)) for c in (early, late)]
     early.send(900)
     await until(lambda: app.under_way.num_bytes == 900)
     late.send(600)
@@ -226,7 +228,57 @@ async def test_bodies_under_way_have_a_bound_together() -> None:
     assert app.under_way.num_bytes == 900
     early.send(100, more=False)
     await tasks[0]
-    assert (early.status, app.under_way.num_bytes, app.kept_bytes) == (200, 0, 0)
+    assert early.status == 200
+    assert (app.under_way.num_bytes, app.undeclared.num_bytes, app.kept_bytes) == (0, 0, 0)
+
+
+async def test_a_body_that_is_refused_makes_room_at_once() -> None:
+    """Else all of them would be refused: each meets the bound while those refused before it are still ending."""
+
+    async def lingering(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        await released.wait()
+
+    released = asyncio.Event()
+    app = LastWord(lingering, MAX_BODY_BYTES, 1500)
+    early, late = Caller(), Caller()
+    length = (b"content-length", b"900")
+    tasks = [asyncio.create_task(app(asking("/v1/compare", length), c.receive, c.hear)) for c in (early, late)]
+    early.send(900)
+    late.send(700)
+    await until(lambda: app.under_way.num_bytes in (700, 900))
+    released.set()
+    for caller in (early, late):
+        caller.pieces.put_nowait({"type": "http.disconnect"})
+    await asyncio.gather(*tasks)
+    assert (app.under_way.num_bytes, app.kept_bytes) == (0, 0)
+
+
+async def test_bodies_in_chunks_take_nothing_from_those_of_a_length() -> None:
+    app = LastWord(read_all, 1000, 2000)
+    chunked, declared = Caller(), Caller()
+    first = asyncio.create_task(app(asking(), chunked.receive, chunked.hear))
+    chunked.send(1000)
+    await until(lambda: app.undeclared.num_bytes == 1000)
+    declared.send(1000, more=False)
+    await app(asking("/v1/compare", (b"content-length", b"1000")), declared.receive, declared.hear)
+    assert declared.status == 200
+    chunked.send(0, more=False)
+    await first
+    assert chunked.status == 200
+
+
+async def test_a_body_in_chunks_is_not_kept_for_a_second_try() -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"two images"
+
+    serve = Serve(None, Response("report"))
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(LastWord(serve, MAX_BODY_BYTES, UNDER_WAY_BYTES))
+    ) as client:
+        response = await client.post(COMPARE, content=pieces())
+    assert (response.status_code, serve.bodies) == (503, [b"two images"])
 
 
 async def test_what_is_kept_for_a_second_try_is_kept_only_while_there_can_be_one(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from ray.serve.schema import DeploymentStatusOverview
 
 from serve_app.deployments.watch import state
 from serve_app.errors import DeadlineExceeded, Unavailable
@@ -122,16 +121,16 @@ async def test_what_was_never_ready_or_is_lost_is_not_proved_by_silence() -> Non
     ],
 )
 def test_what_serves_words_mean(status: str, trigger: str, replicas: dict[str, int], lost: bool) -> None:
-    overview = DeploymentStatusOverview(status=status, status_trigger=trigger, replica_states=replicas, message="")
-    assert state(overview).is_lost == lost
+    assert state(status, trigger, each_of(replicas)).is_lost == lost
+
+
+def each_of(replicas: dict[str, int]) -> list[str]:
+    return [name for name, number in replicas.items() for _ in range(number)]
 
 
 @pytest.mark.parametrize(("replicas", "unknown"), [({"RECOVERING": 2}, True), ({"RECOVERING": 1, "RUNNING": 1}, False)])
 def test_what_a_controller_that_came_back_still_looks_for_is_not_known(replicas: dict[str, int], unknown: bool) -> None:
-    overview = DeploymentStatusOverview(
-        status="UPDATING", status_trigger="CONFIG_UPDATE_STARTED", replica_states=replicas, message=""
-    )
-    assert state(overview).is_unknown == unknown
+    assert state("UPDATING", "CONFIG_UPDATE_STARTED", each_of(replicas)).is_unknown == unknown
 
 
 async def test_who_joins_can_wait_for_its_comparison() -> None:
