@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from typing import Any, Final
 
 from starlette.middleware import Middleware
@@ -37,6 +37,8 @@ REPEAT_WITHIN_S: Final = 5.0
 # body is only on its way through.
 KEPT_SHARE: Final = 1 / 8
 RETRY_AFTER_S: Final = 2
+# Of one body, what may wait here for a replica to fetch it; Serve itself reads on as fast as a caller sends.
+QUEUED_BYTES: Final = 2**19
 # The proxy reads no settings of an application: the operator's limits come to it in its environment.
 MAX_BODY_VARIABLE: Final = "PAIRLENS_MAX_BODY_BYTES"
 MAX_UNDER_WAY_VARIABLE: Final = "PAIRLENS_MAX_BYTES_UNDER_WAY"
@@ -127,6 +129,8 @@ class _Body:
         self._kept: list[Message] = []
         self._kept_bytes = 0
         self._next = 0
+        self._queued_bytes = 0
+        self._fetched = asyncio.Event()
         self.num_bytes = 0
         self.is_whole = True
         self.refusal: ComparisonError | None = None
@@ -138,6 +142,9 @@ class _Body:
             return self._kept[self._next - 1]
         if self.refusal is not None:
             return {"type": "http.disconnect"}
+        while self._queued_bytes > QUEUED_BYTES:
+            self._fetched.clear()
+            await self._fetched.wait()
         message = await self._receive()
         if message["type"] == "http.disconnect":
             self.client_left, self.is_whole = True, False
@@ -150,7 +157,7 @@ class _Body:
             return {"type": "http.disconnect"}
         if self.is_whole:
             self._keep(message)
-        return message
+        return self._queued(message)
 
     def rewind(self) -> None:
         self._next = 0
@@ -179,6 +186,17 @@ class _Body:
         self.num_bytes += num_bytes
         return None
 
+    def _queued(self, message: Message) -> Message:
+        """The message, counted as waiting here until Serve has let go of it."""
+        size = len(message.get("body", b""))
+
+        def fetched() -> None:
+            self._queued_bytes -= size
+            self._fetched.set()
+
+        self._queued_bytes += size
+        return _Piece(message, fetched)
+
     def _keep(self, message: Message) -> None:
         size = len(message.get("body", b""))
         if (self._has_length or size == 0) and self._owner.keep(size):
@@ -187,6 +205,23 @@ class _Body:
             self._next = len(self._kept)
         else:
             self.forget()
+
+
+class _Piece(dict[str, Any]):
+    """A message that tells when nobody holds it any more: Serve's queue to a replica has no length that could be asked.
+    It crosses to the replica as the plain dict that it is."""
+
+    __slots__ = ("_tell",)
+
+    def __init__(self, message: Message, tell: Callable[[], None]) -> None:
+        super().__init__(message)
+        self._tell = tell
+
+    def __reduce__(self) -> tuple[type, tuple[dict[str, Any]]]:
+        return dict, (dict(self),)
+
+    def __del__(self) -> None:
+        self._tell()
 
 
 def _believable(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

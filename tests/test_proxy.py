@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import pickle
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
 from typing import Any
@@ -267,6 +268,35 @@ async def test_bodies_in_chunks_take_nothing_from_those_of_a_length() -> None:
     chunked.send(0, more=False)
     await first
     assert chunked.status == 200
+
+
+async def test_no_more_is_read_of_a_body_than_a_replica_fetches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proxy, "QUEUED_BYTES", 250)
+    queue: list[Any] = []
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        async def read() -> None:
+            while True:
+                queue.append(await receive())
+
+        reading = asyncio.create_task(read())
+        await until(lambda: len(queue) == 3)
+        await asyncio.sleep(0.01)
+        assert len(queue) == 3  # 300 bytes are over the 250
+        fetched = pickle.loads(pickle.dumps(queue))
+        assert [type(message) for message in fetched] == [dict] * 3
+        assert fetched[0] == {"type": "http.request", "body": bytes(100), "more_body": True}
+        queue.clear()
+        await until(lambda: len(queue) == 3)
+        queue.clear()
+        reading.cancel()
+        await Response("report", media_type="application/json")(scope, receive, send)
+
+    caller = Caller()
+    for _ in range(6):
+        caller.send(100)
+    await LastWord(serve, MAX_BODY_BYTES, UNDER_WAY_BYTES)(asking(), caller.receive, caller.hear)
+    assert caller.status == 200
 
 
 async def test_a_body_in_chunks_is_not_kept_for_a_second_try() -> None:

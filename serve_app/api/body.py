@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import binascii
+import io
 import re
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
@@ -32,7 +33,8 @@ _MAX_CONFIG_BYTES: Final = 256 * 1024  # 20 elements, 12 aspects and 64 regions 
 _MAX_JSON_VALUES: Final = 20_000
 # Up to here JSON is parsed at once, in about a millisecond; above it waits on disk for its turn in a thread.
 _SMALL_BYTES: Final = 1024 * 1024
-_PIECE: Final = 1024 * 1024  # of base64, in characters: a multiple of four
+# Of a body on its way to disk, and of base64 in characters (a multiple of four).
+_PIECE: Final = 256 * 1024
 _MAX_HEAD: Final = 200  # of a data: URL, up to its comma
 # Of a form, as RFC 2046 has them (which asks for at most 70).
 _BOUNDARY: Final = re.compile(rb"[A-Za-z0-9'()+_,./:=? -]{1,200}")
@@ -110,8 +112,12 @@ class Bodies:
 
     async def _read_json(self, request: Request) -> Asked:
         with SpooledTemporaryFile(max_size=_SMALL_BYTES) as file:
-            num_bytes = await _spool(request, UploadFile(cast(BinaryIO, file), size=0))
-            if num_bytes <= _SMALL_BYTES:
+            spool = UploadFile(cast(BinaryIO, file), size=0)
+            async with aclosing(_of_few_values(request.stream())) as counted, aclosing(_gathered(counted)) as pieces:
+                async for piece in pieces:
+                    await spool.write(piece)
+            await spool.seek(0)
+            if (spool.size or 0) <= _SMALL_BYTES:
                 return _of_json(request, file.read)
             async with self._turn:
                 return await asyncio.to_thread(_of_json, request, file.read)
@@ -160,7 +166,7 @@ async def _read_form(request: Request, boundary: bytes) -> Asked:
     headers = Headers({"content-type": f'multipart/form-data; boundary="{boundary.decode()}"'})
     # Generous counts: the cap on the body bounds them, and a third image gets its own sentence below.
     try:
-        async with aclosing(request.stream()) as pieces:
+        async with aclosing(request.stream()) as stream, aclosing(_gathered(stream)) as pieces:
             parser = MultiPartParser(headers, pieces, max_files=100, max_fields=100, max_part_size=_MAX_CONFIG_BYTES)
             form = await parser.parse()
     except MultiPartException:
@@ -201,17 +207,27 @@ async def _images(form: FormData) -> tuple[Upload, Upload]:
     return Upload(await files[0].read()), Upload(await files[1].read())
 
 
-async def _spool(request: Request, spool: UploadFile) -> int:
-    """The body into `spool`, on disk where it is large; how many bytes. Raises `MalformedRequest` where it is of very
-    many values."""
+async def _gathered(stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """The same bytes in larger pieces: each that goes to disk costs a hop to a thread, and who writes more slowly than
+    the caller sends has the rest of the body in memory."""
+    pieces: list[bytes] = []
+    async for piece in stream:
+        pieces.append(piece)
+        if sum(map(len, pieces)) >= _PIECE:
+            yield b"".join(pieces)
+            pieces.clear()
+    if pieces:
+        yield b"".join(pieces)
+
+
+async def _of_few_values(stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """The same pieces of JSON. Raises `MalformedRequest` where it is of very many values."""
     num_values = 0
-    async for piece in request.stream():
+    async for piece in stream:
         num_values += sum(piece.count(mark) for mark in (b",", b"[", b"{"))
         if num_values > _MAX_JSON_VALUES:
             raise MalformedRequest(f"The JSON body has more than {_MAX_JSON_VALUES} values.")
-        await spool.write(piece)
-    await spool.seek(0)
-    return spool.size or 0
+        yield piece
 
 
 def _of_json(request: Request, read: Callable[[], bytes]) -> Asked:
@@ -254,14 +270,14 @@ def _image(source: object, role: ImageRole) -> Upload:
 
 
 def _decoded(text: str, start: int) -> bytes:
-    """Base64 from `start` on, in pieces: decoding holds Python's lock, 5 ms for a MiB, and others get in between.
+    """Base64 from `start` on, in pieces: decoding holds Python's lock, 5 ms a MiB, and others get in between.
 
     Raises ValueError.
     """
-    data = bytearray()
+    data = io.BytesIO()  # its value is no copy, as that of a bytearray would be
     for begin in range(start, len(text), _PIECE):
         piece = text[begin : begin + _PIECE]
         if piece.endswith("=") and begin + _PIECE < len(text):
             raise ValueError("padding in the middle")
-        data += binascii.a2b_base64(piece, strict_mode=True)
-    return bytes(data)
+        data.write(binascii.a2b_base64(piece, strict_mode=True))
+    return data.getvalue()
