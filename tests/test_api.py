@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import hashlib
 import json
 import logging
@@ -20,11 +21,12 @@ import pytest
 from serve_app.api import AlwaysReady, create_app, open_door
 from serve_app.core import Assessment, Deadline, Examination, Upload
 from serve_app.errors import ComparisonError, ModelFailed, Overloaded, Unavailable
+from serve_app.examiner import Examiner
 from serve_app.pipeline import Pipeline
 from serve_app.schema import ImageComparisonConfig
-from serve_app.settings import Access, Limits, ModelSettings, Settings
+from serve_app.settings import Access, Limits, ModelSettings, PreprocessingSettings, Settings
 from serve_app.telemetry import RequestRecord
-from tests.samples import assessed, card, encoded, examined, measured, noise
+from tests.samples import assessed, card, encoded, examined, measured, noise, without_collection
 
 A, B = encoded(card()), encoded(card("red"))
 
@@ -34,6 +36,7 @@ class Stages:
 
     def __init__(self) -> None:
         self.examined: list[tuple[Upload, Upload, ImageComparisonConfig, Deadline]] = []
+        self.examiner: Examiner | None = None  # a real one, that keeps nothing
         self.fault: Exception | None = None
         self.gate: asyncio.Event | None = None
         self.entered = asyncio.Event()
@@ -41,6 +44,8 @@ class Stages:
     async def examine(
         self, reference: Upload, candidate: Upload, config: ImageComparisonConfig, deadline: Deadline
     ) -> Examination:
+        if self.examiner is not None:
+            return await self.examiner.examine(reference, candidate, config, deadline)
         self.examined.append((reference, candidate, config, deadline))
         self.entered.set()
         if self.gate is not None:
@@ -469,6 +474,31 @@ async def test_who_can_do_without_a_lost_model_gets_the_measurement(open_service
     config = {"processing_timeout": 3, "on_model_failure": "measurement"}
     assert (await service.compare(config=config)).json()["data"]["model"]["status"] == "failed"
     assert refusal(await service.compare(config={"processing_timeout": 3}))[:2] == (503, "not_ready")
+
+
+@pytest.mark.parametrize("sent", ["form", "JSON", "large JSON"])
+@pytest.mark.parametrize("refused", [b"no picture", B[:200]], ids=["another kind", "cut off"])
+async def test_a_refused_upload_is_not_kept(open_service: Callable[..., Service], sent: str, refused: bytes) -> None:
+    """What only Python's cyclic collection would free stays for minutes."""
+    service = open_service()
+    service.stages.examiner = Examiner(Limits(), PreprocessingSettings(), shows_images=False)
+    first = encoded(noise(700, 700), compress_level=0) if sent == "large JSON" else A
+    request: dict[str, Any] = {"json": {"reference": data_url(first), "candidate": data_url(refused)}}
+    if sent == "form":
+        request = {"files": [("files", ("a", first)), ("files", ("b", refused))]}
+    with without_collection():
+        before = num_uploads()
+        for _ in range(3):
+            assert (await service.compare(**request)).status_code in (415, 422)
+        for _ in range(200):
+            if num_uploads() == before:
+                break
+            await asyncio.sleep(0.01)
+        assert num_uploads() == before
+
+
+def num_uploads() -> int:
+    return sum(isinstance(each, Upload) for each in gc.get_objects())
 
 
 async def test_a_client_that_leaves_gives_its_place_up(open_service: Callable[..., Service]) -> None:

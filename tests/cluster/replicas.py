@@ -1,4 +1,4 @@
-"""The processes of an application's replicas, seen from the machine."""
+"""The processes of an application's replicas, and of Serve's proxy, seen from the machine."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from contextlib import suppress
 import psutil
 
 
-def held_bytes(url: str, deployment: str = r"\w+") -> dict[str, int]:
+def held_bytes(url: str, deployment: str = r"\w+", *, and_proxy: bool = False) -> dict[str, int]:
     """Memory of its own that each replica of the application at `url` holds, by process id and title."""
     app = url.rsplit("/", 1)[1]
+    wanted = re.compile(rf"ray::ServeReplica:{app}:{deployment}" + ("|ray::ProxyActor" if and_proxy else ""))
     found = {}
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
             title = " ".join(process.cmdline())
-            if re.match(rf"ray::ServeReplica:{app}:{deployment}", title):
+            if wanted.match(title):
                 memory = process.memory_info()
                 found[f"{process.pid} {title}"] = memory.rss - memory.shared
     return found
