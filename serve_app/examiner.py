@@ -102,15 +102,16 @@ class Examiner:
         first, second = self._prepare_both(reference, candidate, config, plan)
         stop.check()
         prepared = time.perf_counter()
-        measured = measurement.measure(first.raster, second.raster, beside=self._seconds)
+        pair = measurement.place(first.raster, second.raster)
+        measured = pair.measure(beside=self._seconds)
         visuals: list[Visual] = []
         for kind in dict.fromkeys(config.visuals):
             stop.check()
-            visuals.append(measurement.draw(kind, first.raster, second.raster, measured))
+            visuals.append(pair.draw(kind, measured))
         closer: tuple[Crop, ...] = ()
         if self._shows_images:
             stop.check()
-            measured = measurement.charted(first.raster, second.raster, measured)
+            measured = pair.chart(measured)
             closer = _cropped(first, second, measured, config)
         return Examination(
             reference=first.facts,

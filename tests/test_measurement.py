@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from skimage import color, data, metrics
 
 from serve_app import measurement
 from serve_app.core import Box, Measurement, Pixels, Raster
-from serve_app.measurement import aspects, colour, similarity, ssim, visible
+from serve_app.measurement import alignment, aspects, cells, colour, similarity, ssim, visible
+from serve_app.measurement import pair as pair_module
 from serve_app.schema import VisualKind
 
 GREY = 128
@@ -270,11 +272,54 @@ def test_what_pixels_cannot_tell_has_no_score(asked: str) -> None:
 def test_every_picture_can_be_drawn(kind: VisualKind, sizes: tuple[tuple[int, int], tuple[int, int]]) -> None:
     first, second = flat(*sizes[0]), flat(*sizes[1], level=30)
     rasters = raster(first), raster(second)
-    drawn = measurement.draw(kind, *rasters, measurement.measure(*rasters))
+    pair = measurement.place(*rasters)
+    drawn = pair.draw(kind, pair.measure())
     assert drawn.kind == kind
     with Image.open(io.BytesIO(drawn.png)) as image:
         image.load()
         assert image.format == "PNG"
+
+
+@pytest.mark.parametrize("is_turned", [False, True])
+@pytest.mark.parametrize(("width", "height"), [(400, 300), (3000, 2400)])
+def test_what_changed_is_tinted_where_it_lies_in_the_candidate(width: int, height: int, is_turned: bool) -> None:
+    """Also where the panel is smaller than the picture, and where the content lies elsewhere in both."""
+    ground = np.random.default_rng(0).integers(90, 160, (height + 40, width + 40, 3), np.uint8)
+    first, second = ground[:-40, :-40].copy(), ground[12:-28, 20:-20].copy()
+    place = (slice(height // 2, height * 3 // 4), slice(width // 2, width * 3 // 4))
+    second[place] = 240
+    rasters = (raster(second), raster(first)) if is_turned else (raster(first), raster(second))
+    pair = measurement.place(*rasters)
+    measured = pair.measure()
+    assert measured.alignment.kind == "shift"
+    shown = {}
+    kinds: tuple[VisualKind, ...] = ("overlay", "heatmap")
+    for kind in kinds:
+        with Image.open(io.BytesIO(pair.draw(kind, measured).png)) as image:
+            shown[kind] = np.asarray(image.convert("RGB")).astype(int)
+    drawn = shown["heatmap" if is_turned else "overlay"]  # that on the picture with the square
+    scale = drawn.shape[1] / width
+    rows, columns = (slice(int(each.start * scale) + 9, int(each.stop * scale) - 9) for each in place)
+    quiet = drawn[: int(height * scale / 3), : int(width * scale / 3)]
+    strong = np.ptp(drawn[rows, columns], axis=2)
+    assert (strong > 60).mean() > 0.9
+    assert (np.ptp(quiet, axis=2) > 75).mean() < 0.02
+
+
+def test_a_pair_is_placed_once_whatever_is_asked_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    aligned, collected = Mock(wraps=alignment.align), Mock(wraps=cells.collect)
+    monkeypatch.setattr(alignment, "align", aligned)
+    monkeypatch.setattr(pair_module, "collect", collected)
+    ground = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
+    first, second = ground[:, :-30].copy(), ground[:, 30:].copy()
+    second[50:90, 60:90] = 0
+    pair = measurement.place(raster(first), raster(second))
+    measured = pair.chart(pair.measure())
+    kinds: tuple[VisualKind, ...] = ("overlay", "heatmap", "side_by_side")
+    for kind in kinds:
+        pair.draw(kind, measured)
+    assert measured.charts is not None
+    assert (aligned.call_count, collected.call_count) == (1, 1)
 
 
 def test_a_long_page_is_drawn_wide_enough_to_read() -> None:
@@ -282,6 +327,7 @@ def test_a_long_page_is_drawn_wide_enough_to_read() -> None:
     edited = page.copy()
     edited[9000:9020, 300:360] = 0
     rasters = raster(page), raster(edited)
-    with Image.open(io.BytesIO(measurement.draw("overlay", *rasters, measurement.measure(*rasters)).png)) as image:
+    pair = measurement.place(*rasters)
+    with Image.open(io.BytesIO(pair.draw("overlay", pair.measure()).png)) as image:
         assert image.width > 400
         assert image.width * image.height <= 4_100_000

@@ -18,7 +18,8 @@ def raster(picture: Pixels | Image.Image) -> Raster:
 
 
 def charts(first: Raster, second: Raster) -> tuple[Chart, Chart]:
-    found = measurement.charted(first, second, measurement.measure(first, second)).charts
+    pair = measurement.place(first, second)
+    found = pair.chart(pair.measure()).charts
     assert found is not None
     return found
 
@@ -68,7 +69,8 @@ def test_of_unrelated_pictures_no_place_is_measured() -> None:
 
 def test_where_nothing_differs_there_is_no_chart() -> None:
     one = raster(card())
-    assert measurement.charted(one, one, measurement.measure(one, one)).charts is None
+    same = measurement.place(one, one)
+    assert same.chart(same.measure()).charts is None
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 900), (33, 17), (260, 8)])

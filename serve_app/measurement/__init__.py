@@ -7,11 +7,9 @@ import cv2
 
 from serve_app.core import Measurement
 from serve_app.measurement import aspects
-from serve_app.measurement.evidence import charted
-from serve_app.measurement.overlay import draw
-from serve_app.measurement.pair import VERSION, measure, working_bytes
+from serve_app.measurement.pair import VERSION, Pair, measure, place, working_bytes
 
-__all__ = ["VERSION", "aspect_score", "charted", "draw", "measure", "working_bytes"]
+__all__ = ["VERSION", "Pair", "aspect_score", "measure", "place", "working_bytes"]
 
 # Pairs run side by side, in threads and replicas; a pool of OpenCV's own in each of them would only make
 # them wait for each other.

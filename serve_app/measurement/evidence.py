@@ -7,53 +7,31 @@ places that show nothing of the other picture.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.core import UNMEASURED, Box, Chart, Measurement, Pixels, Raster
-from serve_app.measurement import alignment, pair
+from serve_app.core import UNMEASURED, Box, Chart, Pixels, Raster
 from serve_app.measurement.alignment import Placed
-from serve_app.measurement.cells import collect
-from serve_app.measurement.tiles import CELL, Grid
+from serve_app.measurement.cells import CellMap
+from serve_app.measurement.tiles import CELL
 
 FIELDS = 32  # along each side: a field is 3 % of a side, about as exact as a model places a box
 _MOST = 200  # a field's value where every pixel changed
 
 
-def charted(reference: Raster, candidate: Raster, measured: Measurement) -> Measurement:
-    """`measured`, of these two rasters, with its charts; without, where nothing visible differs.
-
-    Finds visible change once more and, unless both pictures lie on one place anyway, their alignment: up to the time
-    of `measure` again, which a pair about to be shown to a model can spare.
-    """
-    if not measured.differences:
-        return measured
-    if pair.ordered(reference, candidate):
-        return replace(measured, charts=_charts(reference, candidate, measured))
-    second, first = _charts(candidate, reference, measured)
-    return replace(measured, charts=(first, second))
-
-
-def _charts(first: Raster, second: Raster, measured: Measurement) -> tuple[Chart, Chart]:
-    if measured.alignment.kind == "unaligned":
+def charts(placed: Placed, cells: CellMap, first: Raster, second: Raster) -> tuple[Chart, Chart]:
+    """Of the first and of the second picture. `cells`: visible change on the grid of `placed`."""
+    if placed.alignment.kind == "unaligned":
         nothing = _chart(np.full((1, 1), UNMEASURED, np.uint8))
         return nothing, nothing
-    placed = _placed(first, second, measured)
     fields = [np.full((FIELDS, FIELDS), UNMEASURED, np.uint8) for _ in range(2)]
     # Least change first, so that a field shows the most of what lies on it.
-    for block in sorted(_blocks(placed), key=lambda block: block.value):
+    for block in sorted(_blocks(placed, cells), key=lambda block: block.value):
         for one, raster, box in zip(fields, (first, second), placed.places(block.box), strict=True):
             _mark(one, box, raster, block.value)
     return _chart(fields[0]), _chart(fields[1])
-
-
-def _placed(first: Raster, second: Raster, measured: Measurement) -> Placed:
-    if measured.alignment.kind == "none":
-        grid = Grid(first.pixels, second.pixels, first.alpha, second.alpha)
-        return Placed(grid, measured.alignment, lambda box: (box, box), 1.0, True)
-    return alignment.align(first, second)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +40,8 @@ class _Block:
     value: int
 
 
-def _blocks(placed: Placed) -> list[_Block]:
+def _blocks(placed: Placed, cells: CellMap) -> list[_Block]:
     grid = placed.grid
-    cells = collect(grid)
     down, across = cells.count.shape
     step_x, step_y = -(-across // FIELDS), -(-down // FIELDS)
     rows, columns = np.arange(0, down, step_y), np.arange(0, across, step_x)

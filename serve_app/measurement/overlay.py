@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from serve_app.core import Box, MeasuredDifference, Measurement, Pixels, Raster, Visual
-from serve_app.measurement import alignment, pair, visible
+from serve_app.measurement import visible
+from serve_app.measurement.alignment import Placed
+from serve_app.measurement.tiles import Grid
 from serve_app.schema import VisualKind
 
 # Pixels at most of a panel: larger pictures are shown smaller, marks keep their size. By area, because a long page
@@ -24,22 +26,31 @@ _TINT = np.array((255, 0, 90), np.float32)
 _PAGE = (242, 242, 244)
 
 
-def draw(kind: VisualKind, reference: Raster, candidate: Raster, measured: Measurement) -> Visual:
+def draw(
+    kind: VisualKind, placed: Placed | None, rasters: tuple[Raster, Raster], measured: Measurement, *, is_turned: bool
+) -> Visual:
     """One picture of what was found, at most `MOST_PIXELS` a panel.
 
     overlay: the candidate, changed pixels tinted, every difference framed and numbered. heatmap: how far each
     pixel is off, on the faded reference. side_by_side: both pictures with the same numbers.
+    `rasters`: reference and candidate. `placed`: both on one grid, None where they are identical; its first picture
+    is the candidate where `is_turned`.
     """
-    picture = {"overlay": _overlay, "heatmap": _heatmap, "side_by_side": _side_by_side}[kind]
+    if kind == "overlay":
+        picture = _overlay(placed, 0 if is_turned else 1, rasters[1], measured)
+    elif kind == "heatmap":
+        picture = _heatmap(placed, 1 if is_turned else 0, rasters[0])
+    else:
+        picture = _side_by_side(*rasters, measured)
     out = io.BytesIO()
-    picture(reference, candidate, measured).save(out, "PNG", compress_level=3)
+    picture.save(out, "PNG", compress_level=3)
     return Visual(kind, out.getvalue())
 
 
-def _overlay(reference: Raster, candidate: Raster, measured: Measurement) -> Image.Image:
+def _overlay(placed: Placed | None, own: int, candidate: Raster, measured: Measurement) -> Image.Image:
     shown = _shown(candidate)
-    if not measured.identical:
-        change = _change(reference, candidate, on_reference=False)
+    if placed is not None:
+        change = _change(placed, own, candidate, shown)
         share = (np.where(change > 0, 0.55, 0) * _inside(shown, candidate, measured))[..., None]
         shown = (shown * (1 - share) + _TINT * share).astype(np.uint8)
     boxes = [each.candidate_box or each.reference_box for each in measured.differences]
@@ -58,13 +69,13 @@ def _inside(shown: Pixels, raster: Raster, measured: Measurement) -> NDArray[np.
     return out
 
 
-def _heatmap(reference: Raster, candidate: Raster, measured: Measurement) -> Image.Image:
+def _heatmap(placed: Placed | None, own: int, reference: Raster) -> Image.Image:
     shown = _shown(reference)
     grey = cv2.cvtColor(shown, cv2.COLOR_RGB2GRAY).astype(np.float32)
     ground = np.repeat((grey * 0.3 + 166)[..., None], 3, axis=2)
-    if measured.identical:
+    if placed is None:
         return Image.fromarray(ground.astype(np.uint8))
-    level = cv2.dilate(_change(reference, candidate, on_reference=True), np.ones((3, 3), np.uint8))
+    level = cv2.dilate(_change(placed, own, reference, shown), np.ones((3, 3), np.uint8))
     heat = np.clip(level.astype(np.float32) / 96, 0, 1) ** 0.5
     colours = cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
     share = np.where(level > 0, 0.25 + 0.75 * heat, 0)[..., None]
@@ -86,51 +97,52 @@ def _side_by_side(reference: Raster, candidate: Raster, measured: Measurement) -
 
 
 def _shown(raster: Raster) -> Pixels:
-    factor = max(1.0, math.sqrt(raster.width * raster.height / MOST_PIXELS))
-    size = (max(1, round(raster.width / factor)), max(1, round(raster.height / factor)))
-    if size == (raster.width, raster.height):
-        return raster.pixels
-    return np.asarray(cv2.resize(raster.pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return _small(raster.pixels)
 
 
-def _change(reference: Raster, candidate: Raster, *, on_reference: bool) -> Pixels:
-    """How far visible changes are off, in levels, as a picture of the shown reference or candidate.
+def _small(pixels: Pixels) -> Pixels:
+    """(height, width) or (height, width, 3), at most `MOST_PIXELS` of it."""
+    height, width = pixels.shape[:2]
+    factor = max(1.0, math.sqrt(width * height / MOST_PIXELS))
+    size = (max(1, round(width / factor)), max(1, round(height / factor)))
+    if size == (width, height):
+        return pixels
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 
-    Measured on both pictures brought to at most `MOST_PIXELS`; nothing is drawn where one is turned.
-    """
-    rasters = _small(reference), _small(candidate)
-    if pair.ordered(*rasters):
-        placed, own = alignment.align(*rasters), 0 if on_reference else 1
-    else:
-        placed, own = alignment.align(*rasters[::-1]), 1 if on_reference else 0
-    levels = _levels(placed)
-    target = rasters[0 if on_reference else 1]
-    out = np.zeros((target.height, target.width), np.uint8)
+
+def _change(placed: Placed, own: int, raster: Raster, shown: Pixels) -> Pixels:
+    """How far visible changes are off, in levels, as a picture like `shown`: the raster that is number `own` of the
+    placed pair, brought to at most `MOST_PIXELS`. Nothing is drawn where one picture is turned."""
+    levels = _levels(placed.grid)
+    down, across = levels.shape[0] / placed.grid.height, levels.shape[1] / placed.grid.width
+    out = np.zeros(shown.shape[:2], np.uint8)
     for part in placed.parts:
+        source = levels[_span(part.y, part.bottom, down), _span(part.x, part.right, across)]
         box = placed.places(part)[own]
-        source = levels[part.y : part.bottom, part.x : part.right]
-        laid = cv2.resize(source, (box.width, box.height), interpolation=cv2.INTER_NEAREST)
-        out[box.y : box.bottom, box.x : box.right] = laid.reshape(box.height, box.width)
+        rows = _span(box.y, box.bottom, shown.shape[0] / raster.height)
+        columns = _span(box.x, box.right, shown.shape[1] / raster.width)
+        width, height = columns.stop - columns.start, rows.stop - rows.start
+        laid = cv2.resize(source, (width, height), interpolation=cv2.INTER_NEAREST)
+        out[rows, columns] = laid.reshape(height, width)
     return out
 
 
-def _levels(placed: alignment.Placed) -> Pixels:
-    grid = placed.grid
+def _span(start: int, end: int, scale: float) -> slice:
+    """At least one pixel, as `start` to `end` where nothing is scaled."""
+    first = math.floor(start * scale)
+    return slice(first, max(first + 1, math.ceil(end * scale - 1e-9)))
+
+
+def _levels(whole: Grid) -> Pixels:
+    """How far visible changes of the grid are off, each picture of it brought to at most `MOST_PIXELS`."""
+    alphas = [None if alpha is None else _small(alpha) for alpha in (whole.first_alpha, whole.second_alpha)]
+    grid = Grid(_small(whole.first), _small(whole.second), alphas[0], alphas[1], whole.jitter)
     levels = np.zeros((grid.height, grid.width), np.uint8)
-    whole = Box(0, 0, grid.width, grid.height)
+    everything = Box(0, 0, grid.width, grid.height)
     for background in grid.backgrounds:
-        found, off = visible.mask(*grid.window(whole, background), grid.jitter)
+        found, off = visible.mask(*grid.window(everything, background), grid.jitter)
         np.maximum(levels, off * found.view(np.uint8), out=levels)
     return levels
-
-
-def _small(raster: Raster) -> Raster:
-    pixels = _shown(raster)
-    alpha = raster.alpha
-    if alpha is not None and pixels is not raster.pixels:
-        size = (pixels.shape[1], pixels.shape[0])
-        alpha = np.asarray(cv2.resize(alpha, size, interpolation=cv2.INTER_AREA), np.uint8)
-    return Raster(pixels, alpha, raster.original_width, raster.original_height)
 
 
 def _marked(

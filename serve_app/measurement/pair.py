@@ -1,4 +1,4 @@
-"""One comparison from two rasters to a Measurement: the order of the steps.
+"""Two rasters placed on one another, and what is asked of them: the order of the steps.
 Knows no pixels: every step is a module of its own."""
 
 from __future__ import annotations
@@ -7,26 +7,30 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, wait
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
-from serve_app.core import Alignment, Box, MeasuredDifference, Measurement, Raster
+from serve_app.core import Alignment, Box, MeasuredDifference, Measurement, Raster, Visual
 from serve_app.measurement import (
     alignment,
     aspects,
     bands,
     canvas,
     change,
+    evidence,
     kinship,
     motion,
+    overlay,
     regions,
     similarity,
     tiles,
     tone,
 )
 from serve_app.measurement.bands import Segment
+from serve_app.measurement.cells import CellMap, collect
 from serve_app.measurement.tiles import Grid
-from serve_app.schema import DifferenceKind
+from serve_app.schema import DifferenceKind, VisualKind
 
 VERSION = "11"  # changes whenever results change
 
@@ -40,18 +44,68 @@ class _Seen:
     changed_ratio: float
 
 
-def measure(reference: Raster, candidate: Raster, *, beside: Executor | None = None) -> Measurement:
-    """What the pixels of two upright sRGB rasters prove. Pure, thread-safe, deterministic, symmetric.
+@dataclass(frozen=True)
+class Pair:
+    """Two upright sRGB rasters, laid on one another once; all that is asked of them is asked of that.
 
-    The pair is measured in one order, whichever way it comes, and the result turned round: so (a, b) and (b, a)
-    agree to the last digit. Raises nothing for any two rasters of at least one pixel.
-    With `beside`, threads that wait for none of ours, the aspects are worked out there while regions are found here.
+    The pair is placed in one order, whichever way it comes, and each answer turned round: so (a, b) and (b, a) agree
+    to the last digit. `first` is `candidate` where `is_turned`. `placed`: None where both are identical.
     """
+
+    reference: Raster
+    candidate: Raster
+    is_turned: bool
+    placed: alignment.Placed | None
+
+    @property
+    def first(self) -> Raster:
+        return self.candidate if self.is_turned else self.reference
+
+    @property
+    def second(self) -> Raster:
+        return self.reference if self.is_turned else self.candidate
+
+    @cached_property
+    def cells(self) -> CellMap:
+        """Visible change on the grid of a pair that isn't identical."""
+        assert self.placed is not None
+        return collect(self.placed.grid)
+
+    def measure(self, *, beside: Executor | None = None) -> Measurement:
+        """What the pixels prove. Pure, thread-safe, deterministic, symmetric; raises nothing.
+
+        With `beside`, threads that wait for none of ours, the aspects are worked out there while regions are found
+        here.
+        """
+        if self.placed is None:
+            return _identity(self.reference, self.candidate)
+        found = _measure(self, self.placed, beside)
+        return _turned(found) if self.is_turned else found
+
+    def chart(self, measured: Measurement) -> Measurement:
+        """`measured`, of this pair, with charts of both pictures; without, where nothing visible differs."""
+        if self.placed is None or not measured.differences:
+            return measured
+        one, two = evidence.charts(self.placed, self.cells, self.first, self.second)
+        return replace(measured, charts=(two, one) if self.is_turned else (one, two))
+
+    def draw(self, kind: VisualKind, measured: Measurement) -> Visual:
+        """`measured`, of this pair, as a picture: see `overlay`."""
+        return overlay.draw(kind, self.placed, (self.reference, self.candidate), measured, is_turned=self.is_turned)
+
+
+def place(reference: Raster, candidate: Raster) -> Pair:
+    """The pair on one grid. Raises nothing for any two rasters of at least one pixel."""
     if _identical(reference, candidate):
-        return _identity(reference, candidate)
+        return Pair(reference, candidate, False, None)
     if ordered(reference, candidate):
-        return _measure(reference, candidate, beside)
-    return _turned(_measure(candidate, reference, beside))
+        return Pair(reference, candidate, False, alignment.align(reference, candidate))
+    return Pair(reference, candidate, True, alignment.align(candidate, reference))
+
+
+def measure(reference: Raster, candidate: Raster, *, beside: Executor | None = None) -> Measurement:
+    """`Pair.measure`, where nothing else is asked of the pair."""
+    return place(reference, candidate).measure(beside=beside)
 
 
 def working_bytes(width: int, height: int) -> int:
@@ -113,11 +167,10 @@ def ordered(reference: Raster, candidate: Raster) -> bool:
     return True
 
 
-def _measure(first: Raster, second: Raster, beside: Executor | None) -> Measurement:
-    placed = alignment.align(first, second)
+def _measure(pair: Pair, placed: alignment.Placed, beside: Executor | None) -> Measurement:
     looking = None if beside is None else beside.submit(_look, placed)
     try:
-        seen = _see(first, second, placed)
+        seen = _see(pair, placed)
     finally:
         if looking is not None and not looking.cancel():
             wait([looking])  # whatever became of the rest, its memory is in use until here
@@ -133,7 +186,7 @@ def _measure(first: Raster, second: Raster, beside: Executor | None) -> Measurem
         ssim=round(min(look.ssim for look in looks), 4),
         color_delta_e=round(max(look.delta_e for look in looks), 4),
         alignment=placed.alignment,
-        smallest_visible_px=round(max(_smallest(first, second), placed.coarseness), 4),
+        smallest_visible_px=round(max(_smallest(pair.first, pair.second), placed.coarseness), 4),
         aspects={name: _rounded(score) for name, score in evidence.aspects.items()},
         differences=seen.differences,
         further_differences=max(0, seen.found - len(seen.differences)),
@@ -158,9 +211,9 @@ def _rounded(value: float) -> float:
     return round(min(1.0, max(0.0, value)), 4)
 
 
-def _see(first: Raster, second: Raster, placed: alignment.Placed) -> _Seen:
-    grid = placed.grid
-    found, counted = regions.find(grid)
+def _see(pair: Pair, placed: alignment.Placed) -> _Seen:
+    first, second, grid = pair.first, pair.second, placed.grid
+    found, counted = regions.find(grid, pair.cells)
     whole = grid.width * grid.height
     ratio = min(1.0, sum(min(region.pixels, region.box.area) for region in found) / whole)
     local = _told_apart(grid, [change.describe(grid, region) for region in found])

@@ -33,14 +33,16 @@ class Region:
     level: float
 
 
-def find(grid: Grid) -> tuple[list[Region], int]:
+def find(grid: Grid, cells: CellMap | None = None) -> tuple[list[Region], int]:
     """Regions that differ visibly, and how many there were before near ones were joined to keep to fifty.
+
+    `cells`: visible change of this grid, where it is known already.
 
     Closed under masking: both pictures grey inside every box, nothing is found any more. Rules that look at a
     pixel's surroundings could find something new at a box's rim; so the rims are measured again, grey inside,
     and what is found joins.
     """
-    cells = collect(grid)
+    cells = cells or collect(grid)
     residue = compression.Residue(grid)
     regions, found = _drawn(residue, *_joined(cells, []))
     known: list[Region] = []
