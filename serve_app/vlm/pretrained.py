@@ -26,7 +26,7 @@ from serve_app.core import (
 )
 from serve_app.errors import Overloaded
 from serve_app.settings import ModelSettings
-from serve_app.vlm import compiled, grammar, loading, memory, prefix, reading
+from serve_app.vlm import compiled, grammar, loading, memory, prefix, reading, transfer
 from serve_app.vlm.cache import ByteCache, OnLookup, uncounted
 from serve_app.vlm.compiled import Step
 from serve_app.vlm.decoding import Branches, Single, most_likely, stoppable
@@ -243,7 +243,7 @@ class PretrainedModel:
         if not row.label_ids:
             row.opening = rest
             return self.lexicon.template(rest)
-        probabilities = logits.softmax(-1)[list(row.label_ids)]
+        probabilities = logits.softmax(-1)[transfer.sent(row.label_ids, logits.device)]
         row.probabilities = tuple(probabilities.tolist())
         chosen = int(probabilities.argmax())
         row.opening = ANSWER_OPENING + row.wording.labels[chosen] + rest
