@@ -131,13 +131,15 @@ class Single:
         """There is one row and it stays."""
 
 
-def most_likely(logits: torch.Tensor, allowed: Sequence[torch.Tensor]) -> list[int]:
-    """For each row of `logits` (rows, vocabulary) the likeliest token that `allowed` (vocabulary,) bool lets through.
+def most_likely(logits: torch.Tensor, masks: torch.Tensor) -> list[int]:
+    """For each row of `logits` (rows, vocabulary) the likeliest token whose bit is set in `masks`, see `JsonText`.
 
-    One transfer to the device, while it still computes the logits, and one back.
+    The one wait of a step: masks go to the device while it still computes the logits, and become bits there.
     """
-    masks = transfer.sent(torch.stack(list(allowed)), logits.device)
-    tokens: list[int] = logits.masked_fill(~masks, -torch.inf).argmax(-1).tolist()
+    bits = masks.to(logits.device, non_blocking=True).view(torch.uint8)[:, :, None]
+    places = torch.arange(8, dtype=torch.uint8, device=logits.device)
+    allowed = ((bits >> places) & 1).bool().view(len(logits), -1)[:, : logits.shape[1]]
+    tokens: list[int] = logits.masked_fill(~allowed, -torch.inf).argmax(-1).tolist()
     return tokens
 
 

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from serve_app.core import (
+    MAX_FINDINGS,
     Deadline,
     Inquiry,
     MemoryPlan,
@@ -93,7 +94,12 @@ class PretrainedModel:
         self._shares = prefix.can_share(loaded.model)
         self._step = step or compiled.step_for(loaded.model, settings)
         self._planner = Planner(self._sight, settings, self.cache, free_bytes, shares=self._shares)
-        self._json = JsonText(loaded.processor.tokenizer, loaded.model.get_output_embeddings().weight.shape[0])
+        self._json = JsonText(
+            loaded.processor.tokenizer,
+            loaded.model.get_output_embeddings().weight.shape[0],
+            max_finding_tokens=max(1, settings.max_summary_tokens // MAX_FINDINGS),
+            device=loaded.model.device,
+        )
 
     def answer(self, inquiry: Inquiry, stop: Stop) -> ModelOutput:
         """See the protocol. Memory is planned before the work; out of memory all the same, it tries once more, with
@@ -247,14 +253,20 @@ class PretrainedModel:
         row.probabilities = tuple(probabilities.tolist())
         chosen = int(probabilities.argmax())
         row.opening = ANSWER_OPENING + row.wording.labels[chosen] + rest
-        return [row.label_ids[chosen], *self.lexicon.template(rest)]
+        return self._ids_of(row, row.label_ids[chosen], rest)
+
+    def _ids_of(self, row: _Row, label_id: int, rest: str) -> list[int]:
+        """The label and what follows, as the tokenizer cuts it there: alone, some put a space before the rest."""
+        head = [*self.lexicon.template(ANSWER_OPENING), label_id]
+        whole = self.lexicon.template(row.opening)
+        return whole[len(head) - 1 :] if whole[: len(head)] == head else [label_id, *self.lexicon.template(rest)]
 
     def _write(self, branches: Branches | Single, rows: Sequence[_Row], logits: torch.Tensor) -> None:
         """Greedy decoding under the grammar; a row that is done leaves the batch."""
         active = list(rows)
         while True:
             texts = [self._text(row) for row in active]
-            tokens = most_likely(logits, [text.allowed() for text in texts])
+            tokens = most_likely(logits, self._json.masks(texts))  # the masks are made while the device works
             fed = [text.accept(token) for text, token in zip(texts, tokens, strict=True)]
             going = [i for i, row in enumerate(active) if not self._is_done(row)]
             if not going:
