@@ -20,11 +20,12 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 
 from serve_app.core import Stop
 from serve_app.settings import ModelSettings
-from serve_app.vlm import attention, memory
+from serve_app.vlm import attention, memory, transfer
 from serve_app.vlm.attention import Group, Halves
 from serve_app.vlm.tails import TailLayer, Tails
 
 logger = logging.getLogger("pairlens.vlm")
+Run = Callable[[], torch.Tensor]
 _ROWS = (2, 4, 8, 12, 16, 24, 32, 48)  # never 1, which a compiler takes for a constant
 _MOST_TOKENS = 16384  # of a prefix
 _MOST_ROOM = 1024  # columns of the tails
@@ -117,13 +118,23 @@ class Step:
     `is_unproven` after a step: it was the first of its shape, and its logits wait for `compare` with a plain pass's.
     """
 
-    def __init__(self, model: Any, *, backend: str | Callable[..., Any] = "inductor") -> None:
+    def __init__(
+        self,
+        model: Any,
+        *,
+        backend: str | Callable[..., Any] = "inductor",
+        record: Callable[[Run], Run] | None = None,
+        free_bytes: Callable[[torch.device], int] = memory.free_bytes,
+    ) -> None:
+        """`record`: makes of a run one that does the same on the same memory; None: a CUDA graph, on a GPU."""
         self._model = model
         self._device = torch.device(model.device)
+        self._record = record
+        self._free_bytes = free_bytes
         # Without a C compiler in the image the second way remains, which is still recorded.
         self._ways: list[Callable[..., torch.Tensor]] = [torch.compile(_step, backend=backend, fullgraph=True), _step]
         self._buffers: Buffers | None = None
-        self._runs: dict[Shape, Callable[[], torch.Tensor]] = {}
+        self._runs: dict[Shape, Run] = {}
         self._pool: Any = None  # of the graphs' memory; one for all, because only one's result is wanted at a time
         self._inside: weakref.ref[Tails] | None = None  # whose tails lie in the buffers now
         self.stop: Stop | None = None  # looked at before each step: nothing can be in the middle of one
@@ -175,22 +186,22 @@ class Step:
         buffers = self._enter(tails, shape, ahead)
         idle = shape.rows - len(tokens)
         column = [tails.board.columns] * shape.rows
-        fed = torch.tensor([[*tokens, *[0] * idle], [*numbers, *[-1] * idle], column])
-        if self._device.type == "cuda":
-            fed = fed.pin_memory()
+        fed = transfer.staged([[*tokens, *[0] * idle], [*numbers, *[-1] * idle], column], self._device)
         buffers.inputs[:, : shape.rows].copy_(fed, non_blocking=True)
         self.is_unproven = shape not in self._runs
         if self.is_unproven:
             self._runs[shape] = self._made(buffers.arguments(shape), has_axes)
         return self._runs[shape]()[: len(tokens)]
 
-    def _made(self, arguments: tuple[Any, ...], has_axes: bool) -> Callable[[], torch.Tensor]:
+    def _made(self, arguments: tuple[Any, ...], has_axes: bool) -> Run:
         way, model = self._ways[0], self._model
 
         def run() -> torch.Tensor:
             with attention.shared(model):
                 return way(model, has_axes, *arguments)
 
+        if self._record is not None:
+            return self._record(run)
         if self._device.type != "cuda":
             return run
         if len(self._runs) >= _MOST_RECORDED:
@@ -202,7 +213,7 @@ class Step:
         if self._buffers is not None and self._buffers.capacity.holds(shape):
             return True
         more = sum(_num_bytes(layer, shape) for layer in tails.layers)
-        return more < _SHARE_OF_FREE * memory.free_bytes(self._device)
+        return more < _SHARE_OF_FREE * self._free_bytes(self._device)
 
     def _enter(self, tails: Tails, shape: Shape, ahead: int) -> Buffers:
         """Have these rows' tails in the buffers: from now on a plain pass writes there as well."""
@@ -313,7 +324,7 @@ def _step(
     return logits
 
 
-def _recorded(run: Callable[[], torch.Tensor], pool: Any) -> Callable[[], torch.Tensor]:
+def _recorded(run: Run, pool: Any) -> Run:
     """`run` as a CUDA graph. It is run twice before: compilers and libraries prepare themselves then.
 
     A step that is run again writes the same keys to the same column, so that changes nothing.

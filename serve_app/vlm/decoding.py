@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from serve_app.core import Stop
-from serve_app.vlm import attention
+from serve_app.vlm import attention, transfer
 from serve_app.vlm.compiled import Step
 from serve_app.vlm.tails import Tails
 
@@ -89,7 +89,7 @@ class Branches:
             ids.append([0] * padding + list(row))
             index.append([-1] * padding + list(range(start, start + len(row))))
             self._lengths[i] += len(row)
-        tensors = torch.tensor([ids, index]).to(self._device)  # one transfer a step
+        tensors = transfer.sent([ids, index], self._device)
         positions = (tensors[1] + self._ahead).clamp(min=0)
         with self._cache.at_work(active, tensors[1]), attention.shared(self._model):
             output = self._model(
@@ -114,7 +114,7 @@ class Single:
 
     def feed(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
         """See Branches."""
-        ids = torch.tensor(rows, device=self._model.device)
+        ids = transfer.sent(rows, self._model.device)
         positions = torch.arange(self._next, self._next + ids.shape[1], device=ids.device)[None]
         self._length, self._next = self._length + ids.shape[1], self._next + ids.shape[1]
         output = self._model(
@@ -131,15 +131,15 @@ class Single:
         """There is one row and it stays."""
 
 
-def most_likely(logits: torch.Tensor, allowed: Sequence[torch.Tensor]) -> list[int]:
-    """For each row of `logits` (rows, vocabulary) the likeliest token that `allowed` (vocabulary,) bool lets through.
+def most_likely(logits: torch.Tensor, masks: torch.Tensor) -> list[int]:
+    """For each row of `logits` (rows, vocabulary) the likeliest token whose bit is set in `masks`, see `JsonText`.
 
-    One transfer to the device, while it still computes the logits, and one back.
+    The one wait of a step: masks go to the device while it still computes the logits, and become bits there.
     """
-    masks = torch.stack(list(allowed))
-    if logits.is_cuda:
-        masks = masks.pin_memory().to(logits.device, non_blocking=True)
-    tokens: list[int] = logits.masked_fill(~masks, -torch.inf).argmax(-1).tolist()
+    bits = masks.to(logits.device, non_blocking=True).view(torch.uint8)[:, :, None]
+    places = torch.arange(8, dtype=torch.uint8, device=logits.device)
+    allowed = ((bits >> places) & 1).bool().view(len(logits), -1)[:, : logits.shape[1]]
+    tokens: list[int] = logits.masked_fill(~allowed, -torch.inf).argmax(-1).tolist()
     return tokens
 
 

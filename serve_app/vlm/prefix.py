@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from serve_app.vlm import compiled, tails
+from serve_app.vlm import compiled, tails, transfer
 from serve_app.vlm.decoding import Branches, Single
 
 logger = logging.getLogger("pairlens.vlm")
@@ -122,7 +122,7 @@ def selected(cache: Any, rows: Sequence[int], *, shares: bool = False) -> Any:
         held = next(tensors(own), None)
         if held is not None and not (shares and list(rows) == list(range(held.shape[0]))):
             # `reorder_cache` is the one way to pick rows that every kind of layer has.
-            own.reorder_cache(torch.tensor(rows, device=held.device))
+            own.reorder_cache(transfer.sent(rows, held.device))
         chosen.layers.append(own)
     return chosen
 

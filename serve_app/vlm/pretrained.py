@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from serve_app.core import (
+    MAX_FINDINGS,
     Deadline,
     Inquiry,
     MemoryPlan,
@@ -26,7 +27,7 @@ from serve_app.core import (
 )
 from serve_app.errors import Overloaded
 from serve_app.settings import ModelSettings
-from serve_app.vlm import compiled, grammar, loading, memory, prefix, reading
+from serve_app.vlm import compiled, grammar, loading, memory, prefix, reading, transfer
 from serve_app.vlm.cache import ByteCache, OnLookup, uncounted
 from serve_app.vlm.compiled import Step
 from serve_app.vlm.decoding import Branches, Single, most_likely, stoppable
@@ -93,7 +94,12 @@ class PretrainedModel:
         self._shares = prefix.can_share(loaded.model)
         self._step = step or compiled.step_for(loaded.model, settings)
         self._planner = Planner(self._sight, settings, self.cache, free_bytes, shares=self._shares)
-        self._json = JsonText(loaded.processor.tokenizer, loaded.model.get_output_embeddings().weight.shape[0])
+        self._json = JsonText(
+            loaded.processor.tokenizer,
+            loaded.model.get_output_embeddings().weight.shape[0],
+            max_finding_tokens=max(1, settings.max_summary_tokens // MAX_FINDINGS),
+            device=loaded.model.device,
+        )
 
     def answer(self, inquiry: Inquiry, stop: Stop) -> ModelOutput:
         """See the protocol. Memory is planned before the work; out of memory all the same, it tries once more, with
@@ -243,18 +249,24 @@ class PretrainedModel:
         if not row.label_ids:
             row.opening = rest
             return self.lexicon.template(rest)
-        probabilities = logits.softmax(-1)[list(row.label_ids)]
+        probabilities = logits.softmax(-1)[transfer.sent(row.label_ids, logits.device)]
         row.probabilities = tuple(probabilities.tolist())
         chosen = int(probabilities.argmax())
         row.opening = ANSWER_OPENING + row.wording.labels[chosen] + rest
-        return [row.label_ids[chosen], *self.lexicon.template(rest)]
+        return self._ids_of(row, row.label_ids[chosen], rest)
+
+    def _ids_of(self, row: _Row, label_id: int, rest: str) -> list[int]:
+        """The label and what follows, as the tokenizer cuts it there: alone, some put a space before the rest."""
+        head = [*self.lexicon.template(ANSWER_OPENING), label_id]
+        whole = self.lexicon.template(row.opening)
+        return whole[len(head) - 1 :] if whole[: len(head)] == head else [label_id, *self.lexicon.template(rest)]
 
     def _write(self, branches: Branches | Single, rows: Sequence[_Row], logits: torch.Tensor) -> None:
         """Greedy decoding under the grammar; a row that is done leaves the batch."""
         active = list(rows)
         while True:
             texts = [self._text(row) for row in active]
-            tokens = most_likely(logits, [text.allowed() for text in texts])
+            tokens = most_likely(logits, self._json.masks(texts))  # the masks are made while the device works
             fed = [text.accept(token) for text, token in zip(texts, tokens, strict=True)]
             going = [i for i, row in enumerate(active) if not self._is_done(row)]
             if not going:

@@ -57,9 +57,9 @@ class Prompt:
 
     def count(self, tokens: Sequence[int | None]) -> int:
         """How many of these tokens it has."""
-        return int(
-            torch.isin(self.inputs["input_ids"], torch.tensor([token for token in tokens if token is not None])).sum()
-        )
+        ids = self.inputs["input_ids"]
+        wanted = torch.tensor([token for token in tokens if token is not None], device=ids.device)
+        return int(torch.isin(ids, wanted).sum())
 
     def lengthened(self, more: int) -> Prompt:
         """With its last token that many times more."""

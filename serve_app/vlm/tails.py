@@ -20,6 +20,7 @@ from transformers.cache_utils import (
     LinearAttentionLayer,
 )
 
+from serve_app.vlm import transfer
 from serve_app.vlm.attention import Group, Halves
 
 _ROOM = 64  # columns of a tail at first; doubled when they are full
@@ -81,9 +82,10 @@ class Board:
         # Padding gets -1 and sees all of it: a softmax over nothing would be NaN.
         return keys > self.queries[:, :, None] - window
 
-    def keep(self, rows: torch.Tensor) -> None:
-        self.places = [self.places[i] for i in rows.tolist()]
-        self._index = self._index[rows]
+    def keep(self, rows: Sequence[int], chosen: torch.Tensor) -> None:
+        """`chosen`: the same rows on the device."""
+        self.places = [self.places[i] for i in rows]
+        self._index = self._index[chosen]
         self.is_placed = False
 
     def place(self, index: torch.Tensor) -> None:
@@ -181,7 +183,7 @@ class Tails(Cache):  # type: ignore[misc]
 
     def __init__(self, beginning: Any, places: Sequence[int], length: int, device: torch.device) -> None:
         self.board = Board(places, length, device)
-        chosen = torch.tensor(places, device=device)
+        chosen = transfer.sent(places, device)
         self.layers: list[Any]
         super().__init__(layers=[self._layer(layer, chosen) for layer in beginning.layers])
 
@@ -208,7 +210,7 @@ class Tails(Cache):  # type: ignore[misc]
     @contextmanager
     def at_work(self, rows: Sequence[int] | None, queries: torch.Tensor) -> Iterator[None]:
         """A forward pass inside it is over these rows, None for all; `queries`: see `Board.begin`."""
-        chosen = None if rows is None else torch.tensor(rows, device=queries.device)
+        chosen = None if rows is None else transfer.sent(rows, queries.device)
         places = self.board.places if rows is None else [self.board.places[i] for i in rows]
         self.board.begin(chosen, places, queries)
         whole = self.layers
@@ -225,8 +227,8 @@ class Tails(Cache):  # type: ignore[misc]
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these rows only."""
-        chosen = torch.tensor(rows, device=self.board.device)
-        self.board.keep(chosen)
+        chosen = transfer.sent(rows, self.board.device)
+        self.board.keep(rows, chosen)
         for i, layer in enumerate(self.layers):
             if isinstance(layer, TailLayer):
                 layer.keep(chosen)

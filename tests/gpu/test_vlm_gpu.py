@@ -27,7 +27,7 @@ def test_a_pair_is_answered_on_the_gpu_in_half_precision(family: str, tmp_path: 
     folder = FAMILIES[family](tmp_path)
     model = pretrained.load(settings_for(folder, device="cuda", dtype="bfloat16"))
     output = model.answer(an_inquiry(), a_stop())
-    assert len(output.replies) == 7
+    assert len(output.replies) == len(an_inquiry().questions)
     assert all(0 <= sum(reply.probabilities) <= 1.01 for reply in output.replies)
 
 
