@@ -9,15 +9,18 @@ which all questions share: a question only names what to look at. They hold in b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from serve_app.schema import Language
 
+Options = tuple[tuple[str, str], ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """All texts of one language. Options are (label, meaning), best first.
+    """All texts of one language. Options are (word, meaning), best first; each word has one meaning in all of them.
 
     `about_...`: how questions of a kind are answered, a part of the instructions.
     """
@@ -25,14 +28,13 @@ class Phrases:
     instructions: str
     about_aspects: str
     aspect: str
-    levels: tuple[tuple[str, str], ...]
+    levels: Options
     about_elements: str
     focus: str
-    statuses: tuple[tuple[str, str], ...]
+    statuses: Options
     about_regions: str
     region: str
-    kinds: tuple[tuple[str, str], ...]
-    lettered: str
+    kinds: Options
     in_first: str
     in_second: str
     in_both: str
@@ -52,6 +54,14 @@ class Phrases:
     option: str
     separator: str
     series: str
+
+    def lettered(self, letters: Sequence[str]) -> Phrases:
+        """With letters for the words of all options."""
+
+        def named(options: Options) -> Options:
+            return tuple((letter, meaning) for letter, (_, meaning) in zip(letters, options, strict=True))
+
+        return replace(self, levels=named(self.levels), statuses=named(self.statuses), kinds=named(self.kinds))
 
 
 _ENGLISH = Phrases(
@@ -84,7 +94,7 @@ _ENGLISH = Phrases(
         ("changed", "it is in both and looks different"),
         ("added", "it is only in the second picture"),
         ("removed", "it is only in the first picture"),
-        ("none", "it is in neither picture"),
+        ("missing", "it is in neither picture"),
     ),
     about_regions=(
         "\nAsked about an area, say what may have changed there, or nothing, as "
@@ -92,13 +102,12 @@ _ENGLISH = Phrases(
     ),
     region="Look only at {area}.",
     kinds=(
-        ("none", "no visible change"),
+        ("same", "no visible change"),
         ("changed", "something there looks different"),
         ("added", "something is only in the second picture"),
         ("removed", "something is only in the first picture"),
         ("moved", "something is at another place"),
     ),
-    lettered=" Options here: {options}.",
     in_first="in the first picture {place}",
     in_second="in the second picture {place}",
     in_both="in both pictures {place}",
@@ -157,7 +166,7 @@ _CHINESE = Phrases(
         ("变", "两张中都有，但看起来不同"),
         ("增", "只在第二张中有"),
         ("删", "只在第一张中有"),
-        ("无", "两张中都没有"),
+        ("缺", "两张中都没有"),
     ),
     about_regions=(
         "\n问到某个区域时，说明那里可能有什么变化，也可能没有，"
@@ -165,13 +174,12 @@ _CHINESE = Phrases(
     ),
     region="只看{area}。",
     kinds=(
-        ("无", "看不出变化"),
+        ("同", "看不出变化"),
         ("变", "那里的内容看起来不同"),
         ("增", "有内容只在第二张中出现"),
         ("删", "有内容只在第一张中出现"),
         ("移", "有内容换了位置"),
     ),
-    lettered="此处的选项：{options}。",
     in_first="在第一张图片中{place}",
     in_second="在第二张图片中{place}",
     in_both="在两张图片中{place}",

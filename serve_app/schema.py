@@ -164,11 +164,16 @@ class ModelReport(_Out):
     name: str | None
     revision: str | None
     status: ModelStatus
-    order_gap: Unit | None
+    order_gap: Annotated[
+        Unit | None, Field(description="Probability that moves to another answer when the images are exchanged, mean")
+    ]
     tokens: TokenReport | None
     prompt_version: str
     memory: MemoryReport | None = None
     anchors: AnchorsReport | None = None
+    sees_ghosts: Annotated[
+        bool | None, Field(description="It saw a change at a place where nothing changed; null: not asked")
+    ] = None
 
 
 class TimingsReport(_Out):

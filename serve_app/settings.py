@@ -89,6 +89,7 @@ class ScriptedSettings(_Strict):
     anchors: tuple[int, int] = Field((0, 4), description="The same, at its start: of equal and of unrelated pictures.")
     box: tuple[int, int, int, int] | None = Field(None, description="Where it sees every focus element, thousandths.")
     findings: tuple[ScriptedFinding, ...] = Field((), description="What else it says has changed.")
+    sees_ghosts: bool = Field(False, description="See a change where nothing changed, too.")
 
 
 class ServerSettings(_Strict):

@@ -1,4 +1,4 @@
-"""What a model wrote, as values: a text, a box, findings, from JSON that may be wrong or cut off.
+"""What a model wrote, as values: a label, a text, a box, findings, from JSON that may be wrong or cut off.
 Knows no questions and no scores, and raises for no text at all."""
 
 from __future__ import annotations
@@ -24,6 +24,13 @@ def text_of(reply: str, key: str) -> str:
         return _mended(reply, key)
     text = value.get(key) if isinstance(value, dict) else None
     return _tidy(text) if isinstance(text, str) else ""
+
+
+def answer_of(reply: str) -> str | None:
+    """The label under which the rest was written: the string under `answer`; None if there is none."""
+    found = re.search(r'"answer"\s*:\s*("(?:[^"\\]|\\.)*")', reply)
+    label = None if found is None else _decoded(found.group(1))
+    return label if isinstance(label, str) else None
 
 
 def box_of(reply: str) -> PictureBox | None:

@@ -221,6 +221,14 @@ async def test_a_model_that_rates_all_pictures_alike_is_known_from_its_start() -
     assert report.verdict == "uncertain"
 
 
+@pytest.mark.parametrize(("sees", "evidence"), [(False, "confirmed"), (True, "measured_only")])
+async def test_a_model_that_says_yes_to_everything_confirms_nothing(sees: bool, evidence: str) -> None:
+    """It is asked about one place more, on which the pixels show no change."""
+    async with open_local(scripted(label=1, sees_ghosts=sees)) as model:
+        report = await compare(model, encoded(card()), encoded(card("red")))
+    assert (report.model.sees_ghosts, report.differences[0].evidence) == (sees, evidence)
+
+
 async def test_a_score_lies_between_the_models_own_ends() -> None:
     async with open_local(scripted(label=1, anchors=(1, 3))) as model:
         report = await compare(model, encoded(card()), encoded(card("red")))

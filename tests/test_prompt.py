@@ -10,6 +10,7 @@ from serve_app import prompt
 from serve_app.core import (
     Alignment,
     Box,
+    Chart,
     Crop,
     Examination,
     ImageFacts,
@@ -19,6 +20,7 @@ from serve_app.core import (
     Question,
     ShownImage,
 )
+from serve_app.habits import UNKNOWN, Habits
 from serve_app.schema import ImageComparisonConfig
 
 
@@ -72,21 +74,45 @@ def test_at_most_eight_regions_are_asked_about() -> None:
     assert sum(question.kind == "region" for question in inquiry.questions) == prompt.MAX_REGIONS
 
 
-def test_the_last_wording_has_letters_for_labels() -> None:
-    inquiry = prompt.render(ImageComparisonConfig(), an_examination())
-    assert all(question.wordings[-1].labels == ("A", "B", "C", "D", "E") for question in inquiry.questions[:-1])
+LETTERED = Habits(letters=True)
+ALL_ASKED = ("aspect", "focus_element", "region", "findings", "summary")
+
+
+def asked_about_all(language: str, habits: Habits = UNKNOWN) -> Inquiry:
+    config = ImageComparisonConfig.model_validate_json(f'{{"language": "{language}", "focus_elements": ["x"]}}')
+    return prompt.render(config, an_examination(a_difference(Box(0, 0, 9, 9), None)), habits)
+
+
+@pytest.mark.parametrize("habits", [UNKNOWN, LETTERED])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_labels_differ_and_are_told_in_the_instructions(language: str, habits: Habits) -> None:
+    inquiry = asked_about_all(language, habits)
+    about = dict(zip(ALL_ASKED, parts_of(inquiry), strict=True))
+    for question in inquiry.questions + inquiry.swapped_questions:
+        (wording,) = question.wordings
+        assert len(set(wording.labels)) == len(wording.labels)
+        told = about[question.kind]
+        assert all(f"{label}（" in told or f"{label} (" in told for label in wording.labels)
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_labels_of_a_wording_differ_and_are_told(language: str) -> None:
-    config = ImageComparisonConfig.model_validate_json(f'{{"language": "{language}", "focus_elements": ["x"]}}')
-    inquiry = prompt.render(config, an_examination(a_difference(Box(0, 0, 9, 9), None)))
-    about = dict(zip(("aspect", "focus_element", "region", "findings", "summary"), parts_of(inquiry), strict=True))
-    for question in inquiry.questions + inquiry.swapped_questions:
-        words, letters = question.wordings[0].labels, question.wordings[-1].labels
-        assert len(set(words)) == len(words)
-        assert all(f"{word}（" in about[question.kind] or f"{word} (" in about[question.kind] for word in words)
-        assert all(letter in question.wordings[-1].text for letter in letters)
+def test_a_model_that_answers_in_letters_hears_of_no_word(language: str) -> None:
+    words, letters = asked_about_all(language), asked_about_all(language, LETTERED)
+    for question in letters.questions[:-2] + letters.swapped_questions:
+        assert set(question.wordings[0].labels) == set(prompt.LETTERS)
+    for labels in prompt.labels(language):  # type: ignore[arg-type]  # parametrized as plain strings
+        for label in labels:
+            assert f"{label}（" not in letters.instructions
+            assert f"{label} (" not in "".join(parts_of(letters)[:3])  # findings are named in words
+    assert [each.wordings[0].text for each in letters.questions] == [each.wordings[0].text for each in words.questions]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_word_means_one_thing_in_all_questions(language: str) -> None:
+    levels, statuses, kinds = prompt.labels(language)  # type: ignore[arg-type]  # parametrized as plain strings
+    assert not set(levels) & {*statuses, *kinds}
+    assert statuses[:4] == kinds[:4]
+    assert statuses[4] not in kinds
 
 
 def test_how_to_answer_is_told_once_and_only_for_what_is_asked() -> None:
@@ -113,18 +139,20 @@ def test_instructions_say_the_same_of_both_orders(language: str) -> None:
     assert texts_of_swapped == [question.wordings[0].text for question in again.questions if question.num_labels]
 
 
-def test_position_i_means_the_same_in_both_orders_whatever_the_labels() -> None:
-    inquiry = prompt.render(ImageComparisonConfig(focus_elements=("logo",)), an_examination())
-    plain, swapped = inquiry.questions[4].wordings[-1], inquiry.swapped_questions[4].wordings[-1]
-    assert "C (it is only in the second picture), D (it is only in the first picture)" in plain.text
-    assert "C (it is only in the first picture), D (it is only in the second picture)" in swapped.text
+def test_a_letter_means_the_same_in_both_orders_and_stands_at_another_position() -> None:
+    """So what a model likes about a letter counts for `added` in one order and for `removed` in the other."""
+    inquiry = prompt.render(ImageComparisonConfig(focus_elements=("logo",)), an_examination(), LETTERED)
+    told = "C (it is only in the second picture), D (it is only in the first picture), E (it is in neither picture)"
+    assert told in inquiry.instructions
+    plain, swapped = inquiry.questions[4].wordings[0], inquiry.swapped_questions[4].wordings[0]
+    assert (plain.labels, swapped.labels) == (("A", "B", "C", "D", "E"), ("A", "B", "D", "C", "E"))
 
 
 def test_exchanged_pictures_exchange_added_and_removed() -> None:
     inquiry = prompt.render(ImageComparisonConfig(focus_elements=("logo",)), an_examination())
     plain, swapped = inquiry.questions[4].wordings[0], inquiry.swapped_questions[4].wordings[0]
-    assert plain.labels == ("same", "changed", "added", "removed", "none")
-    assert swapped.labels == ("same", "changed", "removed", "added", "none")
+    assert plain.labels == ("same", "changed", "added", "removed", "missing")
+    assert swapped.labels == ("same", "changed", "removed", "added", "missing")
 
 
 def test_exchanged_pictures_exchange_the_places_of_a_region() -> None:
@@ -211,6 +239,46 @@ def test_crops_are_numbered_in_the_instructions_and_in_their_questions(language:
     assert [shown.data for shown in inquiry.exchanged_pictures[2:]] == [b"two", b"one", b"one", b"two"]
 
 
+def charted(examination: Examination, *changed: tuple[int, int], kind: str = "none") -> Examination:
+    """With charts of 10 x 10 fields that changed in these (column, row)."""
+    fields = bytearray(100)
+    for column, row in changed:
+        fields[10 * row + column] = 9
+    chart = Chart(10, 10, bytes(fields))
+    measured = replace(examination.measurement, charts=(chart, chart), alignment=Alignment(kind))
+    return replace(examination, measurement=measured)
+
+
+def test_one_area_more_than_measured_is_asked_about_in_the_same_words() -> None:
+    difference = a_difference(Box(20, 10, 20, 10), Box(20, 10, 20, 10))
+    inquiry = prompt.render(ImageComparisonConfig(), charted(an_examination(difference), (1, 1)))
+    assert inquiry.decoy == 1
+    for questions in (inquiry.questions, inquiry.swapped_questions):
+        regions = [each for each in questions if each.kind == "region"]
+        assert [each.wordings[0].text for each in regions] == ["Look only at area 1.", "Look only at area 2."]
+        assert regions[0].wordings[0].labels == regions[1].wordings[0].labels
+    told = inquiry.instructions.partition("these areas, or nothing: ")[2].partition(".")[0]
+    assert told.count("in both pictures") == 2
+
+
+def test_where_the_pictures_lie_on_different_places_the_decoy_is_told_in_the_first() -> None:
+    examination = charted(an_examination(a_difference(Box(20, 10, 20, 10), Box(25, 10, 20, 10))), (1, 1), kind="shift")
+    inquiry = prompt.render(ImageComparisonConfig(), examination)
+    plain, swapped = (
+        [each.wordings[0].text for each in questions if each.kind == "region"][1]
+        for questions in (inquiry.questions, inquiry.swapped_questions)
+    )
+    assert "in the first picture" in plain
+    assert "second" not in plain
+    assert "in the second picture" in swapped
+
+
+def test_without_charts_there_is_no_decoy() -> None:
+    inquiry = prompt.render(ImageComparisonConfig(), an_examination(a_difference(Box(20, 10, 20, 10), None)))
+    assert inquiry.decoy is None
+    assert sum(each.kind == "region" for each in inquiry.questions) == 1
+
+
 def test_without_crops_nothing_is_said_of_them() -> None:
     inquiry = prompt.render(ImageComparisonConfig(), an_examination(a_difference(Box(0, 0, 9, 9), None)))
     assert "area 1" not in inquiry.instructions
@@ -220,10 +288,23 @@ def test_without_crops_nothing_is_said_of_them() -> None:
 
 def test_a_calibration_asks_for_labels_only_with_the_pictures_in_their_order() -> None:
     one, two = ShownImage(1, 1, "rgb", b"one"), ShownImage(1, 1, "rgb", b"two")
-    inquiry = prompt.calibration(one, two, "zh")
+    inquiry = prompt.calibration(one, two, "zh", letters=False)
     assert inquiry.questions == ()
     assert inquiry.exchanged_pictures == (one, two)
-    assert [question.num_labels for question in inquiry.swapped_questions] == [5, 5, 5, 5]
+    assert [question.kind for question in inquiry.swapped_questions] == ["aspect"] * 4 + ["region"]
+
+
+@pytest.mark.parametrize("habits", [UNKNOWN, LETTERED])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_calibration_is_asked_as_every_real_pair_is(language: str, habits: Habits) -> None:
+    """With an area that may have changed: a scale taken under other words would be another scale."""
+    picture = ShownImage(100, 100, "rgb", bytes(30_000))
+    anchor = prompt.calibration(picture, picture, language, letters=habits.letters)  # type: ignore[arg-type]
+    examination = an_examination(a_difference(Box(60, 30, 60, 30), Box(60, 30, 60, 30)))
+    config = ImageComparisonConfig.model_validate_json(f'{{"language": "{language}"}}')
+    real = prompt.render(config, examination, habits)
+    assert real.instructions.startswith(anchor.instructions)
+    assert anchor.swapped_questions == real.swapped_questions
 
 
 def test_an_examination_without_pictures_is_a_mistake() -> None:

@@ -24,7 +24,7 @@ from serve_app.settings import ModelSettings, ServerSettings, Settings
 from serve_app.vlm.chat import ChatModel, labels
 from tests.chat_server import Answering, Asked, endless, playing, raw, streamed
 
-WORDS = ("same", "changed", "added", "removed", "none")
+WORDS = ("same", "changed", "added", "removed", "missing")
 LETTERS = ("A", "B", "C", "D", "E")
 BUSY_S = 5.0  # what a crowded machine may add to a few milliseconds; the server would take a minute
 NOBODY = "http://127.0.0.1:9/v1"  # the discard port: nothing listens there
@@ -34,8 +34,7 @@ JPEG = ShownImage(2, 2, "jpeg", b"\xff\xd8\xff as it is")
 
 def an_inquiry(elements: int = 1, *, swapped: bool = False) -> Inquiry:
     questions = tuple(
-        Question("focus_element", i, (Wording(f"element {i} in words?", WORDS), Wording(f"element {i}?", LETTERS)))
-        for i in range(elements)
+        Question("focus_element", i, (Wording(f"element {i} in words?", WORDS),)) for i in range(elements)
     )
     summary = Question("summary", 0, (Wording("all in all?"),))
     return Inquiry(RED, JPEG, "Two pictures.", (*questions, summary), questions if swapped else (), "en", "1")
@@ -56,7 +55,7 @@ def one_answer(label: str = "changed", probability: float = 0.75) -> Response:
     rest = '","explanation":"The logo is red.","summary":"It is red."}'
     tokens = [
         ('{"answer":"', {'{"answer":"': 1.0}),
-        (label, {label: probability, "none": 1 - probability}),
+        (label, {label: probability, "missing": 1 - probability}),
         (rest, {rest: 1.0}),
     ]
     return streamed("", tokens)
@@ -220,20 +219,31 @@ def test_an_answer_that_is_no_json_degrades_its_field_alone() -> None:
     assert output.replies[0].probabilities[1] == pytest.approx(0.75)
 
 
-def test_labels_that_share_tokens_are_asked_again_in_letters_from_then_on() -> None:
-    async def play(asked: Asked) -> Response:
-        if "letters" in asked["messages"][0]["content"][-1]["text"]:
-            return one_answer("B")
-        opening = '{"answer":"'
-        return streamed("", [(opening, {opening: 1.0}), ("no", {"no": 1.0}), ("ne", {"ne": 1.0})])
+OPENING = '{"answer":"'
 
-    two = Question("focus_element", 0, (Wording("in words?", ("none", "nothing")), Wording("in letters?", ("A", "B"))))
-    inquiry = Inquiry(RED, JPEG, "", (two,), (), "en", "1")
+
+@pytest.mark.parametrize(
+    ("pieces", "can"),
+    [
+        ((OPENING, "none", '"} ', OPENING, "nothing", '"}'), True),
+        ((OPENING, "no", "ne", '"} ', OPENING, "no", "thing", '"}'), False),
+        (("I'd rather not.",), True),
+    ],
+)
+def test_labels_are_copied_once_to_find_out_what_tells_them_apart(pieces: tuple[str, ...], can: bool) -> None:
+    async def play(_: Asked) -> Response:
+        return streamed("", [(piece, {piece: 1.0}) for piece in pieces])
+
     with playing(play) as played:
-        model = a_model(played.url)
-        first, second = (model.answer(inquiry, a_stop()).replies[0] for _ in range(2))
-    assert first.probabilities == second.probabilities == pytest.approx((0.0, 0.75))
-    assert [text.strip() for text in played.texts] == ["in words?", "in letters?", "in letters?"]
+        assert a_model(played.url).can_choose(("none", "nothing")) is can
+    (content,) = (asked["messages"][0]["content"] for asked in played.asked)
+    assert '{"answer":"none"} {"answer":"nothing"}' in content[0]["text"]
+    assert "response_format" not in played.asked[0]
+
+
+def test_a_server_that_refuses_to_copy_is_asked_in_words() -> None:
+    with playing(fails_with(400)) as played:
+        assert a_model(played.url).can_choose(("none", "nothing")) is True
 
 
 def test_warm_up_asks_for_everything_once() -> None:

@@ -4,6 +4,7 @@ No prompts, no scores, no Ray: an inquiry goes in, replies come out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from serve_app.core import Inquiry, ModelIdentity, ModelOutput, Stop
@@ -27,6 +28,10 @@ class VisionLanguageModel(Protocol):
         Raises DeadlineExceeded within one decode step after `stop` has a reason; anything else that an
         engine raises is its own failure.
         """
+        ...
+
+    def can_choose(self, labels: Sequence[str]) -> bool:
+        """Whether the first token of an answer tells these labels apart: else letters stand for them."""
         ...
 
     def warm_up(self) -> None:

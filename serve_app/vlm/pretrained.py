@@ -184,6 +184,10 @@ class PretrainedModel:
         around = max((len(self.lexicon.template(text)) for text in given), default=0)
         return around + max(self._settings.max_explanation_tokens, self._settings.max_summary_tokens)
 
+    def can_choose(self, labels: Sequence[str]) -> bool:
+        """See the protocol."""
+        return self.lexicon.label_ids(tuple(labels)) is not None
+
     def warm_up(self) -> None:
         """Ask one question and a summary about two small grey pictures, in both orders."""
         grey = ShownImage(64, 64, "rgb", bytes([128]) * 64 * 64 * 3)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 
 from serve_app.core import Inquiry, ModelIdentity, ModelOutput, Question, Reply, Stop
 from serve_app.settings import ScriptedSettings
@@ -29,15 +30,17 @@ class ScriptedModel:
         self._work(stop)
         if self._settings.fails:
             raise RuntimeError("scripted failure /secret/path pid 1234")
-        replies = tuple(self._reply(question, self._settings.label) for question in inquiry.questions)
+        replies = self._replies(inquiry, inquiry.questions, self._settings.label)
         return ModelOutput(
             replies=replies,
-            swapped_replies=tuple(
-                self._reply(question, self._settings.label) for question in inquiry.swapped_questions
-            ),
+            swapped_replies=self._replies(inquiry, inquiry.swapped_questions, self._settings.label),
             prompt_tokens=TOKENS_PER_PROMPT,
             generated_tokens=TOKENS_PER_REPLY * len(replies),
         )
+
+    def can_choose(self, labels: Sequence[str]) -> bool:
+        """It has no tokenizer."""
+        return bool(labels)
 
     def warm_up(self) -> None:
         """Nothing to warm."""
@@ -46,8 +49,13 @@ class ScriptedModel:
         """At its start it neither fails nor takes long: what a test scripts is about comparisons."""
         are_equal = inquiry.shown_reference == inquiry.shown_candidate
         chosen = self._settings.anchors[0 if are_equal else 1]
-        swapped = tuple(self._reply(question, chosen) for question in inquiry.swapped_questions)
-        return ModelOutput((), swapped, TOKENS_PER_PROMPT, 0)
+        return ModelOutput((), self._replies(inquiry, inquiry.swapped_questions, chosen), TOKENS_PER_PROMPT, 0)
+
+    def _replies(self, inquiry: Inquiry, questions: Sequence[Question], chosen: int) -> tuple[Reply, ...]:
+        """Where nothing changed it says so, unless it is to see ghosts."""
+        decoy = ("region", inquiry.decoy)
+        ghosts = int(self._settings.sees_ghosts)
+        return tuple(self._reply(one, ghosts if (one.kind, one.index) == decoy else chosen) for one in questions)
 
     def _work(self, stop: Stop) -> None:
         end = time.monotonic() + self._settings.delay_s

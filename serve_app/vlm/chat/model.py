@@ -51,7 +51,6 @@ class ChatModel:
         self._settings = settings
         self._server = ChatServer(settings.server, self._name)
         self._options = Options()
-        self._lettered: set[tuple[str, ...]] = set()  # labels that share first tokens in this model's tokenizer
 
     def answer(self, inquiry: Inquiry, stop: Stop) -> ModelOutput:
         """See the protocol. Raises Overloaded, Unavailable and ModelFailed, the cause logged."""
@@ -61,6 +60,18 @@ class ChatModel:
         except ServerFault as fault:
             logger.error("model failed: %s", fault)  # noqa: TRY400 - one sentence; a trace would add nothing
             raise fault.for_caller() from None
+
+    def can_choose(self, choices: Sequence[str]) -> bool:
+        """See the protocol. Lets the model copy an answer with each label; yes where that doesn't tell."""
+        lines = " ".join(f'{{"answer":"{choice}"}}' for choice in choices)
+        fields = replace(self._options, schema=None).fields(len(choices) * shapes.LABEL_TOKENS, {})
+        request = body(self._name, (), f"Copy this line, and write nothing else:\n{lines}", fields)
+        try:
+            answer = _blocking(self._once(request))
+        except ServerFault as fault:
+            logger.warning("what tells labels apart can't be found out: %s", fault)
+            return True
+        return labels.are_told_apart(answer.tokens, choices) is not False
 
     def warm_up(self) -> None:
         """Ask one question about two small grey pictures, and learn which options the server takes.
@@ -87,8 +98,10 @@ class ChatModel:
         asked = Question("aspect", 0, (_WARM_UP,))
         fields = tried.fields(shapes.LABEL_TOKENS, shapes.schema(asked, _LETTERS, writes=False))
         text = f"These are two pictures.\n{_WARM_UP.text}"
+        return await self._once(body(self._name, (_url(grey),) * 2, text, fields))
+
+    async def _once(self, request: bytes) -> Completion:
         async with self._server.client(1) as client:
-            request = body(self._name, (_url(grey),) * 2, text, fields)
             return await self._server.complete(client, request, Deadline.after(WARM_UP_S), lambda: None)
 
     async def _answer(self, inquiry: Inquiry, deadline: Deadline) -> ModelOutput:
@@ -130,19 +143,14 @@ class ChatModel:
     async def _ask(
         self, talk: _Talk, urls: tuple[str, ...], question: Question, is_read: asyncio.Event, *, writes: bool
     ) -> _Answered:
-        """In words, and again in letters where the words' first tokens don't tell them apart."""
-        wordings = [one for one in question.wordings if one.labels not in self._lettered] or question.wordings[-1:]
-        for wording in wordings:
-            fields = self._options.fields(
-                shapes.most_tokens(question, self._settings, writes=writes),
-                shapes.schema(question, wording.labels, writes=writes),
-            )
-            request = body(self._name, urls, f"{talk.instructions}\n{wording.text}", fields)
-            answer = await self._server.complete(talk.client, request, talk.deadline, is_read.set)
-            odds = _odds(answer, wording.labels)
-            if not odds.is_shared or wording is wordings[-1]:
-                break
-            self._lettered.add(wording.labels)
+        wording = question.wordings[0]
+        fields = self._options.fields(
+            shapes.most_tokens(question, self._settings, writes=writes),
+            shapes.schema(question, wording.labels, writes=writes),
+        )
+        request = body(self._name, urls, f"{talk.instructions}\n{wording.text}", fields)
+        answer = await self._server.complete(talk.client, request, talk.deadline, is_read.set)
+        odds = _odds(answer, wording.labels)
         reply = Reply(odds.probabilities, shapes.object_in(answer.text) if writes else "")
         return _Answered(reply, answer, odds.is_stated)
 
