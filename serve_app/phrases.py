@@ -3,8 +3,9 @@ Texts with places for names and numbers: `prompt` puts them together.
 
 The wording is neutral ("may have changed"): "changes have been made" makes models invent two to three times as
 many differences on equal pairs. Pictures are "first" and "second", never "reference" and "candidate", so that
-nothing in a question gives away the order. How to answer is told once for each kind of question, in the instructions,
-which all questions share: a question only names what to look at. They hold in both orders of the pictures.
+nothing in a question gives away the order; each stands behind its name. How to answer is told once for each kind of
+question, in the instructions, which all questions share: a question only names what to look at. They hold in both
+orders of the pictures.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ class Phrases:
     place: str
     areas: str
     crops: str
-    crop: str
+    first: str
+    second: str
+    first_of: str
+    second_of: str
     area: str
     joint: str
     rows: tuple[str, str, str]
@@ -114,7 +118,10 @@ _ENGLISH = Phrases(
     place="{left} % to {right} % of the width and {top} % to {bottom} % of the height ({row} {column})",
     areas=" Something may have changed in some of these areas, or nothing: {areas}.",
     crops=" Parts of both follow in full detail, each first as in the first picture, then as in the second: {crops}.",
-    crop="area {number}: pictures {one} and {two}",
+    first="First picture:",
+    second="Second picture:",
+    first_of="Area {number}, first picture:",
+    second_of="Area {number}, second picture:",
     area="area {number}",
     joint=", ",
     rows=("upper", "middle", "lower"),
@@ -186,7 +193,10 @@ _CHINESE = Phrases(
     place="宽度的 {left} % 到 {right} %、高度的 {top} % 到 {bottom} %（{row}{column}）",
     areas="以下区域中可能有变化，也可能没有：{areas}。",
     crops="随后是两张图片的局部原图，每处先是第一张，再是第二张：{crops}。",
-    crop="区域 {number}：第 {one} 和第 {two} 张图片",
+    first="第一张图片：",
+    second="第二张图片：",
+    first_of="区域 {number}，第一张图片：",
+    second_of="区域 {number}，第二张图片：",
     area="区域 {number}",
     joint="，",
     rows=("上部", "中部", "下部"),

@@ -65,6 +65,7 @@ def render(config: ImageComparisonConfig, examination: Examination, habits: Habi
         language=config.language,
         prompt_version=VERSION,
         crops=examination.crops,
+        captions=_captions(phrases, examination.crops),
         decoy=None if unchanged is None else unchanged.number - 1,
     )
 
@@ -81,7 +82,8 @@ def calibration(first: ShownImage, second: ShownImage, language: Language, *, le
         _region(phrases, area, exchanged=True),
     )
     told = _instructions(phrases, (area,), (), {"aspect", "region"})
-    return Inquiry(second, first, told, (), asked, language, VERSION, decoy=0)
+    names = _captions(phrases, ())
+    return Inquiry(second, first, told, (), asked, language, VERSION, captions=names, decoy=0)
 
 
 def labels(language: Language) -> tuple[tuple[str, ...], ...]:
@@ -145,17 +147,22 @@ def _instructions(
         for area in areas
         if area.common
     ]
-    pictures = [
-        phrases.crop.format(number=crop.index + 1, one=2 * n + 1, two=2 * n + 2) for n, crop in enumerate(crops, 1)
-    ]
+    closer = [phrases.area.format(number=crop.index + 1) for crop in crops]
     return "".join(
         [
             phrases.instructions,
             phrases.areas.format(areas=phrases.series.join(common)) if common else "",
-            phrases.crops.format(crops=phrases.series.join(pictures)) if pictures else "",
+            phrases.crops.format(crops=phrases.series.join(closer)) if closer else "",
             *(text for kind, text in about.items() if kind in asked),
         ]
     )
+
+
+def _captions(phrases: Phrases, crops: Sequence[Crop]) -> tuple[str, ...]:
+    """The names of all pictures, by their places: the same in both orders."""
+    sides = phrases.first_of, phrases.second_of
+    areas = (side.format(number=crop.index + 1) for crop in crops for side in sides)
+    return (phrases.first, phrases.second, *areas)
 
 
 def _labelled(

@@ -221,13 +221,25 @@ def test_an_area_at_the_same_place_in_both_pictures_is_only_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "told", "asked"),
+    ("language", "told", "asked", "names"),
     [
-        ("en", "area 1: pictures 3 and 4; area 3: pictures 5 and 6", "area 3, in the first picture"),
-        ("zh", "区域 1：第 3 和第 4 张图片；区域 3：第 5 和第 6 张图片", "区域 3，在第一张图片中"),
+        (
+            "en",
+            "area 1; area 3.",
+            "area 3, in the first picture",
+            ("First picture:", "Second picture:", "Area 1, first picture:", "Area 1, second picture:", "Area 3, first"),
+        ),
+        (
+            "zh",
+            "区域 1；区域 3。",
+            "区域 3，在第一张图片中",
+            ("第一张图片：", "第二张图片：", "区域 1，第一张图片：", "区域 1，第二张图片：", "区域 3，第一"),
+        ),
     ],
 )
-def test_crops_are_numbered_in_the_instructions_and_in_their_questions(language: str, told: str, asked: str) -> None:
+def test_every_picture_has_its_name_and_crops_are_told_in_the_instructions(
+    language: str, told: str, asked: str, names: tuple[str, ...]
+) -> None:
     examination = an_examination(*[a_difference(Box(0, 0, 9, 9), None)] * 3)
     one, two = ShownImage(1, 1, "rgb", b"one"), ShownImage(1, 1, "rgb", b"two")
     config = ImageComparisonConfig.model_validate_json(f'{{"language": "{language}"}}')
@@ -235,6 +247,8 @@ def test_crops_are_numbered_in_the_instructions_and_in_their_questions(language:
     regions = [question.wordings[0].text for question in inquiry.questions if question.kind == "region"]
     assert told in inquiry.instructions
     assert asked in regions[2]
+    assert len(inquiry.captions) == len(inquiry.pictures) == 6
+    assert all(caption.startswith(name) for caption, name in zip(inquiry.captions, names, strict=False))
     assert [shown.data for shown in inquiry.pictures[2:]] == [b"one", b"two", b"two", b"one"]
     assert [shown.data for shown in inquiry.exchanged_pictures[2:]] == [b"two", b"one", b"one", b"two"]
 
@@ -304,6 +318,7 @@ def test_a_calibration_is_asked_as_every_real_pair_is(language: str, habits: Hab
     config = ImageComparisonConfig.model_validate_json(f'{{"language": "{language}"}}')
     real = prompt.render(config, examination, habits)
     assert real.instructions.startswith(anchor.instructions)
+    assert anchor.captions == real.captions
     assert anchor.swapped_questions == real.swapped_questions
 
 

@@ -8,6 +8,7 @@ import io
 import json
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,18 @@ def test_the_pictures_go_first_and_as_they_are_shown() -> None:
     with Image.open(io.BytesIO(base64.b64decode(data))) as image:
         assert (image.size, image.getpixel((0, 0))) == ((4, 2), (255, 0, 0))
     assert second["image_url"]["url"] == "data:image/jpeg;base64," + base64.b64encode(JPEG.data).decode()
+
+
+def test_every_picture_follows_its_name_in_both_orders() -> None:
+    names = ("First picture:", "Second picture:")
+    with playing(plainly) as played:
+        a_model(played.url).answer(replace(an_inquiry(swapped=True), captions=names), a_stop())
+    orders = {
+        tuple(part["text"] if part["type"] == "text" else part["image_url"]["url"][:15] for part in content[:4])
+        for content in (asked["messages"][0]["content"] for asked in played.asked)
+    }
+    png, jpeg = "data:image/png;", "data:image/jpeg"
+    assert orders == {(names[0], png, names[1], jpeg), (names[0], jpeg, names[1], png)}
 
 
 def test_exchanged_pictures_are_asked_for_labels_alone() -> None:

@@ -74,7 +74,7 @@ def qwen(tmp_path_factory: pytest.TempPathFactory) -> pretrained.PretrainedModel
 
 def whole_ids(model: pretrained.PretrainedModel, inquiry: Inquiry, question: Question) -> dict[str, torch.Tensor]:
     """The tensors of one question's whole prompt, as one plain forward pass would read it."""
-    before, after = model.prompt(inquiry.instructions, len(inquiry.pictures))
+    before, after = model.prompt(inquiry.instructions, len(inquiry.pictures), inquiry.captions)
     pictures = [pretrained.opened(shown) for shown in inquiry.pictures]
     inputs = model.inputs(before, pictures)
     wording, _ = model.lexicon.choose(question)
@@ -98,6 +98,16 @@ def test_label_probabilities_are_those_of_a_plain_forward_pass(model: pretrained
             logits = model.model(**whole_ids(model, inquiry, question), use_cache=False).logits[0, -1]
         expected = logits.float().softmax(-1)[list(labels)]
         torch.testing.assert_close(torch.tensor(reply.probabilities), expected, rtol=1e-3, atol=1e-7)
+
+
+def test_every_picture_stands_behind_its_name(model: pretrained.PretrainedModel) -> None:
+    before, _ = model.prompt("Look.", 2, ("First picture:", "Second picture:"))
+    begins, first, rest = before.partition("First picture:")[0], *before.partition("First picture:")[2].split("Second")
+    assert "picture" not in begins
+    assert first.strip()
+    assert rest.startswith(" picture:")
+    assert first in rest  # the same mark stands for each picture
+    assert rest.endswith("Look.\n")
 
 
 def test_questions_as_a_batch_are_answered_as_each_alone(model: pretrained.PretrainedModel) -> None:

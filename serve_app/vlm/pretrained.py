@@ -26,7 +26,7 @@ from serve_app.core import (
 )
 from serve_app.errors import Overloaded
 from serve_app.settings import ModelSettings
-from serve_app.vlm import compiled, grammar, loading, memory, prefix, reading
+from serve_app.vlm import compiled, dialogue, grammar, loading, memory, prefix, reading
 from serve_app.vlm.cache import ByteCache, OnLookup, uncounted
 from serve_app.vlm.compiled import Step
 from serve_app.vlm.decoding import Branches, Single, most_likely, stoppable
@@ -38,7 +38,6 @@ from serve_app.vlm.unavailable import ModelUnavailable
 from serve_app.vlm.wording import ANSWER_OPENING, Lexicon
 
 logger = logging.getLogger("pairlens.vlm")
-_QUESTION = "[[the question]]"  # stands in the chat template where each question goes
 _WARM_UP_S = 600.0
 _RETRY_SCALE = 0.5  # of the pictures' sides, after memory ran out
 _LETTERS = ("A", "B", "C", "D", "E")
@@ -101,7 +100,7 @@ class PretrainedModel:
 
         Raises also ImageTooLarge where the pair fits in no size, and Overloaded where it ran out of memory twice.
         """
-        before, after = self.prompt(inquiry.instructions, len(inquiry.pictures))
+        before, after = self.prompt(inquiry.instructions, len(inquiry.pictures), inquiry.captions)
         rows = self._rows(inquiry, after)
         plan, work = self._planner.decide(self._work(inquiry, before, rows), stop)
         try:
@@ -196,17 +195,9 @@ class PretrainedModel:
         inquiry = Inquiry(grey, grey, "These are two pictures.", (asked, summary), (asked,), "en", "")
         self.answer(inquiry, Stop(Deadline.after(_WARM_UP_S)))
 
-    def prompt(self, instructions: str, num_pictures: int = 2) -> tuple[str, str]:
+    def prompt(self, instructions: str, num_pictures: int = 2, captions: Sequence[str] = ()) -> tuple[str, str]:
         """The chat template's text before the question and after it."""
-        content = [{"type": "image"}] * num_pictures + [{"type": "text", "text": f"{instructions}\n{_QUESTION}"}]
-        switches = {"enable_thinking": False} if "enable_thinking" in str(self._processor.chat_template) else {}
-        rendered = self._processor.apply_chat_template(
-            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True, **switches
-        )
-        before, _, after = rendered.partition(_QUESTION)
-        if after.rstrip().endswith("<think>"):  # a template that always thinks: end the thought at once
-            after = after.rstrip() + "\n\n</think>\n\n"
-        return before, after
+        return dialogue.around(self._processor, instructions, num_pictures, captions)
 
     def inputs(self, before: str, pictures: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
         """The processor's tensors for the shared part of the prompt, on the model's device and in its type."""

@@ -26,6 +26,7 @@ from serve_app.vlm.unavailable import ModelUnavailable
 
 logger = logging.getLogger("pairlens.vlm")
 T = TypeVar("T")
+_Named = tuple[tuple[str, str], ...]  # name and URL of each picture
 POLL_S: Final = 0.02  # how often a stop is looked at while requests are out
 WARM_UP_S: Final = 300.0  # a server may load its weights at the first request
 _LETTERS = ("A", "B", "C", "D", "E")
@@ -98,15 +99,16 @@ class ChatModel:
         asked = Question("aspect", 0, (_WARM_UP,))
         fields = tried.fields(shapes.LABEL_TOKENS, shapes.schema(asked, _LETTERS, writes=False))
         text = f"These are two pictures.\n{_WARM_UP.text}"
-        return await self._once(body(self._name, (_url(grey),) * 2, text, fields))
+        return await self._once(body(self._name, _named(("", ""), (grey, grey)), text, fields))
 
     async def _once(self, request: bytes) -> Completion:
         async with self._server.client(1) as client:
             return await self._server.complete(client, request, Deadline.after(WARM_UP_S), lambda: None)
 
     async def _answer(self, inquiry: Inquiry, deadline: Deadline) -> ModelOutput:
-        first = tuple(_url(shown) for shown in inquiry.pictures)
-        second = tuple(_url(shown) for shown in inquiry.exchanged_pictures) if inquiry.swapped_questions else ()
+        names = inquiry.captions or ("",) * len(inquiry.pictures)
+        first = _named(names, inquiry.pictures)
+        second = _named(names, inquiry.exchanged_pictures) if inquiry.swapped_questions else ()
         count = self._settings.server.parallel_requests
         turns = asyncio.Semaphore(count)
         async with self._server.client(count) as client:
@@ -127,7 +129,7 @@ class ChatModel:
         )
 
     async def _ask_all(
-        self, talk: _Talk, urls: tuple[str, ...], questions: Sequence[Question], *, writes: bool
+        self, talk: _Talk, pictures: _Named, questions: Sequence[Question], *, writes: bool
     ) -> list[_Answered]:
         """All questions about the pictures in this order: the first alone until its answer begins, then the rest."""
         is_read = asyncio.Event()
@@ -136,19 +138,19 @@ class ChatModel:
             if position > 0:
                 await is_read.wait()
             async with talk.turns:
-                return await self._ask(talk, urls, question, is_read, writes=writes)
+                return await self._ask(talk, pictures, question, is_read, writes=writes)
 
         return await _all([ask(position, question) for position, question in enumerate(questions)])
 
     async def _ask(
-        self, talk: _Talk, urls: tuple[str, ...], question: Question, is_read: asyncio.Event, *, writes: bool
+        self, talk: _Talk, pictures: _Named, question: Question, is_read: asyncio.Event, *, writes: bool
     ) -> _Answered:
         wording = question.wordings[0]
         fields = self._options.fields(
             shapes.most_tokens(question, self._settings, writes=writes),
             shapes.schema(question, wording.labels, writes=writes),
         )
-        request = body(self._name, urls, f"{talk.instructions}\n{wording.text}", fields)
+        request = body(self._name, pictures, f"{talk.instructions}\n{wording.text}", fields)
         answer = await self._server.complete(talk.client, request, talk.deadline, is_read.set)
         odds = _odds(answer, wording.labels)
         reply = Reply(odds.probabilities, shapes.object_in(answer.text) if writes else "")
@@ -176,6 +178,10 @@ def _odds(answer: Completion, choices: Sequence[str]) -> labels.Odds:
     if not choices:
         return labels.Odds(())
     return labels.read(answer.tokens, choices) or labels.stated(answer.text, choices)
+
+
+def _named(names: Sequence[str], pictures: Sequence[ShownImage]) -> _Named:
+    return tuple((name, _url(shown)) for name, shown in zip(names, pictures, strict=True))
 
 
 def _url(shown: ShownImage) -> str:

@@ -5,6 +5,7 @@ No sockets, no questions: field names of the chat completions API, and the optio
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -122,9 +123,15 @@ OFFERS: tuple[tuple[str, tuple[Any, ...]], ...] = (
 )
 
 
-def body(model: str, urls: tuple[str, ...], text: str, fields: dict[str, Any]) -> bytes:
-    """A chat request: pictures first and the text that differs last, so that a server's prefix cache holds the rest."""
-    content: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+def body(model: str, pictures: Sequence[tuple[str, str]], text: str, fields: dict[str, Any]) -> bytes:
+    """A chat request. `pictures`: name (or none) and URL of each.
+
+    They go first and the text that differs last, so that a server's prefix cache holds the rest.
+    """
+    content: list[dict[str, Any]] = []
+    for name, url in pictures:
+        content += [{"type": "text", "text": name}] if name else []
+        content.append({"type": "image_url", "image_url": {"url": url}})
     content.append({"type": "text", "text": text})
     request = {"model": model, "messages": [{"role": "user", "content": content}], "stream": True, **fields}
     return json.dumps(request, ensure_ascii=False).encode("utf-8", "replace")
