@@ -11,24 +11,26 @@ about something else, and is left out.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from serve_app import wording, written
+from serve_app import grounding, wording, written
 from serve_app.core import (
     Anchors,
     AspectAssessment,
     Assessment,
+    Finding,
     FocusAssessment,
     Inquiry,
     ModelIdentity,
     ModelOutput,
+    PictureBox,
     Question,
     QuestionKind,
     RegionAssessment,
     Reply,
 )
-from serve_app.habits import UNKNOWN, Habits
+from serve_app.habits import UNKNOWN, Convention, Corners, Frame, Habits
 from serve_app.schema import FocusStatus, Language
 
 LEVEL_SCORES = (1.0, 0.75, 0.5, 0.25, 0.0)  # of the five levels of an aspect, evenly spaced
@@ -99,18 +101,42 @@ class _Answered:
         return self.reading is not None and self.reading.expectation(NO_CHANGE) < 0.5
 
 
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """What the model's boxes mean. `frames`: of the reference and of the candidate."""
+
+    convention: Convention | None
+    frames: Mapping[grounding.Side, Frame]
+
+    @classmethod
+    def of(cls, inquiry: Inquiry, output: ModelOutput, convention: Convention | None) -> _Places:
+        resized = output.resized or (None, None)
+        first, second = (
+            Frame((shown.width, shown.height), size)
+            for shown, size in zip((inquiry.shown_reference, inquiry.shown_candidate), resized, strict=True)
+        )
+        return cls(convention, {"reference": first, "candidate": second})
+
+    def place(self, corners: Corners | None, kind: str) -> PictureBox | None:
+        """Of something of which this is said to have happened."""
+        if corners is None or self.convention is None:
+            return None
+        return self.convention.place(corners, self.frames[grounding.side_of(kind)])
+
+
 def parse(output: ModelOutput, inquiry: Inquiry, identity: ModelIdentity, habits: Habits = UNKNOWN) -> Assessment:
     """Read every reply. `assess_ms` is left at 0 for the caller, who holds the clock."""
     anchors = habits.anchors
     warnings = [wording.stated(inquiry.language)] if output.num_stated else []
     answered = list(_answered(output, inquiry, warnings))
     regions = _of_kind(answered, "region")
+    places = _Places.of(inquiry, output, habits.boxes)
     decoy = next((one for one in regions if one.question.index == inquiry.decoy), None)
     return Assessment(
         model=identity,
         status="answered",
         aspects=tuple(_aspect(one, anchors) for one in _of_kind(answered, "aspect")),
-        focus_elements=tuple(_focus(one) for one in _of_kind(answered, "focus_element")),
+        focus_elements=tuple(_focus(one, places) for one in _of_kind(answered, "focus_element")),
         regions=tuple(_region(one) for one in regions if one.reading is not None and one is not decoy),
         summary=" ".join(one.text for one in _of_kind(answered, "summary")),
         order_gap=_order_gap(answered),
@@ -119,8 +145,9 @@ def parse(output: ModelOutput, inquiry: Inquiry, identity: ModelIdentity, habits
         prompt_version=inquiry.prompt_version,
         warnings=tuple(warnings),
         plan=output.plan,
-        findings=tuple(each for one in _of_kind(answered, "findings") for each in written.findings_of(one.reply) or ()),
+        findings=tuple(each for one in _of_kind(answered, "findings") for each in _findings(one, places)),
         anchors=anchors,
+        boxes=None if habits.boxes is None else habits.boxes.name,
         sees_ghosts=decoy.sees_change() if decoy is not None and decoy.reading is not None else habits.sees_ghosts,
     )
 
@@ -135,6 +162,13 @@ def sees_change(output: ModelOutput, inquiry: Inquiry) -> bool | None:
     """Whether a calibration's area looks changed to the model. None where its label is not readable."""
     said = [reading.expectation(NO_CHANGE) < 0.5 for reading in _calibrated(output, inquiry, "region")]
     return said[0] if said else None
+
+
+def placed(output: ModelOutput, inquiry: Inquiry, convention: Convention) -> PictureBox | None:
+    """Where the one element of a calibration is, read in this convention."""
+    if not output.replies:
+        return None
+    return _Places.of(inquiry, output, convention).place(written.corners_of(output.replies[0].text), "unchanged")
 
 
 def _calibrated(output: ModelOutput, inquiry: Inquiry, kind: QuestionKind) -> list[_Reading]:
@@ -228,13 +262,20 @@ def _aspect(one: _Answered, anchors: Anchors | None) -> AspectAssessment | None:
     )
 
 
-def _focus(one: _Answered) -> FocusAssessment | None:
+def _focus(one: _Answered, places: _Places) -> FocusAssessment | None:
     if one.reading is None:
         return None
     status = STATUSES[one.reading.likeliest]
     agrees = one.written in (None, one.reading.likeliest)
-    box = written.box_of(one.reply) if agrees and status != "absent" else None
+    box = places.place(written.corners_of(one.reply), status) if agrees and status != "absent" else None
     return FocusAssessment(status, one.reading.expectation(SAMENESS), one.text if agrees else "", box)
+
+
+def _findings(one: _Answered, places: _Places) -> Iterator[Finding]:
+    for said in written.findings_of(one.reply) or ():
+        box = places.place(said.corners, said.kind)
+        if box is not None:
+            yield Finding(said.kind, box, said.description)
 
 
 def _region(one: _Answered) -> RegionAssessment:

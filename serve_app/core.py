@@ -45,6 +45,11 @@ class Box(NamedTuple):
         down = min(self.bottom, other.bottom) - max(self.y, other.y)
         return max(0, across) * max(0, down)
 
+    def fit(self, other: Box) -> float:
+        """Intersection over union, 0..1."""
+        shared = self.overlap(other)
+        return shared / (self.area + other.area - shared)
+
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
@@ -444,6 +449,11 @@ class PictureBox(NamedTuple):
     top: int
     right: int
     bottom: int
+
+    def fit(self, other: PictureBox) -> float:
+        """Intersection over union, 0..1."""
+        one, two = (Box(box[0], box[1], box[2] - box[0], box[3] - box[1]) for box in (self, other))
+        return one.fit(two)
 
 
 @dataclass(frozen=True, slots=True)

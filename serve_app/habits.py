@@ -34,16 +34,26 @@ class Convention:
     y_first: bool = False
 
     @property
+    def in_pixels(self) -> bool:
+        return self.unit in ("pixels", "resized_pixels")
+
+    @property
     def name(self) -> str:
         return f"{self.unit}_y_first" if self.y_first else self.unit
+
+    def is_asked_like(self, other: Convention) -> bool:
+        """Whether a question for one of them is in the same words as one for the other."""
+        return (self.y_first, self.in_pixels) == (other.y_first, other.in_pixels) and (
+            self.in_pixels or self.unit == other.unit
+        )
 
     def place(self, corners: Corners, frame: Frame) -> PictureBox | None:
         """What these corners mean; None where they are no place in the picture, or its size is not known."""
         sides = self._sides(frame)
         if sides is None:
             return None
-        one, two, three, four = corners
-        left, top, right, bottom = (two, one, four, three) if self.y_first else corners
+        first, second, third, fourth = corners
+        left, top, right, bottom = (second, first, fourth, third) if self.y_first else corners
         left, right = (1000 * value / sides[0] for value in (left, right))
         top, bottom = (1000 * value / sides[1] for value in (top, bottom))
         if not all(0 <= value <= 1000 for value in (left, top, right, bottom)):
@@ -80,6 +90,7 @@ CONVENTIONS: Final = (
     Convention("pixels"),
     Convention("fractions"),
 )
+ASKED: Final = tuple(one for one in CONVENTIONS if one.unit != "resized_pixels")  # a question in words for each
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ class Phrases:
     aspect: str
     levels: Options
     about_elements: str
+    element_box: str
     focus: str
     statuses: Options
     about_regions: str
@@ -50,6 +51,12 @@ class Phrases:
     joint: str
     rows: tuple[str, str, str]
     columns: tuple[str, str, str]
+    corners: str
+    corners_y_first: str
+    thousandths: str
+    fractions: str
+    pixels: str
+    sizes: str
     about_findings: str
     findings: str
     elsewhere: str
@@ -58,6 +65,7 @@ class Phrases:
     option: str
     separator: str
     series: str
+    mark: str
 
     def lettered(self, letters: Sequence[str]) -> Phrases:
         """With letters for the words of all options."""
@@ -88,9 +96,11 @@ _ENGLISH = Phrases(
     ),
     about_elements=(
         "\nAsked about an element, say what may have happened to it from the first picture to the second, as "
-        '{{"answer":"<option>","box":[left,top,right,bottom],"explanation":"<one short sentence>"}}. Options: {options}'
-        ". The box says where it is in the second picture, or in the first if it is only there, in thousandths of the "
-        "width and height; null if it is in neither."
+        '{{"answer":"<option>",{box}"explanation":"<one short sentence>"}}. Options: {options}.{where}'
+    ),
+    element_box=(
+        " The box says where it is in the second picture, or in the first if it is only there, {unit}; null if it is "
+        "in neither."
     ),
     focus="Look only at this element: {name}.",
     statuses=(
@@ -126,11 +136,16 @@ _ENGLISH = Phrases(
     joint=", ",
     rows=("upper", "middle", "lower"),
     columns=("left", "centre", "right"),
+    corners="[left,top,right,bottom]",
+    corners_y_first="[top,left,bottom,right]",
+    thousandths="in thousandths of the width and height",
+    fractions="in fractions of the width and height, from 0 to 1, with three decimals",
+    pixels="in pixels of that picture",
+    sizes=" The first picture is {first} pixels large, the second {second}.",
     about_findings=(
         "\nAsked what else, name at most {most} changes from the first picture to the second that you can see, as "
-        '{{"findings":[{{"kind":"<kind>","box":[left,top,right,bottom],"description":"<what; short>"}}]}}, or an empty '
-        "list. Kinds: {kinds}. The box says where it is in the second picture, or in the first if it was removed, in "
-        "thousandths of the width and height."
+        '{{"findings":[{{"kind":"<kind>","box":{corners},"description":"<what; short>"}}]}}, or an empty list. '
+        "Kinds: {kinds}. The box says where it is in the second picture, or in the first if it was removed, {unit}."
     ),
     findings="What else may have changed, at another place than the areas above{elsewhere}?",
     elsewhere=" and than: {places}",
@@ -142,6 +157,7 @@ _ENGLISH = Phrases(
     option="{label} ({meaning})",
     separator=", ",
     series="; ",
+    mark="red square",
 )
 
 _CHINESE = Phrases(
@@ -163,10 +179,9 @@ _CHINESE = Phrases(
     ),
     about_elements=(
         "\n问到某个元素时，说明从第一张到第二张图片它可能有什么变化，"
-        '按 {{"answer":"<选项>","box":[左,上,右,下],"explanation":"<一句简短的话>"}} 的格式回答。选项：{options}。'
-        "box 是它在第二张图片中的位置，若只在第一张中有则为在第一张中的位置，"
-        "以宽度和高度的千分之一为单位；两张中都没有则为 null。"
+        '按 {{"answer":"<选项>",{box}"explanation":"<一句简短的话>"}} 的格式回答。选项：{options}。{where}'
     ),
+    element_box=("box 是它在第二张图片中的位置，若只在第一张中有则为在第一张中的位置，{unit}；两张中都没有则为 null。"),
     focus="只看这个元素：{name}。",
     statuses=(
         ("同", "两张中看起来相同"),
@@ -201,10 +216,16 @@ _CHINESE = Phrases(
     joint="，",
     rows=("上部", "中部", "下部"),
     columns=("左侧", "中间", "右侧"),
+    corners="[左,上,右,下]",
+    corners_y_first="[上,左,下,右]",
+    thousandths="以宽度和高度的千分之一为单位",
+    fractions="以宽度和高度的比例表示，从 0 到 1，保留三位小数",
+    pixels="以该图片的像素为单位",
+    sizes="第一张图片为 {first} 像素，第二张为 {second} 像素。",
     about_findings=(
         "\n问到其他变化时，最多说出 {most} 处从第一张到第二张图片你看得见的变化，没有则给出空列表，"
-        '按 {{"findings":[{{"kind":"<种类>","box":[左,上,右,下],"description":"<是什么，简短>"}}]}} 的格式回答。'
-        "种类：{kinds}。box 是它在第二张图片中的位置，若已消失则为在第一张中的位置，以宽度和高度的千分之一为单位。"
+        '按 {{"findings":[{{"kind":"<种类>","box":{corners},"description":"<是什么，简短>"}}]}} 的格式回答。'
+        "种类：{kinds}。box 是它在第二张图片中的位置，若已消失则为在第一张中的位置，{unit}。"
     ),
     findings="除了上述区域{elsewhere}，其他位置还可能有什么变化？",
     elsewhere="以及{places}",
@@ -216,6 +237,7 @@ _CHINESE = Phrases(
     option="{label}（{meaning}）",
     separator="、",
     series="；",
+    mark="红色方块",
 )
 
 PHRASES: Final[dict[Language, Phrases]] = {"en": _ENGLISH, "zh": _CHINESE}

@@ -1,5 +1,6 @@
 """The config and the measurement in, what the model is asked out.
-No model, no tokenizer: whether words or letters stand for the answers is given (`Habits`).
+No model, no tokenizer: whether words or letters stand for the answers, and how places are asked for, is given
+(`Habits`).
 
 Texts of callers are quoted as JSON strings and stand in questions only, never in the instructions. Measured regions
 are "areas": what is the same for both orders of the pictures is told of them in the instructions, and so is which
@@ -17,6 +18,7 @@ from serve_app import decoy
 from serve_app.core import (
     FINDING_KINDS,
     MAX_FINDINGS,
+    AnswerShape,
     Box,
     Crop,
     Examination,
@@ -27,7 +29,7 @@ from serve_app.core import (
     ShownImage,
     Wording,
 )
-from serve_app.habits import UNKNOWN, Habits
+from serve_app.habits import UNKNOWN, Convention, Habits
 from serve_app.phrases import PHRASES, Options, Phrases
 from serve_app.schema import ImageComparisonConfig, Language
 
@@ -50,16 +52,18 @@ def render(config: ImageComparisonConfig, examination: Examination, habits: Habi
     areas = _areas(phrases, examination)
     unchanged = _decoy(phrases, examination, len(areas) + 1)
     told = areas if unchanged is None else (*areas, unchanged)
-    swapped = _labelled(phrases, config, told, exchanged=True) if config.swap_check else ()
+    places = _Places(habits.boxes, (examination.shown_reference, examination.shown_candidate))
+    swapped = _labelled(phrases, config, told, places.exchanged, exchanged=True) if config.swap_check else ()
     questions = (
-        *_labelled(phrases, config, told, exchanged=False),
-        *_findings(phrases, told),
+        *_labelled(phrases, config, told, places, exchanged=False),
+        *_findings(phrases, told, places),
         Question("summary", 0, (Wording(phrases.summary),)),
     )
+    kinds = {question.kind for question in questions}
     return Inquiry(
         shown_reference=examination.shown_reference,
         shown_candidate=examination.shown_candidate,
-        instructions=_instructions(phrases, told, examination.crops, {question.kind for question in questions}),
+        instructions=_instructions(phrases, told, examination.crops, kinds, places),
         questions=questions,
         swapped_questions=swapped,
         language=config.language,
@@ -81,15 +85,55 @@ def calibration(first: ShownImage, second: ShownImage, language: Language, *, le
         *(_aspect(phrases, index, name) for index, name in enumerate(ANCHOR_ASPECTS)),
         _region(phrases, area, exchanged=True),
     )
-    told = _instructions(phrases, (area,), (), {"aspect", "region"})
+    told = _instructions(phrases, (area,), (), {"aspect", "region"}, _Places(None, (first, second)))
     names = _captions(phrases, ())
     return Inquiry(second, first, told, (), asked, language, VERSION, captions=names, decoy=0)
+
+
+def placing(picture: ShownImage, language: Language, habits: Habits) -> Inquiry:
+    """Where the red square (`anchors.marked`) is that both pictures, the same twice, show; asked as for any element."""
+    phrases = _phrases(language, habits)
+    places = _Places(habits.boxes, (picture, picture))
+    asked = _element(phrases, 0, phrases.mark, phrases.statuses, places)
+    told = _instructions(phrases, (), (), {"focus_element"}, places)
+    return Inquiry(picture, picture, told, (asked,), (), language, VERSION, captions=_captions(phrases, ()))
 
 
 def labels(language: Language) -> tuple[tuple[str, ...], ...]:
     """The words of each list of answers."""
     phrases = PHRASES[language]
     return tuple(tuple(word for word, _ in options) for options in (phrases.levels, phrases.statuses, phrases.kinds))
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """How places are asked for, None where they aren't, and the first and the second picture."""
+
+    convention: Convention | None
+    pictures: tuple[ShownImage, ShownImage]
+
+    @property
+    def exchanged(self) -> _Places:
+        return _Places(self.convention, (self.pictures[1], self.pictures[0]))
+
+    @property
+    def shape(self) -> AnswerShape:
+        return "text" if self.convention is None else "boxed_text"
+
+    def told(self, phrases: Phrases) -> dict[str, str]:
+        """The corners of a box and their unit, in words."""
+        if self.convention is None:
+            return {"corners": "", "unit": ""}
+        units = {"thousandths": phrases.thousandths, "fractions": phrases.fractions}
+        corners = phrases.corners_y_first if self.convention.y_first else phrases.corners
+        return {"corners": corners, "unit": units.get(self.convention.unit, phrases.pixels)}
+
+    def sizes(self, phrases: Phrases) -> str:
+        """What a question for pixels has to tell, and the instructions can't tell for both orders."""
+        if self.convention is None or not self.convention.in_pixels:
+            return ""
+        first, second = (f"{shown.width} x {shown.height}" for shown in self.pictures)
+        return phrases.sizes.format(first=first, second=second)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +175,21 @@ def _area(phrases: Phrases, examination: Examination, number: int, one: Box | No
 
 
 def _instructions(
-    phrases: Phrases, areas: Sequence[_Area], crops: Sequence[Crop], asked: Collection[QuestionKind]
+    phrases: Phrases, areas: Sequence[_Area], crops: Sequence[Crop], asked: Collection[QuestionKind], places: _Places
 ) -> str:
     """All that every question needs, the same in both orders of the pictures: read once, shared by all."""
     meant = dict(zip(FINDING_KINDS, (meaning for _, meaning in phrases.kinds[1:]), strict=True))
+    told = places.told(phrases)
+    box = {"box": "", "where": ""}
+    if places.convention is not None:
+        box = {"box": f'"box":{told["corners"]},', "where": phrases.element_box.format(**told)}
     about = {
         "aspect": phrases.about_aspects.format(options=_listed(phrases, phrases.levels)),
-        "focus_element": phrases.about_elements.format(options=_listed(phrases, phrases.statuses)),
+        "focus_element": phrases.about_elements.format(options=_listed(phrases, phrases.statuses), **box),
         "region": phrases.about_regions.format(options=_listed(phrases, phrases.kinds)),
-        "findings": phrases.about_findings.format(most=MAX_FINDINGS, kinds=_listed(phrases, tuple(meant.items()))),
+        "findings": phrases.about_findings.format(
+            most=MAX_FINDINGS, kinds=_listed(phrases, tuple(meant.items())), **told
+        ),
         "summary": phrases.about_summary.format(),
     }
     common = [
@@ -166,36 +216,40 @@ def _captions(phrases: Phrases, crops: Sequence[Crop]) -> tuple[str, ...]:
 
 
 def _labelled(
-    phrases: Phrases, config: ImageComparisonConfig, areas: Sequence[_Area], *, exchanged: bool
+    phrases: Phrases, config: ImageComparisonConfig, areas: Sequence[_Area], places: _Places, *, exchanged: bool
 ) -> tuple[Question, ...]:
     statuses = _turned(phrases.statuses, exchanged)
     return (
         *(_aspect(phrases, index, name) for index, name in enumerate(config.comparison_aspects)),
-        *(
-            Question("focus_element", index, _wording(phrases.focus, statuses, name=_quoted(name)), "boxed_text")
-            for index, name in enumerate(config.focus_elements)
-        ),
+        *(_element(phrases, index, name, statuses, places) for index, name in enumerate(config.focus_elements)),
         *(_region(phrases, area, exchanged=exchanged) for area in areas),
     )
 
 
+def _element(phrases: Phrases, index: int, name: str, statuses: Options, places: _Places) -> Question:
+    text = phrases.focus.format(name=_quoted(name)) + places.sizes(phrases)
+    return Question("focus_element", index, (_wording(text, statuses),), places.shape)
+
+
 def _aspect(phrases: Phrases, index: int, name: str) -> Question:
-    return Question("aspect", index, _wording(phrases.aspect, phrases.levels, name=_quoted(name)))
+    return Question("aspect", index, (_wording(phrases.aspect.format(name=_quoted(name)), phrases.levels),))
 
 
 def _region(phrases: Phrases, area: _Area, *, exchanged: bool) -> Question:
     told = (phrases.area.format(number=area.number), area.told(phrases, exchanged=exchanged))
-    named = phrases.joint.join(part for part in told if part)
-    return Question("region", area.number - 1, _wording(phrases.region, _turned(phrases.kinds, exchanged), area=named))
+    text = phrases.region.format(area=phrases.joint.join(part for part in told if part))
+    return Question("region", area.number - 1, (_wording(text, _turned(phrases.kinds, exchanged)),))
 
 
-def _findings(phrases: Phrases, areas: Sequence[_Area]) -> tuple[Question, ...]:
-    """What else may have changed; not asked where nothing visible differs: whatever came would be invented."""
-    if not areas:
+def _findings(phrases: Phrases, areas: Sequence[_Area], places: _Places) -> tuple[Question, ...]:
+    """What else may have changed; not asked where nothing visible differs, whatever came would be invented, nor of a
+    model whose places say nothing."""
+    if not areas or places.convention is None:
         return ()
-    places = phrases.series.join(told for area in areas if (told := area.told(phrases, exchanged=False)))
-    elsewhere = phrases.elsewhere.format(places=places) if places else ""
-    return (Question("findings", 0, (Wording(phrases.findings.format(elsewhere=elsewhere)),), "findings"),)
+    told = phrases.series.join(told for area in areas if (told := area.told(phrases, exchanged=False)))
+    elsewhere = phrases.elsewhere.format(places=told) if told else ""
+    text = phrases.findings.format(elsewhere=elsewhere) + places.sizes(phrases)
+    return (Question("findings", 0, (Wording(text),), "findings"),)
 
 
 def _turned(options: Options, exchanged: bool) -> Options:
@@ -204,8 +258,8 @@ def _turned(options: Options, exchanged: bool) -> Options:
     return tuple(options[i] for i in _EXCHANGED) if exchanged else options
 
 
-def _wording(template: str, options: Options, **values: str) -> tuple[Wording, ...]:
-    return (Wording(template.format(**values), tuple(word for word, _ in options)),)
+def _wording(text: str, options: Options) -> Wording:
+    return Wording(text, tuple(word for word, _ in options))
 
 
 def _listed(phrases: Phrases, options: Options) -> str:

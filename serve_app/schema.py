@@ -171,6 +171,9 @@ class ModelReport(_Out):
     prompt_version: str
     memory: MemoryReport | None = None
     anchors: AnchorsReport | None = None
+    boxes: Annotated[
+        str | None, Field(description="In what it writes places, found out at its start; null: its boxes say nothing")
+    ] = None
     sees_ghosts: Annotated[
         bool | None, Field(description="It saw a change at a place where nothing changed; null: not asked")
     ] = None

@@ -89,6 +89,9 @@ class ScriptedSettings(_Strict):
     anchors: tuple[int, int] = Field((0, 4), description="The same, at its start: of equal and of unrelated pictures.")
     box: tuple[int, int, int, int] | None = Field(None, description="Where it sees every focus element, thousandths.")
     findings: tuple[ScriptedFinding, ...] = Field((), description="What else it says has changed.")
+    boxes: Literal["thousandths", "thousandths_y_first", "pixels", "resized_pixels", "fractions"] | None = Field(
+        "thousandths", description="In what it writes places, whatever it is asked for; None: never where they are."
+    )
     sees_ghosts: bool = Field(False, description="See a change where nothing changed, too.")
 
 

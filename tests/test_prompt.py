@@ -20,7 +20,7 @@ from serve_app.core import (
     Question,
     ShownImage,
 )
-from serve_app.habits import UNKNOWN, Habits
+from serve_app.habits import CONVENTIONS, UNKNOWN, Convention, Habits
 from serve_app.schema import ImageComparisonConfig
 
 
@@ -291,6 +291,68 @@ def test_without_charts_there_is_no_decoy() -> None:
     inquiry = prompt.render(ImageComparisonConfig(), an_examination(a_difference(Box(20, 10, 20, 10), None)))
     assert inquiry.decoy is None
     assert sum(each.kind == "region" for each in inquiry.questions) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "english", "chinese"),
+    [
+        (
+            "thousandths",
+            ("[left,top,right,bottom]", "in thousandths of the"),
+            ("[左,上,右,下]", "以宽度和高度的千分之一"),
+        ),
+        ("thousandths_y_first", ("[top,left,bottom,right]", "in thousandths of the"), ("[上,左,下,右]", "千分之一")),
+        ("pixels", ("[left,top,right,bottom]", "in pixels of that picture"), ("[左,上,右,下]", "像素为单位")),
+        ("resized_pixels", ("[left,top,right,bottom]", "in pixels of that picture"), ("[左,上,右,下]", "像素为单位")),
+        ("fractions", ("[left,top,right,bottom]", "from 0 to 1"), ("[左,上,右,下]", "从 0 到 1")),
+    ],
+)
+def test_boxes_are_asked_for_in_the_models_own_numbers(
+    name: str, english: tuple[str, ...], chinese: tuple[str, ...]
+) -> None:
+    convention = next(one for one in CONVENTIONS if one.name == name)
+    for language, told in (("en", english), ("zh", chinese)):
+        about = parts_of(asked_about_all(language, Habits(boxes=convention)))
+        for part in (about[1], about[3]):
+            assert all(text in part for text in told)
+            assert '"box":' + told[0] in part
+
+
+def test_a_question_for_pixels_tells_the_sizes_in_the_order_of_the_pictures() -> None:
+    examination = replace(
+        an_examination(a_difference(Box(0, 0, 9, 9), None)),
+        shown_reference=ShownImage(800, 600, "jpeg", b""),
+        shown_candidate=ShownImage(640, 480, "jpeg", b""),
+    )
+    config = ImageComparisonConfig(focus_elements=("logo",))
+    inquiry = prompt.render(config, examination, Habits(boxes=Convention("pixels")))
+    sized = [each.wordings[0].text for each in inquiry.questions if each.kind in ("focus_element", "findings")]
+    assert all("The first picture is 800 x 600 pixels large, the second 640 x 480." in text for text in sized)
+    assert len(sized) == 2
+    assert "The first picture is 640 x 480 pixels large" in inquiry.swapped_questions[4].wordings[0].text
+    assert "pixels large" not in texts(prompt.render(config, examination).questions)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_model_whose_boxes_say_nothing_is_asked_for_none(language: str) -> None:
+    inquiry = asked_about_all(language, Habits(boxes=None))
+    assert "box" not in inquiry.instructions
+    assert {question.kind for question in inquiry.questions} == {"aspect", "focus_element", "region", "summary"}
+    assert {question.shape for question in inquiry.questions} == {"text"}
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("habits", [Habits(), LETTERED, Habits(boxes=Convention("fractions"))])
+def test_a_mark_is_asked_for_as_any_element_is(language: str, habits: Habits) -> None:
+    picture = ShownImage(1, 1, "rgb", b"\0\0\0")
+    inquiry = prompt.placing(picture, language, habits)  # type: ignore[arg-type]  # parametrized as plain strings
+    real = asked_about_all(language, habits)
+    assert parts_of(inquiry)[0] == parts_of(real)[1]
+    assert inquiry.captions == real.captions
+    (question,), swapped = inquiry.questions, inquiry.swapped_questions
+    assert (question.shape, question.kind, swapped) == ("boxed_text", "focus_element", ())
+    element = next(each for each in real.questions if each.kind == "focus_element")
+    assert question.wordings[0].labels == element.wordings[0].labels
 
 
 def test_without_crops_nothing_is_said_of_them() -> None:

@@ -189,6 +189,13 @@ def test_labels_can_be_chosen_where_they_are_one_token_each(qwen: pretrained.Pre
     assert not qwen.can_choose(("none", "unbelievably"))
 
 
+def test_the_sizes_that_pictures_were_brought_to_are_told(qwen: pretrained.PretrainedModel) -> None:
+    resized = qwen.answer(an_inquiry(), a_stop()).resized
+    assert resized == ((64, 32), (32, 64))  # of 60 x 40 and 40 x 60, in blocks of 16
+    alone = replace(an_inquiry(), questions=())
+    assert qwen.answer(alone, a_stop()).resized == resized
+
+
 def run_out_of_memory(model: pretrained.PretrainedModel, times: int) -> Any:
     """From here on the model's forward pass fails so many times; gives what to remove in the end."""
     left = itertools.repeat(True, times)

@@ -14,8 +14,10 @@ MAX_CHARACTERS = 500
 MAX_FINDING_CHARACTERS = 120  # four of them are to fit into the tokens of a summary
 # No control characters, no leading, trailing or double spaces: models loop on whitespace where a grammar lets them.
 _CHARACTER = r'(\\["\\]|[^"\\\x00-\x20\x7f\u00a0\u2028\u2029\u3000])'
-_THOUSANDTH = r"(0|[1-9][0-9]{0,2}|1000)"
-_BOX = rf"\[{_THOUSANDTH}(,{_THOUSANDTH}){{3}}\]"
+_NUMBER = (
+    r"(0(\.[0-9]{1,4})?|1\.0{1,4}|[1-9][0-9]{0,3})"  # thousandths, pixels or fractions: habits.py tells them apart
+)
+_BOX = rf"\[{_NUMBER}(,{_NUMBER}){{3}}\]"
 
 
 def _text(most: int) -> str:

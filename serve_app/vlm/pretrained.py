@@ -26,7 +26,7 @@ from serve_app.core import (
 )
 from serve_app.errors import Overloaded
 from serve_app.settings import ModelSettings
-from serve_app.vlm import compiled, dialogue, grammar, loading, memory, prefix, reading
+from serve_app.vlm import compiled, dialogue, frames, grammar, loading, memory, prefix, reading
 from serve_app.vlm.cache import ByteCache, OnLookup, uncounted
 from serve_app.vlm.compiled import Step
 from serve_app.vlm.decoding import Branches, Single, most_likely, stoppable
@@ -140,6 +140,7 @@ class PretrainedModel:
         with torch.inference_mode(), stoppable(self.model, stop, self._step):
             prompts = self._sight.prompts(work.before, orders)
             visual_tokens = prompts[0].count(self._processor.image_token_ids)
+            resized = frames.resized(prompts[0].inputs, self._processor, work.orders[0])
             prefixes = reading.read(self.model, prompts, self.cache)
             del prompts
             tokens = sum(one.length * one.num_rows for one in prefixes)
@@ -155,6 +156,7 @@ class PretrainedModel:
             prompt_tokens=tokens + sum(len(row.suffix) for row in rows),
             generated_tokens=sum(len(row.writing.tokens) for row in rows if row.writing),
             plan=plan,
+            resized=resized,
         )
 
     def _rows(self, inquiry: Inquiry, after: str) -> list[_Row]:

@@ -14,7 +14,7 @@ LABEL_TOKENS: Final = 32  # braces, keys and the label, with spaces between them
 BOX_TOKENS: Final = 24
 # Neither ranges of numbers nor lengths of strings: not every server knows those words, and the reader checks anyway.
 _STRING: Final[dict[str, Any]] = {"type": "string"}
-_BOX: Final[dict[str, Any]] = {"type": "array", "items": {"type": "integer"}, "minItems": 4, "maxItems": 4}
+_BOX: Final[dict[str, Any]] = {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4}
 _BOX_OR_NULL: Final[dict[str, Any]] = {"anyOf": [{"type": "null"}, _BOX]}
 
 
