@@ -8,6 +8,7 @@ import io
 import json
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -288,6 +289,65 @@ def test_options_that_the_server_refuses_are_left_out_from_then_on(unknown: tupl
     for asked in played.asked[tried:]:
         assert not set(unknown) & set(asked)
         assert (kept - {"logprobs", "top_logprobs"}) <= set(asked)
+
+
+def thinking(answers: Callable[[Asked], bool], begins: str = "") -> Answering:
+    """A server whose model spends every token on a thought, unless `answers` says of a request that it doesn't."""
+
+    async def play(asked: Asked) -> Response:
+        return streamed('{"answer":"A"}') if answers(asked) else streamed(begins, finish="length")
+
+    return play
+
+
+@pytest.mark.parametrize("begins", ["", "<think>The first picture", " ◁think▷The", "<think>a</think><think>b"])
+def test_a_model_that_only_thinks_is_refused_at_the_start_in_one_sentence(begins: str) -> None:
+    never = thinking(lambda _: False, begins)
+    with playing(never) as played, pytest.raises(vlm.ModelUnavailable, match="tiny thinks before it answers") as caught:
+        a_model(played.url).warm_up()
+    assert "\n" not in str(caught.value)
+    assert len(played.asked) <= 5
+
+
+@pytest.mark.parametrize(
+    ("answers", "kept"),
+    [
+        (lambda asked: asked.get("reasoning_effort") == "none", {"reasoning_effort": "none"}),
+        (lambda asked: asked.get("reasoning_effort") == "low", {"reasoning_effort": "low"}),
+        (lambda asked: asked["max_tokens"] > 1000, {}),
+    ],
+)
+def test_a_model_that_thinks_less_or_has_room_for_it_is_asked_so_from_then_on(
+    answers: Callable[[Asked], bool], kept: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with playing(thinking(answers)) as played:
+        model = a_model(played.url)
+        model.warm_up()
+        output = model.answer(an_inquiry(), a_stop())
+    assert all(kept.items() <= asked.items() and answers(asked) for asked in played.asked[-2:])
+    assert output.replies[0].text
+    assert ("thinks before each answer" in caplog.text) is (not kept)
+
+
+def test_a_refused_effort_is_passed_over() -> None:
+    async def play(asked: Asked) -> Response:
+        if "reasoning_effort" in asked:
+            return JSONResponse({}, 400)
+        return streamed('{"answer":"A"}') if asked["max_tokens"] > 1000 else streamed("", finish="length")
+
+    with playing(play) as played:
+        a_model(played.url).warm_up()
+    assert len(played.asked) == 5
+
+
+@pytest.mark.parametrize(("text", "finish"), [("The pictures are", "length"), ("", "stop")])
+def test_a_model_that_answers_badly_does_not_count_as_thinking(text: str, finish: str) -> None:
+    async def play(_: Asked) -> Response:
+        return streamed(text, finish=finish)
+
+    with playing(play) as played:
+        a_model(played.url).warm_up()
+    assert len(played.asked) == 1
 
 
 def test_fewer_alternatives_are_asked_for_where_twenty_are_refused() -> None:

@@ -21,7 +21,7 @@ from serve_app.errors import DeadlineExceeded
 from serve_app.settings import ModelSettings
 from serve_app.vlm.chat import labels, options, shapes
 from serve_app.vlm.chat.server import ChatServer, Completion, ServerFault
-from serve_app.vlm.chat.wire import Options, body
+from serve_app.vlm.chat.wire import THOUGHT_TOKENS, Options, body
 from serve_app.vlm.unavailable import ModelUnavailable
 
 logger = logging.getLogger("pairlens.vlm")
@@ -81,7 +81,7 @@ class ChatModel:
         """
         stop = Stop(Deadline.after(WARM_UP_S))
         try:
-            self._options, answer = _blocking(_until(stop, options.found(self._try)))
+            self._options, answer = _blocking(_until(stop, self._found()))
         except ServerFault as fault:
             said = f" It says: {fault.said}" if fault.said and fault.status not in (401, 403) else ""
             raise ModelUnavailable(f"{fault}{said}") from None
@@ -92,7 +92,22 @@ class ChatModel:
             logger.warning("%s gives no log probabilities: scores rest on the chosen labels alone", self._name)
         if not any(_odds(answer, _LETTERS).probabilities):
             logger.warning("%s chose none of the options offered in a trial question", self._name)
+        if self._options.thought_tokens:
+            logger.warning("%s thinks before each answer: serve it with thinking off to be faster", self._name)
         logger.info("%s is asked with %s", self._name, self._options)
+
+    async def _found(self) -> tuple[Options, Completion]:
+        """Raises ModelUnavailable where a thought leaves no room for an answer, and ServerFault."""
+        found, answer = await options.found(self._try)
+        if not answer.is_all_thought:
+            return found, answer
+        brisker = await options.brisker(self._try, found)
+        if brisker is None:
+            raise ModelUnavailable(
+                f"{self._name} thinks before it answers, and a trial question was all thought after "
+                f"{THOUGHT_TOKENS + shapes.LABEL_TOKENS} tokens: serve it with thinking off, or another model."
+            )
+        return brisker
 
     async def _try(self, tried: Options) -> Completion:
         grey = ShownImage(64, 64, "rgb", bytes([128]) * 64 * 64 * 3)
