@@ -1,5 +1,5 @@
 """The model stage: what the examination found in, what the model says of it out.
-No Ray, no HTTP: one job at a time on one device, ended by deadline or cancel."""
+No Ray, no HTTP: one job at a time on one device, or as many as its server takes, ended by deadline or cancel."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ class Assessor:
         if self._model is not None:
             self._model.warm_up()
             self._habits = calibration.calibrate(self._model)
-        self._device: Device[Assessment] = Device(settings.stop_grace_s, on_abandoned)
+        self._device: Device[Assessment] = Device(
+            settings.stop_grace_s, on_abandoned, jobs_at_once=settings.comparisons_at_once
+        )
 
     async def assess(self, config: ImageComparisonConfig, examination: Examination, deadline: Deadline) -> Assessment:
         """Raises `DeadlineExceeded` and `ModelFailed`."""

@@ -17,18 +17,21 @@ import pytest
 from PIL import Image
 from starlette.responses import JSONResponse, Response
 
-from serve_app import vlm, written
+from serve_app import assessor, vlm, written
 from serve_app.core import Crop, Deadline, Inquiry, Question, Reply, ShownImage, Stop, Upload, Wording
 from serve_app.errors import ComparisonError, DeadlineExceeded, ModelFailed, Overloaded, Unavailable
+from serve_app.phrases import PHRASES
 from serve_app.pipeline import open_local
 from serve_app.schema import ImageComparisonConfig
 from serve_app.settings import ModelSettings, ServerSettings, Settings
 from serve_app.vlm.chat import ChatModel, labels
 from tests.chat_server import Answering, Asked, endless, playing, raw, streamed
+from tests.samples import examined, measured
 
 WORDS = ("same", "changed", "added", "removed", "missing")
 LETTERS = ("A", "B", "C", "D", "E")
 BUSY_S = 5.0  # what a crowded machine may add to a few milliseconds; the server would take a minute
+MORE_S = 0.2  # in which one request too many would come
 NOBODY = "http://127.0.0.1:9/v1"  # the discard port: nothing listens there
 RED = ShownImage(4, 2, "rgb", bytes([255, 0, 0]) * 8)
 JPEG = ShownImage(2, 2, "jpeg", b"\xff\xd8\xff as it is")
@@ -191,6 +194,37 @@ def test_requests_at_once_are_bounded() -> None:
     with playing(play) as played:
         a_model(played.url, parallel_requests=2).answer(an_inquiry(8), a_stop())
     assert (len(played.asked), played.most_at_once) == (9, 2)
+
+
+@pytest.mark.parametrize(("server", "most"), [({}, 8), ({"parallel_comparisons": 3}, 3)])
+async def test_a_server_is_sent_several_comparisons_at_once(server: dict[str, int], most: int) -> None:
+    """The first question of each comparison waits at the server until all that may be there are."""
+    has_started, all_here = False, asyncio.Event()
+    here, most_here = 0, 0
+
+    async def play(asked: Asked) -> Response:
+        nonlocal here, most_here
+        is_first = PHRASES["en"].aspect.format(name='"color"') in asked["messages"][0]["content"][-1]["text"]
+        if not has_started or not is_first:
+            return one_answer()
+        here += 1
+        most_here = max(here, most_here)
+        if here == most:
+            asyncio.get_running_loop().call_later(MORE_S, all_here.set)
+        await all_here.wait()
+        here -= 1
+        return one_answer()
+
+    with playing(play) as played:
+        settings = ModelSettings(engine="openai", name="tiny", server=ServerSettings(base_url=played.url, **server))
+        model = await asyncio.to_thread(assessor.Assessor, settings)
+        has_started = True
+        asked = ImageComparisonConfig(swap_check=False)
+        works = (model.assess(asked, examined(measured()), Deadline.after(BUSY_S * 4)) for _ in range(most + 2))
+        answered = await asyncio.gather(*works)
+        model.close()
+    assert [each.status for each in answered] == ["answered"] * (most + 2)
+    assert most_here == most
 
 
 def test_a_server_without_log_probabilities_states_its_label() -> None:

@@ -17,7 +17,10 @@ __all__ = ["ModelUnavailable", "OnLookup", "VisionLanguageModel", "check", "load
 
 
 class VisionLanguageModel(Protocol):
-    """What the assessor needs of an engine. It is called by one thread at a time."""
+    """What the assessor needs of an engine.
+
+    It is called by one thread at a time; engine `openai` by `ModelSettings.comparisons_at_once`.
+    """
 
     @property
     def identity(self) -> ModelIdentity: ...
