@@ -1,4 +1,5 @@
-"""Two drawn pictures that have nothing in common: the ends between which a model's scores lie.
+"""What a model is shown at its start: two drawn pictures that have nothing in common, the ends between which its scores
+lie, and a mark at a known place.
 No model, no questions: pictures come out."""
 
 from __future__ import annotations
@@ -7,9 +8,13 @@ from functools import cache
 
 from PIL import Image, ImageDraw
 
-from serve_app.core import ShownImage
+from serve_app.core import PictureBox, ShownImage
 
 SIDE = 336  # a whole number of patches of 14, 16 and 28 pixels: small, and large enough to be seen
+MARKED_SIZE = 672, 448  # as whole, not square, and not near 1000: a place has other numbers in each convention
+# Two squares: no two conventions have numbers for one of them that mean a place near it in another.
+MARKS = PictureBox(100, 600, 300, 900), PictureBox(600, 150, 800, 450)
+RED = 220, 30, 30
 
 
 @cache
@@ -40,6 +45,19 @@ def landscape() -> ShownImage:
     draw.ellipse((236, 26, 284, 74), fill=(238, 236, 200))
     for y in range(268, SIDE, 10):
         draw.line((250 - y % 30, y, 276 + y % 20, y), fill=(160, 170, 150), width=2)
+    return _shown(image)
+
+
+@cache
+def marked(place: PictureBox) -> ShownImage:
+    """A bright page with a few dark lines and one red square."""
+    width, height = MARKED_SIZE
+    image = Image.new("RGB", MARKED_SIZE, (246, 246, 240))
+    draw = ImageDraw.Draw(image)
+    for line in range(6):
+        draw.rectangle((40, 30 + 70 * line, width - 60 - 90 * (line % 3), 40 + 70 * line), fill=(110, 110, 115))
+    left, right = place.left * width // 1000, place.right * width // 1000
+    draw.rectangle((left, place.top * height // 1000, right - 1, place.bottom * height // 1000 - 1), fill=RED)
     return _shown(image)
 
 

@@ -27,8 +27,8 @@ def graph(settings: Settings, *, model_replicas: int = 1, ingress_replicas: int 
         health_check_period_s=HEALTH_CHECK_PERIOD_S,
     )
     model = serve.deployment(VLModel, name="VLModel").options(
-        # One job a replica. This alone doesn't keep two jobs off one GPU: see device.py.
-        max_ongoing_requests=1,
+        # One job a replica on a device of its own. This alone doesn't keep two jobs off one GPU: see device.py.
+        max_ongoing_requests=settings.model.comparisons_at_once,
         num_replicas=model_replicas,
         # The default back-off (25 to 500 ms) leaves the device idle between queued requests: 34 to 52 % of
         # its throughput once clients queue.

@@ -45,6 +45,11 @@ class Box(NamedTuple):
         down = min(self.bottom, other.bottom) - max(self.y, other.y)
         return max(0, across) * max(0, down)
 
+    def fit(self, other: Box) -> float:
+        """Intersection over union, 0..1."""
+        shared = self.overlap(other)
+        return shared / (self.area + other.area - shared)
+
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
@@ -289,14 +294,14 @@ class Question:
 
     `wordings`: the same question in other words, the liked one first. An engine takes the first whose labels
     are one token each in its tokenizer; position i means the same in every wording and in both orders of
-    the images. The last wording has letters for labels; the summary and the findings have none.
+    the images. The summary and the findings have no labels.
 
     `shape`: of the one JSON object to be written, compact and in this order of keys:
     - "text": `{"answer":LABEL,KEY:STRING}`, without `answer` where there are no labels;
-    - "boxed_text": `{"answer":LABEL,"box":BOX,KEY:STRING}`, BOX `null` or `[x0,y0,x1,y1]`, integers 0 to 1000:
-      thousandths of the picture's width (x) and height (y), top left and bottom right corner;
-    - "findings": `{"findings":[{"kind":KIND,"box":[x0,y0,x1,y1],"description":STRING}, ...]}`, 0 to `MAX_FINDINGS`
-      of them, KIND one of `FINDING_KINDS`; about as long as a summary.
+    - "boxed_text": `{"answer":LABEL,"box":BOX,KEY:STRING}`, BOX `null` or four numbers, two opposite corners in the
+      convention that the texts tell (`habits.Convention`);
+    - "findings": `{"findings":[{"kind":KIND,"box":BOX,"description":STRING}, ...]}`, 0 to `MAX_FINDINGS` of them, BOX
+      never null, KIND one of `FINDING_KINDS`; about as long as a summary.
     LABEL is one of the chosen wording's labels, KEY is `text_key`, STRING a short text on one line.
     """
 
@@ -324,6 +329,8 @@ class Inquiry:
     empty without a swap check. Only their labels are read, no text is written: so the anchors of a model's
     scores are asked as these alone, with `questions` empty.
     `crops`: parts of both pictures at native resolution; the measured difference i is area i + 1 in the texts.
+    `captions`: the name of each picture, to stand before it, the same in both orders; empty where they have none.
+    `decoy`: index of the region question that is about a place where nothing changed; None where there is none.
     """
 
     shown_reference: ShownImage
@@ -334,6 +341,8 @@ class Inquiry:
     language: Language
     prompt_version: str
     crops: tuple[Crop, ...] = ()
+    captions: tuple[str, ...] = ()
+    decoy: int | None = None
 
     @property
     def pictures(self) -> tuple[ShownImage, ...]:
@@ -384,7 +393,8 @@ class ModelOutput:
     """Replies in the order of `Inquiry.questions` and `Inquiry.swapped_questions`.
 
     `num_stated`: replies whose probabilities nobody computed: a server named a label and said no more, so the engine
-    assumes one for it.
+    assumes one for it. `resized`: width and height to which the engine brought reference and candidate for the model;
+    None where it doesn't know.
     """
 
     replies: tuple[Reply, ...]
@@ -393,6 +403,7 @@ class ModelOutput:
     generated_tokens: int
     plan: MemoryPlan | None = None  # None: the engine decides no memory
     num_stated: int = 0
+    resized: tuple[tuple[int, int], tuple[int, int]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,11 +420,16 @@ class Anchors:
         """Whether this model's scores say anything: those of random weights don't."""
         return self.same - self.unrelated >= self.LEAST_GAP
 
+    @property
+    def stretch(self) -> float:
+        """By how much rescaling spreads scores out."""
+        return 1 / (self.same - self.unrelated) if self.tell_apart else 1.0
+
     def rescaled(self, score: float) -> float:
         """`score` where 0 is an unrelated picture and 1 the same one; as it is where they can't be told apart."""
         if not self.tell_apart:
             return score
-        return min(1.0, max(0.0, (score - self.unrelated) / (self.same - self.unrelated)))
+        return min(1.0, max(0.0, (score - self.unrelated) * self.stretch))
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,15 +439,21 @@ class AspectAssessment:
     explanation: str
     entropy: float = 0.0  # of the label probabilities, 0 one label to 1 all alike
     outside_mass: float = 0.0  # probability of anything but the labels
+    gap: float = 0.0  # between the scores of the two orders of the pictures
 
 
 class PictureBox(NamedTuple):
-    """A place as a model names it: thousandths of the picture's width and height, right and bottom exclusive."""
+    """A place that a model names, in thousandths of the picture's width and height, right and bottom exclusive."""
 
     left: int
     top: int
     right: int
     bottom: int
+
+    def fit(self, other: PictureBox) -> float:
+        """Intersection over union, 0..1."""
+        one, two = (Box(box[0], box[1], box[2] - box[0], box[3] - box[1]) for box in (self, other))
+        return one.fit(two)
 
 
 @dataclass(frozen=True, slots=True)
@@ -471,7 +493,12 @@ class ModelIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What the model says of a pair. Without an answer all tuples are empty and `status` says why."""
+    """What the model says of a pair. Without an answer all tuples are empty and `status` says why.
+
+    `order_gap`: how far apart its answers lie in the two orders of the pictures, 0..1. `sees_ghosts`: whether it sees
+    a change where nothing changed; None where that wasn't asked. `boxes`: name of the convention in which it places
+    what it sees, None where it places nothing.
+    """
 
     model: ModelIdentity
     status: ModelStatus
@@ -488,3 +515,5 @@ class Assessment:
     plan: MemoryPlan | None = None
     findings: tuple[Finding, ...] = ()
     anchors: Anchors | None = None
+    sees_ghosts: bool | None = None
+    boxes: str | None = None

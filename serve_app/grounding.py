@@ -74,7 +74,7 @@ class Grounds:
     def named(self, place: PictureBox) -> int | None:
         """The index of the measured difference that this box fits best; None where it fits none."""
         own = self.box(place)
-        fits = [0.0 if box is None or self._is_frame(box) else _iou(own, box) for box in self.boxes]
+        fits = [0.0 if box is None or self._is_frame(box) else own.fit(box) for box in self.boxes]
         best = max(range(len(fits)), key=fits.__getitem__, default=None)
         return best if best is not None and fits[best] >= NAMES else None
 
@@ -141,8 +141,3 @@ def _widened(place: PictureBox) -> PictureBox:
         min(1000, place.right + SLACK),
         min(1000, place.bottom + SLACK),
     )
-
-
-def _iou(one: Box, two: Box) -> float:
-    shared = one.overlap(two)
-    return shared / (one.area + two.area - shared)

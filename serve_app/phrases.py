@@ -3,21 +3,25 @@ Texts with places for names and numbers: `prompt` puts them together.
 
 The wording is neutral ("may have changed"): "changes have been made" makes models invent two to three times as
 many differences on equal pairs. Pictures are "first" and "second", never "reference" and "candidate", so that
-nothing in a question gives away the order. How to answer is told once for each kind of question, in the instructions,
-which all questions share: a question only names what to look at. They hold in both orders of the pictures.
+nothing in a question gives away the order; each stands behind its name. How to answer is told once for each kind of
+question, in the instructions, which all questions share: a question only names what to look at. They hold in both
+orders of the pictures.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from serve_app.schema import Language
 
+Options = tuple[tuple[str, str], ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """All texts of one language. Options are (label, meaning), best first.
+    """All texts of one language. Options are (word, meaning), best first; each word has one meaning in all of them.
 
     `about_...`: how questions of a kind are answered, a part of the instructions.
     """
@@ -25,25 +29,34 @@ class Phrases:
     instructions: str
     about_aspects: str
     aspect: str
-    levels: tuple[tuple[str, str], ...]
+    levels: Options
     about_elements: str
+    element_box: str
     focus: str
-    statuses: tuple[tuple[str, str], ...]
+    statuses: Options
     about_regions: str
     region: str
-    kinds: tuple[tuple[str, str], ...]
-    lettered: str
+    kinds: Options
     in_first: str
     in_second: str
     in_both: str
     place: str
     areas: str
     crops: str
-    crop: str
+    first: str
+    second: str
+    first_of: str
+    second_of: str
     area: str
     joint: str
     rows: tuple[str, str, str]
     columns: tuple[str, str, str]
+    corners: str
+    corners_y_first: str
+    thousandths: str
+    fractions: str
+    pixels: str
+    sizes: str
     about_findings: str
     findings: str
     elsewhere: str
@@ -52,6 +65,15 @@ class Phrases:
     option: str
     separator: str
     series: str
+    mark: str
+
+    def lettered(self, letters: Sequence[str]) -> Phrases:
+        """With letters for the words of all options."""
+
+        def named(options: Options) -> Options:
+            return tuple((letter, meaning) for letter, (_, meaning) in zip(letters, options, strict=True))
+
+        return replace(self, levels=named(self.levels), statuses=named(self.statuses), kinds=named(self.kinds))
 
 
 _ENGLISH = Phrases(
@@ -74,9 +96,11 @@ _ENGLISH = Phrases(
     ),
     about_elements=(
         "\nAsked about an element, say what may have happened to it from the first picture to the second, as "
-        '{{"answer":"<option>","box":[left,top,right,bottom],"explanation":"<one short sentence>"}}. Options: {options}'
-        ". The box says where it is in the second picture, or in the first if it is only there, in thousandths of the "
-        "width and height; null if it is in neither."
+        '{{"answer":"<option>",{box}"explanation":"<one short sentence>"}}. Options: {options}.{where}'
+    ),
+    element_box=(
+        " The box says where it is in the second picture, or in the first if it is only there, {unit}; null if it is "
+        "in neither."
     ),
     focus="Look only at this element: {name}.",
     statuses=(
@@ -84,7 +108,7 @@ _ENGLISH = Phrases(
         ("changed", "it is in both and looks different"),
         ("added", "it is only in the second picture"),
         ("removed", "it is only in the first picture"),
-        ("none", "it is in neither picture"),
+        ("missing", "it is in neither picture"),
     ),
     about_regions=(
         "\nAsked about an area, say what may have changed there, or nothing, as "
@@ -92,29 +116,36 @@ _ENGLISH = Phrases(
     ),
     region="Look only at {area}.",
     kinds=(
-        ("none", "no visible change"),
+        ("same", "no visible change"),
         ("changed", "something there looks different"),
         ("added", "something is only in the second picture"),
         ("removed", "something is only in the first picture"),
         ("moved", "something is at another place"),
     ),
-    lettered=" Options here: {options}.",
     in_first="in the first picture {place}",
     in_second="in the second picture {place}",
     in_both="in both pictures {place}",
     place="{left} % to {right} % of the width and {top} % to {bottom} % of the height ({row} {column})",
     areas=" Something may have changed in some of these areas, or nothing: {areas}.",
     crops=" Parts of both follow in full detail, each first as in the first picture, then as in the second: {crops}.",
-    crop="area {number}: pictures {one} and {two}",
+    first="First picture:",
+    second="Second picture:",
+    first_of="Area {number}, first picture:",
+    second_of="Area {number}, second picture:",
     area="area {number}",
     joint=", ",
     rows=("upper", "middle", "lower"),
     columns=("left", "centre", "right"),
+    corners="[left,top,right,bottom]",
+    corners_y_first="[top,left,bottom,right]",
+    thousandths="in thousandths of the width and height",
+    fractions="in fractions of the width and height, from 0 to 1, with three decimals",
+    pixels="in pixels of that picture",
+    sizes=" The first picture is {first} pixels large, the second {second}.",
     about_findings=(
         "\nAsked what else, name at most {most} changes from the first picture to the second that you can see, as "
-        '{{"findings":[{{"kind":"<kind>","box":[left,top,right,bottom],"description":"<what; short>"}}]}}, or an empty '
-        "list. Kinds: {kinds}. The box says where it is in the second picture, or in the first if it was removed, in "
-        "thousandths of the width and height."
+        '{{"findings":[{{"kind":"<kind>","box":{corners},"description":"<what; short>"}}]}}, or an empty list. '
+        "Kinds: {kinds}. The box says where it is in the second picture, or in the first if it was removed, {unit}."
     ),
     findings="What else may have changed, at another place than the areas above{elsewhere}?",
     elsewhere=" and than: {places}",
@@ -126,6 +157,7 @@ _ENGLISH = Phrases(
     option="{label} ({meaning})",
     separator=", ",
     series="; ",
+    mark="red square",
 )
 
 _CHINESE = Phrases(
@@ -147,17 +179,16 @@ _CHINESE = Phrases(
     ),
     about_elements=(
         "\n问到某个元素时，说明从第一张到第二张图片它可能有什么变化，"
-        '按 {{"answer":"<选项>","box":[左,上,右,下],"explanation":"<一句简短的话>"}} 的格式回答。选项：{options}。'
-        "box 是它在第二张图片中的位置，若只在第一张中有则为在第一张中的位置，"
-        "以宽度和高度的千分之一为单位；两张中都没有则为 null。"
+        '按 {{"answer":"<选项>",{box}"explanation":"<一句简短的话>"}} 的格式回答。选项：{options}。{where}'
     ),
+    element_box=("box 是它在第二张图片中的位置，若只在第一张中有则为在第一张中的位置，{unit}；两张中都没有则为 null。"),
     focus="只看这个元素：{name}。",
     statuses=(
         ("同", "两张中看起来相同"),
         ("变", "两张中都有，但看起来不同"),
         ("增", "只在第二张中有"),
         ("删", "只在第一张中有"),
-        ("无", "两张中都没有"),
+        ("缺", "两张中都没有"),
     ),
     about_regions=(
         "\n问到某个区域时，说明那里可能有什么变化，也可能没有，"
@@ -165,28 +196,36 @@ _CHINESE = Phrases(
     ),
     region="只看{area}。",
     kinds=(
-        ("无", "看不出变化"),
+        ("同", "看不出变化"),
         ("变", "那里的内容看起来不同"),
         ("增", "有内容只在第二张中出现"),
         ("删", "有内容只在第一张中出现"),
         ("移", "有内容换了位置"),
     ),
-    lettered="此处的选项：{options}。",
     in_first="在第一张图片中{place}",
     in_second="在第二张图片中{place}",
     in_both="在两张图片中{place}",
     place="宽度的 {left} % 到 {right} %、高度的 {top} % 到 {bottom} %（{row}{column}）",
     areas="以下区域中可能有变化，也可能没有：{areas}。",
     crops="随后是两张图片的局部原图，每处先是第一张，再是第二张：{crops}。",
-    crop="区域 {number}：第 {one} 和第 {two} 张图片",
+    first="第一张图片：",
+    second="第二张图片：",
+    first_of="区域 {number}，第一张图片：",
+    second_of="区域 {number}，第二张图片：",
     area="区域 {number}",
     joint="，",
     rows=("上部", "中部", "下部"),
     columns=("左侧", "中间", "右侧"),
+    corners="[左,上,右,下]",
+    corners_y_first="[上,左,下,右]",
+    thousandths="以宽度和高度的千分之一为单位",
+    fractions="以宽度和高度的比例表示，从 0 到 1，保留三位小数",
+    pixels="以该图片的像素为单位",
+    sizes="第一张图片为 {first} 像素，第二张为 {second} 像素。",
     about_findings=(
         "\n问到其他变化时，最多说出 {most} 处从第一张到第二张图片你看得见的变化，没有则给出空列表，"
-        '按 {{"findings":[{{"kind":"<种类>","box":[左,上,右,下],"description":"<是什么，简短>"}}]}} 的格式回答。'
-        "种类：{kinds}。box 是它在第二张图片中的位置，若已消失则为在第一张中的位置，以宽度和高度的千分之一为单位。"
+        '按 {{"findings":[{{"kind":"<种类>","box":{corners},"description":"<是什么，简短>"}}]}} 的格式回答。'
+        "种类：{kinds}。box 是它在第二张图片中的位置，若已消失则为在第一张中的位置，{unit}。"
     ),
     findings="除了上述区域{elsewhere}，其他位置还可能有什么变化？",
     elsewhere="以及{places}",
@@ -198,6 +237,7 @@ _CHINESE = Phrases(
     option="{label}（{meaning}）",
     separator="、",
     series="；",
+    mark="红色方块",
 )
 
 PHRASES: Final[dict[Language, Phrases]] = {"en": _ENGLISH, "zh": _CHINESE}

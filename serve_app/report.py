@@ -6,7 +6,10 @@ How measurement and model combine:
   model makes a difference, a changed element or a mismatch: what it claims is refuted, in the warnings.
 - How similar the pair is: the weighted mean of the measured similarity and the model's mean aspect score (`judge`).
 - Safety law: where the measurement is below the threshold, the model lifts the pair over it, or up to it, only if it
-  has named every measured difference: seen in the region's own question, or found with a box that fits it.
+  has named every measured difference, each in its own words: seen in the region's own question, or found with a box
+  that fits it. Its other side: where the measurement is not below, the model sinks the pair under the threshold only
+  if it confirms a difference at all; else the interval reaches up to what was measured.
+- A model that sees a change at a place where nothing changed (the decoy) names and confirms nothing.
 - What a difference is: the model's words where it names it (confirmed), else the box (measured_only).
 - What else the model finds, with a box: where pixels changed by less than what is listed, or can't tell, it is listed
   last (model_only); where nothing visible changed it is refuted, and never listed: `differences` holds what differs.
@@ -19,11 +22,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
+import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from serve_app import __version__, grounding, stated, wording
 from serve_app.core import (
+    Anchors,
     AspectAssessment,
     Assessment,
     Examination,
@@ -47,6 +53,8 @@ from serve_app.schema import (
 # Share of the model's mean aspect score in the similarity. Half: the pixels say how much differs, the model
 # whether it matters for the aspects asked; neither alone is what a person means.
 MODEL_WEIGHT = 0.5
+# Standard deviation of what lies between two levels, a quarter apart, and was called one of them: 0.25 / sqrt(12).
+LEVEL_SPREAD = 0.072
 # Standard deviation of a score of which nothing is known but that it lies in 0..1: sqrt(1/12). It is that of the mean
 # too: what keeps a model from telling pictures apart keeps it in every aspect.
 INDIFFERENT_SPREAD = 0.29
@@ -100,7 +108,7 @@ def build(
         warnings=(
             *warnings,
             *measured.notes,
-            *_about_model(config, assessment),
+            *_about_model(config, measured, assessment),
             *held_against,
             *(
                 wording.refuted_finding(each.finding.description, config.language)
@@ -114,7 +122,9 @@ def build(
 
 
 def named(assessment: Assessment, found: Sequence[Grounded] = ()) -> dict[int, str]:
-    """What the model calls each measured difference, by its index."""
+    """What the model calls each measured difference, by its index; nothing where it sees changes that aren't there."""
+    if assessment.sees_ghosts:
+        return {}
     by_place = {each.index: each.finding.description for each in found if each.index is not None}
     asked = {region.index: region.description for region in assessment.regions if region.seen and region.description}
     return by_place | asked
@@ -126,23 +136,24 @@ def judge(
     """Combine measurement and model into similarity, interval and verdict.
 
     - Nothing visible differs: the measurement decides; a model has nothing to take away.
-    - Otherwise similarity is the weighted mean of the measured similarity and the model's mean aspect score,
-      its interval that of the measurement widened by the model's spread and by its gap between the two orders.
-    - Safety law: where the measurement is below the threshold, the model may lift the pair over it only if it
-      has named every measured difference (`names`, by index).
+    - Otherwise similarity is the weighted mean of the measured similarity and the model's mean aspect score, its
+      interval what both may be off by (`_combined`).
+    - The safety law has two sides: lifting takes a name for every measured difference, sinking one at least (`names`,
+      by index).
     - `uncertain`: the threshold lies inside the interval.
     """
     scores = [aspect for aspect in assessment.aspects if aspect is not None]
     if not measured.differences or not scores:
         return _decided(config, measured.similarity, measured.similarity_interval)
-    similarity, interval = _combined(measured, scores, _bias(assessment))
-    lifted = measured.similarity < config.similarity_threshold and interval[1] >= config.similarity_threshold
-    if lifted and not _names_all(measured, names):
+    similarity, interval = _combined(measured, scores, assessment.anchors)
+    threshold, said = config.similarity_threshold, ""
+    if measured.similarity < threshold <= interval[1] and not _names_all(measured, names):
         similarity = min(similarity, measured.similarity)
-        interval = (min(interval[0], similarity), similarity)
-        settled = _decided(config, similarity, interval)
-        return Judgement(settled.similarity, settled.interval, settled.verdict, (wording.unnamed(config.language),))
-    return _decided(config, similarity, interval)
+        interval, said = (min(interval[0], similarity), similarity), wording.unnamed(config.language)
+    elif similarity < threshold <= measured.similarity and not _confirms(assessment, names):
+        interval, said = (interval[0], max(interval[1], measured.similarity)), wording.unconfirmed(config.language)
+    settled = _decided(config, similarity, interval)
+    return replace(settled, warnings=(said,)) if said else settled
 
 
 def report_id(config: ImageComparisonConfig, examination: Examination, assessment: Assessment) -> str:
@@ -157,10 +168,19 @@ def report_id(config: ImageComparisonConfig, examination: Examination, assessmen
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _combined(measured: Measurement, scores: list[AspectAssessment], bias: float) -> tuple[float, tuple[float, float]]:
-    mean = sum(aspect.score for aspect in scores) / len(scores)
-    # The mean of n answers spreads by their mean spread over sqrt(n); a bias is in all of them.
-    spread = sum(aspect.spread for aspect in scores) / len(scores) ** 1.5 + bias
+def _combined(
+    measured: Measurement, scores: Sequence[AspectAssessment], anchors: Anchors | None
+) -> tuple[float, tuple[float, float]]:
+    """The weighted mean, and one standard deviation of the model's part around it: about two pairs in three lie inside.
+
+    Its variance is that of a single answer, because one model's answers about one pair err together; what the aspects
+    disagree about, as of any mean; and what the levels leave open. A bias is in all of them, and added.
+    """
+    mean = statistics.fmean(aspect.score for aspect in scores)
+    single = statistics.fmean(aspect.spread**2 for aspect in scores)
+    between = statistics.variance(aspect.score for aspect in scores) / len(scores) if len(scores) > 1 else 0.0
+    level = LEVEL_SPREAD * (1.0 if anchors is None else anchors.stretch)
+    spread = min(0.5, math.sqrt(single + between + level**2)) + _bias(scores, anchors)
     low, high = measured.similarity_interval
     weight = MODEL_WEIGHT
     similarity = (1 - weight) * measured.similarity + weight * mean
@@ -169,23 +189,35 @@ def _combined(measured: Measurement, scores: list[AspectAssessment], bias: float
     return similarity, (min(below, similarity), max(above, similarity))
 
 
-def _bias(assessment: Assessment) -> float:
-    """How far off the model's mean may be: half the gap between the orders, and more where it tells nothing apart."""
-    ends = assessment.anchors
-    blind = ends is not None and not ends.tell_apart
-    return (assessment.order_gap or 0.0) / 2 + (INDIFFERENT_SPREAD if blind else 0.0)
+def _bias(scores: Sequence[AspectAssessment], anchors: Anchors | None) -> float:
+    """How far off the mean may be: half the gap between the orders' scores, and more where it tells nothing apart."""
+    blind = anchors is not None and not anchors.tell_apart
+    return statistics.fmean(aspect.gap for aspect in scores) / 2 + (INDIFFERENT_SPREAD if blind else 0.0)
+
+
+def _confirms(assessment: Assessment, names: Mapping[int, str]) -> bool:
+    """Whether the model sees a measured difference, in its own words or without."""
+    return bool(names) or (not assessment.sees_ghosts and any(region.seen for region in assessment.regions))
 
 
 def _names_all(measured: Measurement, names: Mapping[int, str]) -> bool:
-    return not measured.further_differences and names.keys() >= set(range(len(measured.differences)))
+    """Whether each has a name of its own: a model that says the same of several has told none of them apart."""
+    own = {name.casefold() for name in names.values()}
+    return (
+        not measured.further_differences
+        and names.keys() >= set(range(len(measured.differences)))
+        and len(own) == len(names)
+    )
 
 
-def _about_model(config: ImageComparisonConfig, assessment: Assessment) -> tuple[str, ...]:
+def _about_model(config: ImageComparisonConfig, measured: Measurement, assessment: Assessment) -> tuple[str, ...]:
     if assessment.status in ("failed", "timed_out"):
         return (wording.model_missing(assessment.status, config.language),)
-    if assessment.anchors is not None and not assessment.anchors.tell_apart:
-        return (wording.indifferent(config.language),)
-    return ()
+    blind = assessment.anchors is not None and not assessment.anchors.tell_apart
+    return (
+        *((wording.indifferent(config.language),) if blind else ()),
+        *((wording.sees_ghosts(config.language),) if assessment.sees_ghosts and measured.differences else ()),
+    )
 
 
 def _decided(config: ImageComparisonConfig, similarity: float, interval: tuple[float, float]) -> Judgement:
@@ -250,8 +282,9 @@ def _said(
 ) -> FocusElementReport:
     boxes = () if said.box is None else (grounds.box(said.box),)
     if not is_refuted:
+        explanation = said.explanation or wording.unexplained(config.language)
         score = round(said.score, 4)
-        return FocusElementReport(name=name, status=said.status, score=score, explanation=said.explanation, boxes=boxes)
+        return FocusElementReport(name=name, status=said.status, score=score, explanation=explanation, boxes=boxes)
     language = config.language
     explanation = wording.unchanged_there(language) if grounds.boxes else wording.focus_element("unchanged", language)
     return FocusElementReport(name=name, status="unchanged", score=1.0, explanation=explanation, boxes=boxes)

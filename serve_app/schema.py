@@ -166,11 +166,19 @@ class ModelReport(_Out):
     name: str | None
     revision: str | None
     status: ModelStatus
-    order_gap: Unit | None
+    order_gap: Annotated[
+        Unit | None, Field(description="Probability that moves to another answer when the images are exchanged, mean")
+    ]
     tokens: TokenReport | None
     prompt_version: str
     memory: MemoryReport | None = None
     anchors: AnchorsReport | None = None
+    boxes: Annotated[
+        str | None, Field(description="In what it writes places, found out at its start; null: its boxes say nothing")
+    ] = None
+    sees_ghosts: Annotated[
+        bool | None, Field(description="It saw a change at a place where nothing changed; null: not asked")
+    ] = None
 
 
 class TimingsReport(_Out):

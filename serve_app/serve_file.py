@@ -4,15 +4,18 @@ Starts nothing. It exists because Ray Serve passes over unknown names at every l
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from serve_app.settings import Settings
+
+if TYPE_CHECKING:
+    from ray.serve.schema import DeploymentSchema
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -93,6 +96,7 @@ def check(raw: dict[str, Any]) -> ServeFile:
         raise ServeFileError("\n".join(_wrong_values(exc))) from exc
     http = config.http_options
     _check_clock(settings, http.request_timeout_s)
+    _check_model(settings, application.deployments)
     return ServeFile(raw, settings, application.name, http.host, http.port, application.route_prefix or "/")
 
 
@@ -162,6 +166,22 @@ def _check_clock(settings: Settings, request_timeout_s: float | None) -> None:
             f"`http_options.request_timeout_s` is {request_timeout_s:g}, but must be above "
             f"`limits.max_processing_timeout_s` ({ceiling:g}): Ray would cut off requests before our own 504."
         )
+
+
+def _check_model(settings: Settings, deployments: Iterable[DeploymentSchema]) -> None:
+    """How many jobs a model replica is sent at once follows from the engine: on a GPU there is never more than one."""
+    at_once = settings.model.comparisons_at_once
+    for stage in deployments:
+        said = stage.max_ongoing_requests
+        if stage.name == "VLModel" and isinstance(said, int) and said != at_once:
+            reason = (
+                f"`model.server.parallel_comparisons` is {at_once}"
+                if settings.model.engine == "openai"
+                else f"engine {settings.model.engine} works on one comparison at a time"
+            )
+            raise ServeFileError(
+                f"`applications[0].deployments[VLModel].max_ongoing_requests` is {said}, but {reason}: leave it out."
+            )
 
 
 def _override_http(raw: dict[str, Any], host: str | None, port: int | None) -> None:

@@ -100,6 +100,10 @@ class ScriptedSettings(_Strict):
     anchors: tuple[int, int] = Field((0, 4), description="The same, at its start: of equal and of unrelated pictures.")
     box: tuple[int, int, int, int] | None = Field(None, description="Where it sees every focus element, thousandths.")
     findings: tuple[ScriptedFinding, ...] = Field((), description="What else it says has changed.")
+    boxes: Literal["thousandths", "thousandths_y_first", "pixels", "resized_pixels", "fractions"] | None = Field(
+        "thousandths", description="In what it writes places, whatever it is asked for; None: never where they are."
+    )
+    sees_ghosts: bool = Field(False, description="See a change where nothing changed, too.")
 
 
 class ServerSettings(_Strict):
@@ -111,6 +115,9 @@ class ServerSettings(_Strict):
     key_file: str | None = Field(None, description="File that holds the API key and nothing else.")
     key_env: str | None = Field(None, description="Or: name of the environment variable that holds it, read at start.")
     parallel_requests: PositiveInt = Field(8, description="Questions of one comparison at the server at once.")
+    parallel_comparisons: PositiveInt = Field(
+        8, description="Comparisons that one replica has at the server at once: a server that batches wants many."
+    )
 
     @model_validator(mode="after")
     def _one_key(self) -> ServerSettings:
@@ -157,6 +164,11 @@ class ModelSettings(_Strict):
     )
     server: ServerSettings = ServerSettings()
     scripted: ScriptedSettings = ScriptedSettings()
+
+    @property
+    def comparisons_at_once(self) -> int:
+        """Of one replica: one on a device of its own, more where a server batches them."""
+        return self.server.parallel_comparisons if self.engine == "openai" else 1
 
     @property
     def public_name(self) -> str | None:

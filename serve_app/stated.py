@@ -83,6 +83,8 @@ def model(assessment: Assessment) -> ModelReport:
         prompt_version=assessment.prompt_version,
         memory=None if assessment.plan is None else _memory(assessment.plan),
         anchors=None if assessment.anchors is None else _anchors(assessment.anchors),
+        boxes=assessment.boxes,
+        sees_ghosts=assessment.sees_ghosts,
     )
 
 

@@ -149,6 +149,16 @@ def unreadable_choice(kind: QuestionKind, index: int, language: Language) -> str
     )
 
 
+def unreadable_order(kind: QuestionKind, index: int, language: Language) -> str:
+    """So in one order of the pictures only."""
+    name = _asked(kind, index, language)
+    if language == "zh":
+        return f"对{name}，模型在图片的一种先后顺序下未选择任何给定选项，因此其把握程度降低。"
+    return (
+        f"In one order of the pictures the model chose none of the answers offered for {name}: it counts as less sure."
+    )
+
+
 def stated(language: Language) -> str:
     """The model's server gives no probabilities, so each score follows from one word and an assumed certainty."""
     if language == "zh":
@@ -181,6 +191,27 @@ def unnamed(language: Language) -> str:
     if language == "zh":
         return "模型未说明所有测得的差异，因此相似度以测量为准。"
     return "The model left measured differences unnamed, so the measured similarity stands."
+
+
+def unconfirmed(language: Language) -> str:
+    """The model's scores sink a pair under the threshold, and it confirms none of the measured differences."""
+    if language == "zh":
+        return "模型评分低于像素测量结果，却未确认任何测得的差异，因此无法确定。"
+    return "The model rates this pair lower than its pixels do and confirms none of the differences: it is uncertain."
+
+
+def sees_ghosts(language: Language) -> str:
+    """The model saw a change where nothing visible changed, so what it says of the other places is no evidence."""
+    if language == "zh":
+        return "模型在没有可见变化的位置也称有变化，因此它对各处差异的说明不作为依据。"
+    return "The model also saw a change where no pixel differs visibly: what it says of the differences doesn't count."
+
+
+def unexplained(language: Language) -> str:
+    """An element's explanation where the model wrote none, or one that belongs to another status."""
+    if language == "zh":
+        return "模型没有给出与此结果相符的说明。"
+    return "The model gave no explanation that fits this answer."
 
 
 def model_missing(status: str, language: Language) -> str:

@@ -1,16 +1,27 @@
-"""What a model wrote, as values: a text, a box, findings, from JSON that may be wrong or cut off.
+"""What a model wrote, as values: a label, a text, a box, findings, from JSON that may be wrong or cut off.
 Knows no questions and no scores, and raises for no text at all."""
 
 from __future__ import annotations
 
 import json
+import math
 import re
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from serve_app.core import FINDING_KINDS, MAX_FINDINGS, Finding, PictureBox
+from serve_app.core import FINDING_KINDS, MAX_FINDINGS
+from serve_app.habits import Corners
+from serve_app.schema import DifferenceKind
 
 MAX_TEXT: Final = 600
 ELLIPSIS: Final = "…"
+
+
+class Said(NamedTuple):
+    """A finding as it was written: what its corners mean is not known here."""
+
+    kind: DifferenceKind
+    corners: Corners
+    description: str
 
 
 def text_of(reply: str, key: str) -> str:
@@ -26,13 +37,20 @@ def text_of(reply: str, key: str) -> str:
     return _tidy(text) if isinstance(text, str) else ""
 
 
-def box_of(reply: str) -> PictureBox | None:
-    """The box in a reply that may be cut off after it; None if there is none or it is no place in a picture."""
+def answer_of(reply: str) -> str | None:
+    """The label under which the rest was written: the string under `answer`; None if there is none."""
+    found = re.search(r'"answer"\s*:\s*("(?:[^"\\]|\\.)*")', reply)
+    label = None if found is None else _decoded(found.group(1))
+    return label if isinstance(label, str) else None
+
+
+def corners_of(reply: str) -> Corners | None:
+    """The four numbers of a box, in a reply that may be cut off after it; None if there are none."""
     found = re.search(r'"box"\s*:\s*(\[[^\[\]]{0,100}\])', reply)
-    return None if found is None else _box(_decoded(found.group(1)))
+    return None if found is None else _corners(_decoded(found.group(1)))
 
 
-def findings_of(reply: str) -> tuple[Finding, ...] | None:
+def findings_of(reply: str) -> tuple[Said, ...] | None:
     """The findings in a reply, those that can be read; None where there is no list of them.
 
     A reply cut off by the token limit keeps those that are whole.
@@ -40,7 +58,7 @@ def findings_of(reply: str) -> tuple[Finding, ...] | None:
     opening = re.search(r'"findings"\s*:\s*\[', reply)
     if opening is None:
         return None
-    found: list[Finding] = []
+    found: list[Said] = []
     position = opening.end()
     while len(found) < MAX_FINDINGS and (start := re.compile(r"[\s,]*(?=\{)").match(reply, position)):
         try:
@@ -60,22 +78,20 @@ def _decoded(text: str) -> Any:
         return None
 
 
-def _box(value: Any) -> PictureBox | None:
-    """Four numbers as corners, in thousandths; whatever else a model calls a box is none."""
+def _corners(value: Any) -> Corners | None:
     if not isinstance(value, list) or len(value) != 4:
         return None
-    if not all(type(one) in (int, float) and 0 <= one <= 1000 for one in value):
+    if not all(type(one) in (int, float) and math.isfinite(one) for one in value):
         return None
-    left, top, right, bottom = (round(one) for one in value)
-    return PictureBox(left, top, right, bottom) if left < right and top < bottom else None
+    return (value[0], value[1], value[2], value[3])
 
 
-def _finding(value: dict[str, Any]) -> Finding | None:
-    kind, box, description = value.get("kind"), _box(value.get("box")), value.get("description")
-    if kind not in FINDING_KINDS or box is None or not isinstance(description, str):
+def _finding(value: dict[str, Any]) -> Said | None:
+    kind, corners, description = value.get("kind"), _corners(value.get("box")), value.get("description")
+    if kind not in FINDING_KINDS or corners is None or not isinstance(description, str):
         return None
     said = _tidy(description)
-    return Finding(kind, box, said) if said else None
+    return Said(kind, corners, said) if said else None
 
 
 def _mended(reply: str, key: str) -> str:

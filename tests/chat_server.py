@@ -91,7 +91,9 @@ class _Stage:
 _stage = functools.cache(_Stage)
 
 
-def streamed(text: str, tokens: Sequence[tuple[str, dict[str, float]]] = (), *, usage: bool = True) -> Response:
+def streamed(
+    text: str, tokens: Sequence[tuple[str, dict[str, float]]] = (), *, usage: bool = True, finish: str = "stop"
+) -> Response:
     """An answer as server-sent events. `tokens`: each token written, with the probabilities of all candidates."""
     events: list[Asked] = [{"choices": [{"delta": {"role": "assistant", "content": ""}}]}]
     for written, candidates in tokens:
@@ -99,6 +101,7 @@ def streamed(text: str, tokens: Sequence[tuple[str, dict[str, float]]] = (), *, 
         events.append({"choices": [{"delta": {"content": written}, "logprobs": logprobs}]})
     if not tokens:
         events.append({"choices": [{"delta": {"content": text}}]})
+    events.append({"choices": [{"delta": {}, "finish_reason": finish}]})
     if usage:
         events.append({"choices": [], "usage": {"prompt_tokens": 100, "completion_tokens": max(1, len(tokens))}})
     return raw("".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n")

@@ -12,12 +12,25 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-LABELS = (*"ABCDE", "none", "small", "medium", "large", "total", "same", "changed", "added", "removed", "moved")
+LABELS = (
+    *"ABCDE",
+    "none",
+    "small",
+    "medium",
+    "large",
+    "total",
+    "same",
+    "changed",
+    "added",
+    "removed",
+    "moved",
+    "missing",
+)
 SENTENCES = [
     '{"answer":"none","explanation":"The first picture and the second picture look the same."}',
     '{"answer":"small","description":"The colour of the label may have changed."}',
     '{"summary":"Nothing visible differs."} medium large total same changed added removed moved none',
-    "Look only at this quality: color. Options: A, B, C, D, E. 无小中大全同变增删移",
+    "Look only at this quality: color. Options: A, B, C, D, E. 无小中大全同变增删移缺",
     *(f'{{"answer":"{label}","explanation":"The {label} one."}}' for label in LABELS),
 ]
 CHATML = (

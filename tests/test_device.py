@@ -135,3 +135,38 @@ async def test_an_error_of_a_job_reaches_its_caller_and_frees_the_device() -> No
         await device.run(broken, Stop(Deadline.after(5)))
     assert await device.run(Jobs().quick, Stop(Deadline.after(5))) == "done"
     device.close()
+
+
+async def test_where_it_takes_several_jobs_at_once_the_next_waits_for_one_to_end() -> None:
+    device: Device[str] = Device(grace_s=1, jobs_at_once=2)
+    jobs = [Jobs() for _ in range(3)]
+    running = [asyncio.create_task(device.run(each.deaf, Stop(Deadline.after(30)))) for each in jobs[:2]]
+    for each in jobs[:2]:
+        assert await asyncio.to_thread(each.begun.wait, 5)
+    third = asyncio.create_task(device.run(jobs[2].deaf, Stop(Deadline.after(30))))
+    await asyncio.sleep(0)
+    assert not jobs[2].begun.is_set()
+    jobs[1].release.set()
+    assert await running[1] == "done"
+    assert await asyncio.to_thread(jobs[2].begun.wait, 5)
+    for each in jobs:
+        each.release.set()
+    assert (await running[0], await third) == ("done", "done")
+    device.close()
+
+
+async def test_one_stuck_job_beside_others_is_noticed() -> None:
+    device: Device[str] = Device(grace_s=0.0, jobs_at_once=2)
+    good, bad = Jobs(), Jobs()
+    working = asyncio.create_task(device.run(good.deaf, Stop(Deadline.after(30))))
+    await asyncio.to_thread(good.begun.wait, 5)
+    assert not device.is_stuck
+    with pytest.raises(DeadlineExceeded):
+        await device.run(bad.deaf, Stop(Deadline.after(0.05)))
+    good.release.set()
+    assert await working == "done"
+    assert device.is_stuck
+    bad.release.set()
+    await device.run(Jobs().quick, Stop(Deadline.after(5)))
+    await device.run(Jobs().quick, Stop(Deadline.after(5)))
+    device.close()

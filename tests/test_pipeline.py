@@ -11,8 +11,9 @@ import pytest
 from PIL import Image, ImageDraw
 from skimage import data
 
-from serve_app.core import Deadline, Upload
+from serve_app.core import Box, Deadline, Upload
 from serve_app.errors import DeadlineExceeded, ModelFailed
+from serve_app.habits import CONVENTIONS
 from serve_app.pipeline import Pipeline, open_local
 from serve_app.schema import ComparisonReport
 from serve_app.settings import ModelSettings, ScriptedSettings, Settings
@@ -212,6 +213,29 @@ async def test_an_element_is_as_the_model_says_unless_no_pixel_changed_there(
     assert (element.status, element.boxes) == (status, (place,))
 
 
+@pytest.mark.parametrize("boxes", [convention.name for convention in CONVENTIONS])
+async def test_boxes_are_understood_in_every_convention(boxes: str) -> None:
+    findings = [{"box": ON_THE_SQUARE, "description": "A red square."}]
+    asked: dict[str, Any] = {"focus_elements": ["square"], "max_image_size": [128, 128]}
+    async with open_local(scripted(label=1, box=ON_THE_SQUARE, findings=findings, boxes=boxes)) as model:
+        report = await compare(model, encoded(card()), encoded(card("red")), **asked)
+    (element,) = report.focus_elements
+    assert (element.status, report.model.boxes) == ("changed", boxes)
+    ((left, top, width, height),) = element.boxes
+    assert Box(left, top, width, height).fit(Box(120, 60, 30, 30)) > 0.8
+    assert not report.warnings
+
+
+async def test_a_model_that_finds_no_mark_places_nothing_and_no_box_of_its_refutes_anything() -> None:
+    findings = [{"box": ON_NOTHING, "description": "A ghost."}]
+    async with open_local(scripted(label=1, box=ON_NOTHING, findings=findings, boxes=None)) as model:
+        report = await compare(model, encoded(card()), encoded(card("red")), focus_elements=["square"])
+    (element,) = report.focus_elements
+    assert (element.status, element.boxes, report.model.boxes) == ("changed", (), None)
+    assert [each.evidence for each in report.differences] == ["confirmed"]
+    assert not report.warnings
+
+
 async def test_a_model_that_rates_all_pictures_alike_is_known_from_its_start() -> None:
     async with open_local(scripted(label=1, anchors=(2, 2))) as model:
         report = await compare(model, encoded(card()), encoded(card("red")))
@@ -219,6 +243,14 @@ async def test_a_model_that_rates_all_pictures_alike_is_known_from_its_start() -
     assert report.model.anchors.same == report.model.anchors.unrelated
     assert any("can't tell an equal picture" in warning for warning in report.warnings)
     assert report.verdict == "uncertain"
+
+
+@pytest.mark.parametrize(("sees", "evidence"), [(False, "confirmed"), (True, "measured_only")])
+async def test_a_model_that_says_yes_to_everything_confirms_nothing(sees: bool, evidence: str) -> None:
+    """It is asked about one place more, on which the pixels show no change."""
+    async with open_local(scripted(label=1, sees_ghosts=sees)) as model:
+        report = await compare(model, encoded(card()), encoded(card("red")))
+    assert (report.model.sees_ghosts, report.differences[0].evidence) == (sees, evidence)
 
 
 async def test_a_score_lies_between_the_models_own_ends() -> None:

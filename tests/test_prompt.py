@@ -10,6 +10,7 @@ from serve_app import prompt
 from serve_app.core import (
     Alignment,
     Box,
+    Chart,
     Crop,
     Examination,
     ImageFacts,
@@ -19,6 +20,7 @@ from serve_app.core import (
     Question,
     ShownImage,
 )
+from serve_app.habits import CONVENTIONS, UNKNOWN, Convention, Habits
 from serve_app.schema import ImageComparisonConfig
 
 
@@ -72,21 +74,45 @@ def test_at_most_eight_regions_are_asked_about() -> None:
     assert sum(question.kind == "region" for question in inquiry.questions) == prompt.MAX_REGIONS
 
 
-def test_the_last_wording_has_letters_for_labels() -> None:
-    inquiry = prompt.render(ImageComparisonConfig(), an_examination())
-    assert all(question.wordings[-1].labels == ("A", "B", "C", "D", "E") for question in inquiry.questions[:-1])
+LETTERED = Habits(letters=True)
+ALL_ASKED = ("aspect", "focus_element", "region", "findings", "summary")
+
+
+def asked_about_all(language: str, habits: Habits = UNKNOWN) -> Inquiry:
+    config = ImageComparisonConfig.model_validate_json(f'{{"language": "{language}", "focus_elements": ["x"]}}')
+    return prompt.render(config, an_examination(a_difference(Box(0, 0, 9, 9), None)), habits)
+
+
+@pytest.mark.parametrize("habits", [UNKNOWN, LETTERED])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_labels_differ_and_are_told_in_the_instructions(language: str, habits: Habits) -> None:
+    inquiry = asked_about_all(language, habits)
+    about = dict(zip(ALL_ASKED, parts_of(inquiry), strict=True))
+    for question in inquiry.questions + inquiry.swapped_questions:
+        (wording,) = question.wordings
+        assert len(set(wording.labels)) == len(wording.labels)
+        told = about[question.kind]
+        assert all(f"{label}（" in told or f"{label} (" in told for label in wording.labels)
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_labels_of_a_wording_differ_and_are_told(language: str) -> None:
-    config = ImageComparisonConfig.model_validate_json(f'{{"language": "{language}", "focus_elements": ["x"]}}')
-    inquiry = prompt.render(config, an_examination(a_difference(Box(0, 0, 9, 9), None)))
-    about = dict(zip(("aspect", "focus_element", "region", "findings", "summary"), parts_of(inquiry), strict=True))
-    for question in inquiry.questions + inquiry.swapped_questions:
-        words, letters = question.wordings[0].labels, question.wordings[-1].labels
-        assert len(set(words)) == len(words)
-        assert all(f"{word}（" in about[question.kind] or f"{word} (" in about[question.kind] for word in words)
-        assert all(letter in question.wordings[-1].text for letter in letters)
+def test_a_model_that_answers_in_letters_hears_of_no_word(language: str) -> None:
+    words, letters = asked_about_all(language), asked_about_all(language, LETTERED)
+    for question in letters.questions[:-2] + letters.swapped_questions:
+        assert set(question.wordings[0].labels) == set(prompt.LETTERS)
+    for labels in prompt.labels(language):  # type: ignore[arg-type]  # parametrized as plain strings
+        for label in labels:
+            assert f"{label}（" not in letters.instructions
+            assert f"{label} (" not in "".join(parts_of(letters)[:3])  # findings are named in words
+    assert [each.wordings[0].text for each in letters.questions] == [each.wordings[0].text for each in words.questions]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_word_means_one_thing_in_all_questions(language: str) -> None:
+    levels, statuses, kinds = prompt.labels(language)  # type: ignore[arg-type]  # parametrized as plain strings
+    assert not set(levels) & {*statuses, *kinds}
+    assert statuses[:4] == kinds[:4]
+    assert statuses[4] not in kinds
 
 
 def test_how_to_answer_is_told_once_and_only_for_what_is_asked() -> None:
@@ -113,18 +139,20 @@ def test_instructions_say_the_same_of_both_orders(language: str) -> None:
     assert texts_of_swapped == [question.wordings[0].text for question in again.questions if question.num_labels]
 
 
-def test_position_i_means_the_same_in_both_orders_whatever_the_labels() -> None:
-    inquiry = prompt.render(ImageComparisonConfig(focus_elements=("logo",)), an_examination())
-    plain, swapped = inquiry.questions[4].wordings[-1], inquiry.swapped_questions[4].wordings[-1]
-    assert "C (it is only in the second picture), D (it is only in the first picture)" in plain.text
-    assert "C (it is only in the first picture), D (it is only in the second picture)" in swapped.text
+def test_a_letter_means_the_same_in_both_orders_and_stands_at_another_position() -> None:
+    """So what a model likes about a letter counts for `added` in one order and for `removed` in the other."""
+    inquiry = prompt.render(ImageComparisonConfig(focus_elements=("logo",)), an_examination(), LETTERED)
+    told = "C (it is only in the second picture), D (it is only in the first picture), E (it is in neither picture)"
+    assert told in inquiry.instructions
+    plain, swapped = inquiry.questions[4].wordings[0], inquiry.swapped_questions[4].wordings[0]
+    assert (plain.labels, swapped.labels) == (("A", "B", "C", "D", "E"), ("A", "B", "D", "C", "E"))
 
 
 def test_exchanged_pictures_exchange_added_and_removed() -> None:
     inquiry = prompt.render(ImageComparisonConfig(focus_elements=("logo",)), an_examination())
     plain, swapped = inquiry.questions[4].wordings[0], inquiry.swapped_questions[4].wordings[0]
-    assert plain.labels == ("same", "changed", "added", "removed", "none")
-    assert swapped.labels == ("same", "changed", "removed", "added", "none")
+    assert plain.labels == ("same", "changed", "added", "removed", "missing")
+    assert swapped.labels == ("same", "changed", "removed", "added", "missing")
 
 
 def test_exchanged_pictures_exchange_the_places_of_a_region() -> None:
@@ -193,13 +221,25 @@ def test_an_area_at_the_same_place_in_both_pictures_is_only_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "told", "asked"),
+    ("language", "told", "asked", "names"),
     [
-        ("en", "area 1: pictures 3 and 4; area 3: pictures 5 and 6", "area 3, in the first picture"),
-        ("zh", "区域 1：第 3 和第 4 张图片；区域 3：第 5 和第 6 张图片", "区域 3，在第一张图片中"),
+        (
+            "en",
+            "area 1; area 3.",
+            "area 3, in the first picture",
+            ("First picture:", "Second picture:", "Area 1, first picture:", "Area 1, second picture:", "Area 3, first"),
+        ),
+        (
+            "zh",
+            "区域 1；区域 3。",
+            "区域 3，在第一张图片中",
+            ("第一张图片：", "第二张图片：", "区域 1，第一张图片：", "区域 1，第二张图片：", "区域 3，第一"),
+        ),
     ],
 )
-def test_crops_are_numbered_in_the_instructions_and_in_their_questions(language: str, told: str, asked: str) -> None:
+def test_every_picture_has_its_name_and_crops_are_told_in_the_instructions(
+    language: str, told: str, asked: str, names: tuple[str, ...]
+) -> None:
     examination = an_examination(*[a_difference(Box(0, 0, 9, 9), None)] * 3)
     one, two = ShownImage(1, 1, "rgb", b"one"), ShownImage(1, 1, "rgb", b"two")
     config = ImageComparisonConfig.model_validate_json(f'{{"language": "{language}"}}')
@@ -207,8 +247,112 @@ def test_crops_are_numbered_in_the_instructions_and_in_their_questions(language:
     regions = [question.wordings[0].text for question in inquiry.questions if question.kind == "region"]
     assert told in inquiry.instructions
     assert asked in regions[2]
+    assert len(inquiry.captions) == len(inquiry.pictures) == 6
+    assert all(caption.startswith(name) for caption, name in zip(inquiry.captions, names, strict=False))
     assert [shown.data for shown in inquiry.pictures[2:]] == [b"one", b"two", b"two", b"one"]
     assert [shown.data for shown in inquiry.exchanged_pictures[2:]] == [b"two", b"one", b"one", b"two"]
+
+
+def charted(examination: Examination, *changed: tuple[int, int], kind: str = "none") -> Examination:
+    """With charts of 10 x 10 fields that changed in these (column, row)."""
+    fields = bytearray(100)
+    for column, row in changed:
+        fields[10 * row + column] = 9
+    chart = Chart(10, 10, bytes(fields))
+    measured = replace(examination.measurement, charts=(chart, chart), alignment=Alignment(kind))
+    return replace(examination, measurement=measured)
+
+
+def test_one_area_more_than_measured_is_asked_about_in_the_same_words() -> None:
+    difference = a_difference(Box(20, 10, 20, 10), Box(20, 10, 20, 10))
+    inquiry = prompt.render(ImageComparisonConfig(), charted(an_examination(difference), (1, 1)))
+    assert inquiry.decoy == 1
+    for questions in (inquiry.questions, inquiry.swapped_questions):
+        regions = [each for each in questions if each.kind == "region"]
+        assert [each.wordings[0].text for each in regions] == ["Look only at area 1.", "Look only at area 2."]
+        assert regions[0].wordings[0].labels == regions[1].wordings[0].labels
+    told = inquiry.instructions.partition("these areas, or nothing: ")[2].partition(".")[0]
+    assert told.count("in both pictures") == 2
+
+
+def test_where_the_pictures_lie_on_different_places_the_decoy_is_told_in_the_first() -> None:
+    examination = charted(an_examination(a_difference(Box(20, 10, 20, 10), Box(25, 10, 20, 10))), (1, 1), kind="shift")
+    inquiry = prompt.render(ImageComparisonConfig(), examination)
+    plain, swapped = (
+        [each.wordings[0].text for each in questions if each.kind == "region"][1]
+        for questions in (inquiry.questions, inquiry.swapped_questions)
+    )
+    assert "in the first picture" in plain
+    assert "second" not in plain
+    assert "in the second picture" in swapped
+
+
+def test_without_charts_there_is_no_decoy() -> None:
+    inquiry = prompt.render(ImageComparisonConfig(), an_examination(a_difference(Box(20, 10, 20, 10), None)))
+    assert inquiry.decoy is None
+    assert sum(each.kind == "region" for each in inquiry.questions) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "english", "chinese"),
+    [
+        (
+            "thousandths",
+            ("[left,top,right,bottom]", "in thousandths of the"),
+            ("[左,上,右,下]", "以宽度和高度的千分之一"),
+        ),
+        ("thousandths_y_first", ("[top,left,bottom,right]", "in thousandths of the"), ("[上,左,下,右]", "千分之一")),
+        ("pixels", ("[left,top,right,bottom]", "in pixels of that picture"), ("[左,上,右,下]", "像素为单位")),
+        ("resized_pixels", ("[left,top,right,bottom]", "in pixels of that picture"), ("[左,上,右,下]", "像素为单位")),
+        ("fractions", ("[left,top,right,bottom]", "from 0 to 1"), ("[左,上,右,下]", "从 0 到 1")),
+    ],
+)
+def test_boxes_are_asked_for_in_the_models_own_numbers(
+    name: str, english: tuple[str, ...], chinese: tuple[str, ...]
+) -> None:
+    convention = next(one for one in CONVENTIONS if one.name == name)
+    for language, told in (("en", english), ("zh", chinese)):
+        about = parts_of(asked_about_all(language, Habits(boxes=convention)))
+        for part in (about[1], about[3]):
+            assert all(text in part for text in told)
+            assert '"box":' + told[0] in part
+
+
+def test_a_question_for_pixels_tells_the_sizes_in_the_order_of_the_pictures() -> None:
+    examination = replace(
+        an_examination(a_difference(Box(0, 0, 9, 9), None)),
+        shown_reference=ShownImage(800, 600, "jpeg", b""),
+        shown_candidate=ShownImage(640, 480, "jpeg", b""),
+    )
+    config = ImageComparisonConfig(focus_elements=("logo",))
+    inquiry = prompt.render(config, examination, Habits(boxes=Convention("pixels")))
+    sized = [each.wordings[0].text for each in inquiry.questions if each.kind in ("focus_element", "findings")]
+    assert all("The first picture is 800 x 600 pixels large, the second 640 x 480." in text for text in sized)
+    assert len(sized) == 2
+    assert "The first picture is 640 x 480 pixels large" in inquiry.swapped_questions[4].wordings[0].text
+    assert "pixels large" not in texts(prompt.render(config, examination).questions)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_model_whose_boxes_say_nothing_is_asked_for_none(language: str) -> None:
+    inquiry = asked_about_all(language, Habits(boxes=None))
+    assert "box" not in inquiry.instructions
+    assert {question.kind for question in inquiry.questions} == {"aspect", "focus_element", "region", "summary"}
+    assert {question.shape for question in inquiry.questions} == {"text"}
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("habits", [Habits(), LETTERED, Habits(boxes=Convention("fractions"))])
+def test_a_mark_is_asked_for_as_any_element_is(language: str, habits: Habits) -> None:
+    picture = ShownImage(1, 1, "rgb", b"\0\0\0")
+    inquiry = prompt.placing(picture, language, habits)  # type: ignore[arg-type]  # parametrized as plain strings
+    real = asked_about_all(language, habits)
+    assert parts_of(inquiry)[0] == parts_of(real)[1]
+    assert inquiry.captions == real.captions
+    (question,), swapped = inquiry.questions, inquiry.swapped_questions
+    assert (question.shape, question.kind, swapped) == ("boxed_text", "focus_element", ())
+    element = next(each for each in real.questions if each.kind == "focus_element")
+    assert question.wordings[0].labels == element.wordings[0].labels
 
 
 def test_without_crops_nothing_is_said_of_them() -> None:
@@ -220,10 +364,24 @@ def test_without_crops_nothing_is_said_of_them() -> None:
 
 def test_a_calibration_asks_for_labels_only_with_the_pictures_in_their_order() -> None:
     one, two = ShownImage(1, 1, "rgb", b"one"), ShownImage(1, 1, "rgb", b"two")
-    inquiry = prompt.calibration(one, two, "zh")
+    inquiry = prompt.calibration(one, two, "zh", letters=False)
     assert inquiry.questions == ()
     assert inquiry.exchanged_pictures == (one, two)
-    assert [question.num_labels for question in inquiry.swapped_questions] == [5, 5, 5, 5]
+    assert [question.kind for question in inquiry.swapped_questions] == ["aspect"] * 4 + ["region"]
+
+
+@pytest.mark.parametrize("habits", [UNKNOWN, LETTERED])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_calibration_is_asked_as_every_real_pair_is(language: str, habits: Habits) -> None:
+    """With an area that may have changed: a scale taken under other words would be another scale."""
+    picture = ShownImage(100, 100, "rgb", bytes(30_000))
+    anchor = prompt.calibration(picture, picture, language, letters=habits.letters)  # type: ignore[arg-type]
+    examination = an_examination(a_difference(Box(60, 30, 60, 30), Box(60, 30, 60, 30)))
+    config = ImageComparisonConfig.model_validate_json(f'{{"language": "{language}"}}')
+    real = prompt.render(config, examination, habits)
+    assert real.instructions.startswith(anchor.instructions)
+    assert anchor.captions == real.captions
+    assert anchor.swapped_questions == real.swapped_questions
 
 
 def test_an_examination_without_pictures_is_a_mistake() -> None:

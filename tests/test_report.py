@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -89,8 +91,56 @@ def test_differences_beyond_the_list_cannot_have_been_named() -> None:
 
 
 def test_the_model_lowers_what_it_finds_worse_than_the_pixels() -> None:
-    made = build(measured(0.9), assessed(aspects=aspects(0.3)))
-    assert (made.verdict, made.similarity) == ("mismatch", 0.6)
+    made = build(measured(0.9), assessed(aspects=aspects(0.3), regions=named(0)))
+    assert (made.verdict, made.similarity, made.warnings) == ("mismatch", 0.6, ())
+
+
+UNSEEN = (RegionAssessment(0, False, "Nothing changed."),)
+
+
+@pytest.mark.parametrize("said", [{}, {"regions": UNSEEN}, {"regions": named(0), "sees_ghosts": True}])
+def test_a_model_that_confirms_no_difference_sinks_no_pair(said: dict[str, Any]) -> None:
+    made = build(measured(0.97), assessed(aspects=aspects(0.5), **said))
+    assert (made.verdict, made.similarity, made.similarity_interval[1]) == ("uncertain", 0.735, 0.97)
+    assert "confirms none of the differences" in made.warnings[-1]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"regions": (RegionAssessment(0, True, ""),)}, {"findings": (Finding("changed", ON_IT, "A price tag."),)}],
+)
+def test_one_difference_seen_or_found_is_enough_to_sink_a_pair(said: dict[str, Any]) -> None:
+    made = build(charted(measured(0.97)), assessed(aspects=aspects(0.3), **said))
+    assert made.verdict == "mismatch"
+
+
+def test_a_pair_that_stays_over_the_threshold_needs_no_confirmation() -> None:
+    made = build(measured(0.97), assessed(aspects=aspects(0.95)))
+    assert (made.verdict, made.warnings) == ("match", ())
+
+
+def test_a_model_that_sees_ghosts_names_nothing() -> None:
+    said = assessed(
+        aspects=aspects(1.0),
+        regions=named(0),
+        findings=(Finding("changed", ON_IT, "A price tag."),),
+        sees_ghosts=True,
+    )
+    made = build(charted(measured(0.7)), said)
+    assert (made.verdict, made.similarity) == ("mismatch", 0.7)
+    assert [each.evidence for each in made.differences] == ["measured_only"]
+    assert "saw a change where no pixel differs" in made.warnings[0]
+    assert made.model.sees_ghosts is True
+    assert build(charted(measured(0.7)), replace(said, sees_ghosts=False)).verdict == "match"
+
+
+@pytest.mark.parametrize(("second", "verdict"), [("Something changed.", "mismatch"), ("The tag is red.", "match")])
+def test_the_same_words_for_two_differences_name_neither(second: str, verdict: str) -> None:
+    regions = RegionAssessment(0, True, "something changed."), RegionAssessment(1, True, second)
+    two = measured(0.7, differences=[difference(), difference()])
+    made = build(two, assessed(aspects=aspects(1.0), regions=regions))
+    assert made.verdict == verdict
+    assert [each.evidence for each in made.differences] == ["confirmed", "confirmed"]
 
 
 def test_where_nothing_differs_the_model_has_nothing_to_take_away() -> None:
@@ -98,10 +148,36 @@ def test_where_nothing_differs_the_model_has_nothing_to_take_away() -> None:
     assert (made.verdict, made.similarity) == ("match", 0.99)
 
 
-def test_spread_and_order_gap_widen_the_interval() -> None:
-    made = build(measured(0.8), assessed(aspects=aspects(0.8, spread=0.2), order_gap=0.1, regions=named(0)))
-    assert made.similarity_interval == (0.675, 0.9)
-    assert made.verdict == "uncertain"
+def half_width(*said: AspectAssessment, ends: Anchors | None = None) -> float:
+    """Of the interval, as far as the model widens it: its weight is a half."""
+    assessment = assessed(aspects=said, regions=named(0), anchors=ends)
+    asked = config(comparison_aspects=[f"aspect {i}" for i in range(len(said))], similarity_threshold=0.1)
+    examination = examined(measured(0.5), (None,) * len(said))
+    low, high = report.build(asked, examination, assessment, TIMINGS).similarity_interval
+    assert (low + high) / 2 == pytest.approx(0.25 + sum(each.score for each in said) / len(said) / 2, abs=1e-4)
+    return (high - low) / 2
+
+
+def test_even_a_sure_model_is_as_wide_as_what_its_levels_leave_open() -> None:
+    assert half_width(*aspects(0.5)) == pytest.approx(0.036, abs=1e-4)
+    assert half_width(*aspects(0.5), ends=Anchors(0.75, 0.25)) == pytest.approx(0.072, abs=1e-4)
+
+
+def test_aspects_of_one_model_err_together() -> None:
+    """Four answers as unsure as one don't make a mean that is surer."""
+    one, four = half_width(*aspects(0.5, spread=0.2)), half_width(*aspects(*(0.5,) * 4, spread=0.2))
+    assert one == four == pytest.approx(math.hypot(0.2, 0.072) / 2, abs=1e-4)
+
+
+def test_what_aspects_disagree_about_widens_the_interval() -> None:
+    """One of four says `total`, three say `none`, all of them surely: the variance of the mean of four is 1/16."""
+    assert half_width(*aspects(0.25, 0.25, 0.25, 0.75)) == pytest.approx(math.hypot(0.125, 0.072) / 2, abs=1e-4)
+
+
+def test_half_the_gap_between_the_orders_is_added() -> None:
+    said = AspectAssessment(0.5, 0.0, "because", gap=0.2)
+    assert half_width(said) == pytest.approx(0.036 + 0.05, abs=1e-4)
+    assert build(measured(0.8), assessed(order_gap=0.9)).similarity_interval == (0.8, 0.8)
 
 
 def test_an_element_said_to_have_changed_where_no_pixel_did_is_refuted() -> None:
@@ -191,8 +267,8 @@ def test_a_model_that_tells_nothing_apart_widens_the_interval() -> None:
     said = assessed(aspects=aspects(0.5), regions=named(0))
     sure = build(measured(0.7), replace(said, anchors=Anchors(0.9, 0.1)))
     blind = build(measured(0.7), replace(said, anchors=Anchors(0.5, 0.5)))
-    assert sure.similarity_interval == (0.6, 0.6)
-    assert blind.similarity_interval == (0.455, 0.745)
+    assert sure.similarity_interval == (0.555, 0.645)
+    assert blind.similarity_interval == (0.419, 0.781)
     assert blind.model.anchors is not None
     assert blind.warnings == (
         "This model can't tell an equal picture from an unrelated one, so the similarity's interval is wider.",
@@ -237,6 +313,7 @@ opinions = st.builds(
         st.none() | picture_boxes,
     ).map(lambda said: (said,)),
     order_gap=st.none() | units,
+    sees_ghosts=st.none() | st.booleans(),
     anchors=st.none() | st.builds(Anchors, units, units),
 )
 SPREAD_OUT = [difference(reference_box=Box(60 * i, 5, 30, 30), candidate_box=Box(60 * i, 5, 30, 30)) for i in range(3)]
@@ -258,8 +335,15 @@ pairs = st.builds(
 )
 
 
+def test_an_element_without_an_explanation_of_its_own_says_so() -> None:
+    made = build(measured(0.5), assessed(focus_elements=(FocusAssessment("changed", 0.2, ""),)), focus_elements=["a"])
+    assert made.focus_elements[0].explanation == "The model gave no explanation that fits this answer."
+
+
 def is_named(found: MeasuredDifference, index: int, said: Assessment) -> bool:
-    """Plainly: its region was seen and put into words, or a finding lies about where it is."""
+    """Plainly: its region was seen and put into words, or a finding lies about where it is; by no yes-sayer."""
+    if said.sees_ghosts:
+        return False
     if any(region.index == index and region.seen and region.description for region in said.regions):
         return True
     box = found.candidate_box
@@ -280,6 +364,16 @@ def test_the_model_alone_never_turns_a_measured_difference_into_a_match(
         assert measurement.differences == () or measurement.further_differences == 0
     listed = [each for each in made.differences if each.evidence != "model_only"]
     assert [each.reference_box for each in listed] == [each.reference_box for each in alone.differences]
+
+
+@given(pairs, opinions, units)
+def test_the_model_alone_never_sinks_a_pair_of_which_it_confirms_nothing(
+    measurement: Measurement, said: Assessment, threshold: float
+) -> None:
+    made = build(measurement, said, similarity_threshold=threshold, focus_elements=["logo"])
+    if made.verdict == "mismatch" and measurement.similarity >= threshold:
+        assert not said.sees_ghosts
+        assert any(region.seen for region in said.regions) or any(e.evidence == "confirmed" for e in made.differences)
 
 
 @given(pairs, opinions, units)

@@ -11,6 +11,7 @@ import yaml
 
 from serve_app import serve_file
 from serve_app.serve_file import ServeFileError
+from serve_app.settings import Settings
 
 SHIPPED = Path(__file__).parent.parent / "serve_config.yaml"
 
@@ -129,3 +130,23 @@ def test_broken_file_is_one_sentence(tmp_path: Path, text: str) -> None:
 def test_missing_file_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ServeFileError, match="No such file"):
         serve_file.load(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("model", "said", "why"),
+    [
+        ({"engine": "none"}, 2, "engine none works on one comparison at a time"),
+        ({"engine": "openai", "name": "x", "server": {"base_url": "http://x/v1"}}, 1, "parallel_comparisons` is 8"),
+    ],
+)
+def test_jobs_sent_to_a_model_at_once_are_those_that_its_engine_takes(
+    raw: dict[str, Any], model: dict[str, Any], said: int, why: str
+) -> None:
+    application = raw["applications"][0]
+    application["args"]["model"] = model
+    stage = next(each for each in application["deployments"] if each["name"] == "VLModel")
+    stage["max_ongoing_requests"] = said
+    with pytest.raises(ServeFileError, match=f"max_ongoing_requests` is {said}, but .*{why}.*leave it out"):
+        serve_file.check(raw)
+    stage["max_ongoing_requests"] = Settings.model_validate(application["args"]).model.comparisons_at_once
+    serve_file.check(raw)

@@ -8,6 +8,8 @@ import io
 import json
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +17,21 @@ import pytest
 from PIL import Image
 from starlette.responses import JSONResponse, Response
 
-from serve_app import vlm, written
+from serve_app import assessor, vlm, written
 from serve_app.core import Crop, Deadline, Inquiry, Question, Reply, ShownImage, Stop, Upload, Wording
 from serve_app.errors import ComparisonError, DeadlineExceeded, ModelFailed, Overloaded, Unavailable
+from serve_app.phrases import PHRASES
 from serve_app.pipeline import open_local
 from serve_app.schema import ImageComparisonConfig
 from serve_app.settings import ModelSettings, ServerSettings, Settings
 from serve_app.vlm.chat import ChatModel, labels
 from tests.chat_server import Answering, Asked, endless, playing, raw, streamed
+from tests.samples import examined, measured
 
-WORDS = ("same", "changed", "added", "removed", "none")
+WORDS = ("same", "changed", "added", "removed", "missing")
 LETTERS = ("A", "B", "C", "D", "E")
 BUSY_S = 5.0  # what a crowded machine may add to a few milliseconds; the server would take a minute
+MORE_S = 0.2  # in which one request too many would come
 NOBODY = "http://127.0.0.1:9/v1"  # the discard port: nothing listens there
 RED = ShownImage(4, 2, "rgb", bytes([255, 0, 0]) * 8)
 JPEG = ShownImage(2, 2, "jpeg", b"\xff\xd8\xff as it is")
@@ -34,8 +39,7 @@ JPEG = ShownImage(2, 2, "jpeg", b"\xff\xd8\xff as it is")
 
 def an_inquiry(elements: int = 1, *, swapped: bool = False) -> Inquiry:
     questions = tuple(
-        Question("focus_element", i, (Wording(f"element {i} in words?", WORDS), Wording(f"element {i}?", LETTERS)))
-        for i in range(elements)
+        Question("focus_element", i, (Wording(f"element {i} in words?", WORDS),)) for i in range(elements)
     )
     summary = Question("summary", 0, (Wording("all in all?"),))
     return Inquiry(RED, JPEG, "Two pictures.", (*questions, summary), questions if swapped else (), "en", "1")
@@ -56,7 +60,7 @@ def one_answer(label: str = "changed", probability: float = 0.75) -> Response:
     rest = '","explanation":"The logo is red.","summary":"It is red."}'
     tokens = [
         ('{"answer":"', {'{"answer":"': 1.0}),
-        (label, {label: probability, "none": 1 - probability}),
+        (label, {label: probability, "missing": 1 - probability}),
         (rest, {rest: 1.0}),
     ]
     return streamed("", tokens)
@@ -98,6 +102,18 @@ def test_the_pictures_go_first_and_as_they_are_shown() -> None:
     with Image.open(io.BytesIO(base64.b64decode(data))) as image:
         assert (image.size, image.getpixel((0, 0))) == ((4, 2), (255, 0, 0))
     assert second["image_url"]["url"] == "data:image/jpeg;base64," + base64.b64encode(JPEG.data).decode()
+
+
+def test_every_picture_follows_its_name_in_both_orders() -> None:
+    names = ("First picture:", "Second picture:")
+    with playing(plainly) as played:
+        a_model(played.url).answer(replace(an_inquiry(swapped=True), captions=names), a_stop())
+    orders = {
+        tuple(part["text"] if part["type"] == "text" else part["image_url"]["url"][:15] for part in content[:4])
+        for content in (asked["messages"][0]["content"] for asked in played.asked)
+    }
+    png, jpeg = "data:image/png;", "data:image/jpeg"
+    assert orders == {(names[0], png, names[1], jpeg), (names[0], jpeg, names[1], png)}
 
 
 def test_exchanged_pictures_are_asked_for_labels_alone() -> None:
@@ -180,6 +196,37 @@ def test_requests_at_once_are_bounded() -> None:
     assert (len(played.asked), played.most_at_once) == (9, 2)
 
 
+@pytest.mark.parametrize(("server", "most"), [({}, 8), ({"parallel_comparisons": 3}, 3)])
+async def test_a_server_is_sent_several_comparisons_at_once(server: dict[str, int], most: int) -> None:
+    """The first question of each comparison waits at the server until all that may be there are."""
+    has_started, all_here = False, asyncio.Event()
+    here, most_here = 0, 0
+
+    async def play(asked: Asked) -> Response:
+        nonlocal here, most_here
+        is_first = PHRASES["en"].aspect.format(name='"color"') in asked["messages"][0]["content"][-1]["text"]
+        if not has_started or not is_first:
+            return one_answer()
+        here += 1
+        most_here = max(here, most_here)
+        if here == most:
+            asyncio.get_running_loop().call_later(MORE_S, all_here.set)
+        await all_here.wait()
+        here -= 1
+        return one_answer()
+
+    with playing(play) as played:
+        settings = ModelSettings(engine="openai", name="tiny", server=ServerSettings(base_url=played.url, **server))
+        model = await asyncio.to_thread(assessor.Assessor, settings)
+        has_started = True
+        asked = ImageComparisonConfig(swap_check=False)
+        works = (model.assess(asked, examined(measured()), Deadline.after(BUSY_S * 4)) for _ in range(most + 2))
+        answered = await asyncio.gather(*works)
+        model.close()
+    assert [each.status for each in answered] == ["answered"] * (most + 2)
+    assert most_here == most
+
+
 def test_a_server_without_log_probabilities_states_its_label() -> None:
     async def play(_: Asked) -> Response:
         return streamed('{"answer":"added","explanation":"New."}', usage=False)
@@ -220,20 +267,31 @@ def test_an_answer_that_is_no_json_degrades_its_field_alone() -> None:
     assert output.replies[0].probabilities[1] == pytest.approx(0.75)
 
 
-def test_labels_that_share_tokens_are_asked_again_in_letters_from_then_on() -> None:
-    async def play(asked: Asked) -> Response:
-        if "letters" in asked["messages"][0]["content"][-1]["text"]:
-            return one_answer("B")
-        opening = '{"answer":"'
-        return streamed("", [(opening, {opening: 1.0}), ("no", {"no": 1.0}), ("ne", {"ne": 1.0})])
+OPENING = '{"answer":"'
 
-    two = Question("focus_element", 0, (Wording("in words?", ("none", "nothing")), Wording("in letters?", ("A", "B"))))
-    inquiry = Inquiry(RED, JPEG, "", (two,), (), "en", "1")
+
+@pytest.mark.parametrize(
+    ("pieces", "can"),
+    [
+        ((OPENING, "none", '"} ', OPENING, "nothing", '"}'), True),
+        ((OPENING, "no", "ne", '"} ', OPENING, "no", "thing", '"}'), False),
+        (("I'd rather not.",), True),
+    ],
+)
+def test_labels_are_copied_once_to_find_out_what_tells_them_apart(pieces: tuple[str, ...], can: bool) -> None:
+    async def play(_: Asked) -> Response:
+        return streamed("", [(piece, {piece: 1.0}) for piece in pieces])
+
     with playing(play) as played:
-        model = a_model(played.url)
-        first, second = (model.answer(inquiry, a_stop()).replies[0] for _ in range(2))
-    assert first.probabilities == second.probabilities == pytest.approx((0.0, 0.75))
-    assert [text.strip() for text in played.texts] == ["in words?", "in letters?", "in letters?"]
+        assert a_model(played.url).can_choose(("none", "nothing")) is can
+    (content,) = (asked["messages"][0]["content"] for asked in played.asked)
+    assert '{"answer":"none"} {"answer":"nothing"}' in content[0]["text"]
+    assert "response_format" not in played.asked[0]
+
+
+def test_a_server_that_refuses_to_copy_is_asked_in_words() -> None:
+    with playing(fails_with(400)) as played:
+        assert a_model(played.url).can_choose(("none", "nothing")) is True
 
 
 def test_warm_up_asks_for_everything_once() -> None:
@@ -265,6 +323,65 @@ def test_options_that_the_server_refuses_are_left_out_from_then_on(unknown: tupl
     for asked in played.asked[tried:]:
         assert not set(unknown) & set(asked)
         assert (kept - {"logprobs", "top_logprobs"}) <= set(asked)
+
+
+def thinking(answers: Callable[[Asked], bool], begins: str = "") -> Answering:
+    """A server whose model spends every token on a thought, unless `answers` says of a request that it doesn't."""
+
+    async def play(asked: Asked) -> Response:
+        return streamed('{"answer":"A"}') if answers(asked) else streamed(begins, finish="length")
+
+    return play
+
+
+@pytest.mark.parametrize("begins", ["", "<think>The first picture", " ◁think▷The", "<think>a</think><think>b"])
+def test_a_model_that_only_thinks_is_refused_at_the_start_in_one_sentence(begins: str) -> None:
+    never = thinking(lambda _: False, begins)
+    with playing(never) as played, pytest.raises(vlm.ModelUnavailable, match="tiny thinks before it answers") as caught:
+        a_model(played.url).warm_up()
+    assert "\n" not in str(caught.value)
+    assert len(played.asked) <= 5
+
+
+@pytest.mark.parametrize(
+    ("answers", "kept"),
+    [
+        (lambda asked: asked.get("reasoning_effort") == "none", {"reasoning_effort": "none"}),
+        (lambda asked: asked.get("reasoning_effort") == "low", {"reasoning_effort": "low"}),
+        (lambda asked: asked["max_tokens"] > 1000, {}),
+    ],
+)
+def test_a_model_that_thinks_less_or_has_room_for_it_is_asked_so_from_then_on(
+    answers: Callable[[Asked], bool], kept: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with playing(thinking(answers)) as played:
+        model = a_model(played.url)
+        model.warm_up()
+        output = model.answer(an_inquiry(), a_stop())
+    assert all(kept.items() <= asked.items() and answers(asked) for asked in played.asked[-2:])
+    assert output.replies[0].text
+    assert ("thinks before each answer" in caplog.text) is (not kept)
+
+
+def test_a_refused_effort_is_passed_over() -> None:
+    async def play(asked: Asked) -> Response:
+        if "reasoning_effort" in asked:
+            return JSONResponse({}, 400)
+        return streamed('{"answer":"A"}') if asked["max_tokens"] > 1000 else streamed("", finish="length")
+
+    with playing(play) as played:
+        a_model(played.url).warm_up()
+    assert len(played.asked) == 5
+
+
+@pytest.mark.parametrize(("text", "finish"), [("The pictures are", "length"), ("", "stop")])
+def test_a_model_that_answers_badly_does_not_count_as_thinking(text: str, finish: str) -> None:
+    async def play(_: Asked) -> Response:
+        return streamed(text, finish=finish)
+
+    with playing(play) as played:
+        a_model(played.url).warm_up()
+    assert len(played.asked) == 1
 
 
 def test_fewer_alternatives_are_asked_for_where_twenty_are_refused() -> None:

@@ -29,7 +29,6 @@ def test_alternatives_at_the_label_are_the_probabilities() -> None:
     found = labels.read([*tokens, a_token('"}')], WORDS)
     assert found is not None
     assert found.probabilities == pytest.approx((0.3, 0.6, 0.0, 0.0, 0.0))
-    assert not found.is_shared
 
 
 def test_a_token_may_hold_the_quote_and_the_label() -> None:
@@ -58,7 +57,34 @@ def test_labels_that_share_their_first_token_are_told_apart_by_the_second() -> N
     found = labels.read(tokens, ("同", "变", "增", "删", "无"))
     assert found is not None
     assert found.probabilities == pytest.approx((0.1, 0.05, 0.6, 0.2, 0.0))
-    assert found.is_shared
+
+
+def copied(*pieces: str) -> list[WrittenToken]:
+    return [a_token(piece) for piece in pieces]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "told_apart"),
+    [
+        (copied('{"answer":"', "none", '"}', ' {"answer":"', "moved", '"}'), True),
+        (copied('{"', "answer", '":"', "no", 'ne"} {"answer": "', "mo", 'ved"}'), True),
+        (copied('{"answer":"n', 'one"} {"answer":"m', 'oved"}'), True),
+        (copied('{"answer":"none"} {"answer":"', "no", 'thing"}'), None),
+        (copied('{"answer":"none"}'), None),
+        ([], None),
+    ],
+)
+def test_a_copied_list_tells_whether_first_tokens_tell_labels_apart(
+    tokens: list[WrittenToken], told_apart: bool | None
+) -> None:
+    assert labels.are_told_apart(tokens, ("none", "moved")) is told_apart
+
+
+def test_labels_that_share_a_first_token_are_not_told_apart() -> None:
+    tokens = copied('{"answer":"', "no", "ne", '"} {"answer":"', "no", "thing", '"}')
+    assert labels.are_told_apart(tokens, ("none", "nothing")) is False
+    whole = copied('{"answer":"', "none", '"} {"answer":"', "nothing", '"}')
+    assert labels.are_told_apart(whole, ("none", "nothing")) is True
 
 
 def test_the_last_answer_counts_not_one_in_a_thought() -> None:

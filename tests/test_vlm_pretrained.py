@@ -21,6 +21,7 @@ import torch
 from serve_app import answer, prompt, vlm, written
 from serve_app.core import Box, Crop, Deadline, Inquiry, Question, ShownImage, Stop, Wording
 from serve_app.errors import DeadlineExceeded, Overloaded
+from serve_app.habits import UNKNOWN, Habits
 from serve_app.schema import ImageComparisonConfig
 from serve_app.settings import ModelSettings
 from serve_app.vlm import loading, pretrained
@@ -38,14 +39,15 @@ def a_picture(width: int, height: int, seed: int) -> ShownImage:
     return ShownImage(width, height, "rgb", random.Random(seed).randbytes(width * height * 3))
 
 
-def an_inquiry(**config: object) -> Inquiry:
+def an_inquiry(habits: Habits = UNKNOWN, /, **config: object) -> Inquiry:
     examination = replace(
         an_examination(a_difference(Box(0, 0, 20, 20), Box(0, 0, 20, 20))),
         shown_reference=a_picture(60, 40, 1),
         shown_candidate=a_picture(40, 60, 2),
         crops=(Crop(0, a_picture(40, 40, 3), a_picture(40, 40, 4)),),
     )
-    return prompt.render(ImageComparisonConfig.model_validate({"focus_elements": ("logo",), **config}), examination)
+    asked = ImageComparisonConfig.model_validate({"focus_elements": ("logo",), **config})
+    return prompt.render(asked, examination, habits)
 
 
 def a_stop(timeout_s: float = 120.0) -> Stop:
@@ -72,7 +74,7 @@ def qwen(tmp_path_factory: pytest.TempPathFactory) -> pretrained.PretrainedModel
 
 def whole_ids(model: pretrained.PretrainedModel, inquiry: Inquiry, question: Question) -> dict[str, torch.Tensor]:
     """The tensors of one question's whole prompt, as one plain forward pass would read it."""
-    before, after = model.prompt(inquiry.instructions, len(inquiry.pictures))
+    before, after = model.prompt(inquiry.instructions, len(inquiry.pictures), inquiry.captions)
     pictures = [pretrained.opened(shown) for shown in inquiry.pictures]
     inputs = model.inputs(before, pictures)
     wording, _ = model.lexicon.choose(question)
@@ -96,6 +98,16 @@ def test_label_probabilities_are_those_of_a_plain_forward_pass(model: pretrained
             logits = model.model(**whole_ids(model, inquiry, question), use_cache=False).logits[0, -1]
         expected = logits.float().softmax(-1)[list(labels)]
         torch.testing.assert_close(torch.tensor(reply.probabilities), expected, rtol=1e-3, atol=1e-7)
+
+
+def test_every_picture_stands_behind_its_name(model: pretrained.PretrainedModel) -> None:
+    before, _ = model.prompt("Look.", 2, ("First picture:", "Second picture:"))
+    begins, first, rest = before.partition("First picture:")[0], *before.partition("First picture:")[2].split("Second")
+    assert "picture" not in begins
+    assert first.strip()
+    assert rest.startswith(" picture:")
+    assert first in rest  # the same mark stands for each picture
+    assert rest.endswith("Look.\n")
 
 
 def test_questions_as_a_batch_are_answered_as_each_alone(model: pretrained.PretrainedModel) -> None:
@@ -141,7 +153,7 @@ def test_even_random_weights_write_json_of_the_asked_shape(model: pretrained.Pre
 
 
 def test_chinese_questions_go_through(qwen: pretrained.PretrainedModel) -> None:
-    assert len(qwen.answer(an_inquiry(language="zh"), a_stop()).replies) == 8
+    assert len(qwen.answer(an_inquiry(Habits(letters=True), language="zh"), a_stop()).replies) == 8
 
 
 @pytest.mark.parametrize(
@@ -170,6 +182,18 @@ def test_words_are_labels_where_they_are_one_token_and_letters_elsewhere(qwen: p
     assert qwen.lexicon.choose(Question("aspect", 0, (split, letters)))[0] is letters
     with pytest.raises(LookupError):
         qwen.lexicon.choose(Question("aspect", 0, (split,)))
+
+
+def test_labels_can_be_chosen_where_they_are_one_token_each(qwen: pretrained.PretrainedModel) -> None:
+    assert qwen.can_choose(("none", "small"))
+    assert not qwen.can_choose(("none", "unbelievably"))
+
+
+def test_the_sizes_that_pictures_were_brought_to_are_told(qwen: pretrained.PretrainedModel) -> None:
+    resized = qwen.answer(an_inquiry(), a_stop()).resized
+    assert resized == ((64, 32), (32, 64))  # of 60 x 40 and 40 x 60, in blocks of 16
+    alone = replace(an_inquiry(), questions=())
+    assert qwen.answer(alone, a_stop()).resized == resized
 
 
 def run_out_of_memory(model: pretrained.PretrainedModel, times: int) -> Any:

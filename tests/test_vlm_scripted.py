@@ -7,16 +7,15 @@ import sys
 import threading
 import time
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
-from serve_app import answer, assessor, vlm
+from serve_app import answer, vlm
 from serve_app.core import Deadline, Finding, Inquiry, PictureBox, Question, ShownImage, Stop, Wording
 from serve_app.errors import DeadlineExceeded
 from serve_app.settings import ModelSettings, ScriptedFinding, ScriptedSettings
 
-LABELS = ("same", "changed", "added", "removed", "none")
+LABELS = ("same", "changed", "added", "removed", "missing")
 
 
 def an_inquiry() -> Inquiry:
@@ -62,18 +61,6 @@ def test_it_says_what_it_is_told_of_places() -> None:
     assert assessment.focus_elements[0].box == (10, 20, 30, 40)
     assert assessment.findings == (Finding("added", PictureBox(1, 2, 3, 4), "A tag."),)
     assert assessment.warnings == ()
-
-
-@pytest.mark.parametrize("behaviour", [{}, {"fails": True}, {"delay_s": 60.0}, {"label": 2}])
-def test_its_anchors_are_those_it_is_told_whatever_else_it_does(behaviour: dict[str, Any]) -> None:
-    taken = assessor.take_anchors(a_model(ScriptedSettings(anchors=(1, 3), **behaviour)))
-    for ends in (taken["en"], taken["zh"]):
-        assert ends.same == pytest.approx(0.74, abs=0.01)
-        assert ends.unrelated == pytest.approx(0.26, abs=0.01)
-
-
-def test_a_model_without_readable_labels_has_no_anchors() -> None:
-    assert assessor.take_anchors(a_model(ScriptedSettings(answers_badly=True))) == {}
 
 
 def test_it_answers_badly_on_demand() -> None:

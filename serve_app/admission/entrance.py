@@ -18,8 +18,8 @@ from serve_app.settings import Limits
 
 # Believed until four comparisons have been seen: a pair of large photographs, and a short answer of a small model.
 GUESS_S: Final[dict[StageName, float]] = {"examine": 0.5, "assess": 2.0}
-# Sent to one model replica at once: one is at work, the next already there.
-SENT_TO_A_MODEL: Final = 2
+# Sent to one model replica beside what it works on: the next is already there.
+NEXT_AT_A_MODEL: Final = 1
 # Of the time there is, planned with: the way between processes and putting the report together need the rest.
 USABLE: Final = 0.9
 # A worker that died is back after 4 to 11 s (measured with a model that loads at once), or it loads for minutes.

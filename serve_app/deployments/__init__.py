@@ -10,7 +10,7 @@ from ray import serve
 from ray.serve.context import _get_serve_request_context
 from ray.serve.handle import DeploymentHandle
 
-from serve_app.admission import SENT_TO_A_MODEL
+from serve_app.admission import NEXT_AT_A_MODEL
 from serve_app.api import create_app, open_door
 from serve_app.assessor import Assessor
 from serve_app.core import Assessment, Deadline, Examination, StageName, Upload
@@ -56,7 +56,7 @@ class Preprocessor:
 
 
 class VLModel:
-    """The model stage as a deployment: one replica, one device, one job at a time."""
+    """The model stage as a deployment: one replica, one device, one job at a time; or one server that takes many."""
 
     def __init__(self, settings: Settings) -> None:
         _log_to_serve()
@@ -86,7 +86,7 @@ class Ingress:
         )
         sent_to_each: dict[StageName, int] = {
             "examine": settings.preprocessing.pairs_at_once,
-            "assess": SENT_TO_A_MODEL,
+            "assess": settings.model.comparisons_at_once + NEXT_AT_A_MODEL,
         }
         app_name = serve.get_replica_context().app_name
         self._watch = ClusterWatch(lambda: stages_of(app_name), self._pipeline, self._door, sent_to_each)

@@ -4,6 +4,7 @@ No prompts, no scores, no Ray: an inquiry goes in, replies come out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from serve_app.core import Inquiry, ModelIdentity, ModelOutput, Stop
@@ -16,7 +17,10 @@ __all__ = ["ModelUnavailable", "OnLookup", "VisionLanguageModel", "check", "load
 
 
 class VisionLanguageModel(Protocol):
-    """What the assessor needs of an engine. It is called by one thread at a time."""
+    """What the assessor needs of an engine.
+
+    It is called by one thread at a time; engine `openai` by `ModelSettings.comparisons_at_once`.
+    """
 
     @property
     def identity(self) -> ModelIdentity: ...
@@ -27,6 +31,10 @@ class VisionLanguageModel(Protocol):
         Raises DeadlineExceeded within one decode step after `stop` has a reason; anything else that an
         engine raises is its own failure.
         """
+        ...
+
+    def can_choose(self, labels: Sequence[str]) -> bool:
+        """Whether the first token of an answer tells these labels apart: else letters stand for them."""
         ...
 
     def warm_up(self) -> None:

@@ -18,8 +18,10 @@ from serve_app.vlm import transfer
 # No control characters, no leading, trailing or double spaces: models loop on whitespace where a grammar lets them.
 _CHARACTER = r'(\\["\\]|[^"\\\x00-\x20\x7f\u00a0\u2028\u2029\u3000])'
 _TEXT = f"{_CHARACTER}( ?{_CHARACTER})*"
-_THOUSANDTH = r"(0|[1-9][0-9]{0,2}|1000)"
-_BOX = rf"\[{_THOUSANDTH}(,{_THOUSANDTH}){{3}}\]"
+_NUMBER = (
+    r"(0(\.[0-9]{1,4})?|1\.0{1,4}|[1-9][0-9]{0,3})"  # thousandths, pixels or fractions: habits.py tells them apart
+)
+_BOX = rf"\[{_NUMBER}(,{_NUMBER}){{3}}\]"
 
 
 def opening(question: Question) -> str:

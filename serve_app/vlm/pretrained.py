@@ -27,7 +27,7 @@ from serve_app.core import (
 )
 from serve_app.errors import Overloaded
 from serve_app.settings import ModelSettings
-from serve_app.vlm import compiled, grammar, loading, memory, prefix, reading, transfer
+from serve_app.vlm import compiled, dialogue, frames, grammar, loading, memory, prefix, reading, transfer
 from serve_app.vlm.cache import ByteCache, OnLookup, uncounted
 from serve_app.vlm.compiled import Step
 from serve_app.vlm.decoding import Branches, Single, most_likely, stoppable
@@ -39,7 +39,6 @@ from serve_app.vlm.unavailable import ModelUnavailable
 from serve_app.vlm.wording import ANSWER_OPENING, Lexicon
 
 logger = logging.getLogger("pairlens.vlm")
-_QUESTION = "[[the question]]"  # stands in the chat template where each question goes
 _WARM_UP_S = 600.0
 _RETRY_SCALE = 0.5  # of the pictures' sides, after memory ran out
 _LETTERS = ("A", "B", "C", "D", "E")
@@ -107,7 +106,7 @@ class PretrainedModel:
 
         Raises also ImageTooLarge where the pair fits in no size, and Overloaded where it ran out of memory twice.
         """
-        before, after = self.prompt(inquiry.instructions, len(inquiry.pictures))
+        before, after = self.prompt(inquiry.instructions, len(inquiry.pictures), inquiry.captions)
         rows = self._rows(inquiry, after)
         plan, work = self._planner.decide(self._work(inquiry, before, rows), stop)
         try:
@@ -147,6 +146,7 @@ class PretrainedModel:
         with torch.inference_mode(), stoppable(self.model, stop, self._step):
             prompts = self._sight.prompts(work.before, orders)
             visual_tokens = prompts[0].count(self._processor.image_token_ids)
+            resized = frames.resized(prompts[0].inputs, self._processor, work.orders[0])
             prefixes = reading.read(self.model, prompts, self.cache)
             del prompts
             tokens = sum(one.length * one.num_rows for one in prefixes)
@@ -162,6 +162,7 @@ class PretrainedModel:
             prompt_tokens=tokens + sum(len(row.suffix) for row in rows),
             generated_tokens=sum(len(row.writing.tokens) for row in rows if row.writing),
             plan=plan,
+            resized=resized,
         )
 
     def _rows(self, inquiry: Inquiry, after: str) -> list[_Row]:
@@ -190,6 +191,10 @@ class PretrainedModel:
         around = max((len(self.lexicon.template(text)) for text in given), default=0)
         return around + max(self._settings.max_explanation_tokens, self._settings.max_summary_tokens)
 
+    def can_choose(self, labels: Sequence[str]) -> bool:
+        """See the protocol."""
+        return self.lexicon.label_ids(tuple(labels)) is not None
+
     def warm_up(self) -> None:
         """Ask one question and a summary about two small grey pictures, in both orders."""
         grey = ShownImage(64, 64, "rgb", bytes([128]) * 64 * 64 * 3)
@@ -198,17 +203,9 @@ class PretrainedModel:
         inquiry = Inquiry(grey, grey, "These are two pictures.", (asked, summary), (asked,), "en", "")
         self.answer(inquiry, Stop(Deadline.after(_WARM_UP_S)))
 
-    def prompt(self, instructions: str, num_pictures: int = 2) -> tuple[str, str]:
+    def prompt(self, instructions: str, num_pictures: int = 2, captions: Sequence[str] = ()) -> tuple[str, str]:
         """The chat template's text before the question and after it."""
-        content = [{"type": "image"}] * num_pictures + [{"type": "text", "text": f"{instructions}\n{_QUESTION}"}]
-        switches = {"enable_thinking": False} if "enable_thinking" in str(self._processor.chat_template) else {}
-        rendered = self._processor.apply_chat_template(
-            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True, **switches
-        )
-        before, _, after = rendered.partition(_QUESTION)
-        if after.rstrip().endswith("<think>"):  # a template that always thinks: end the thought at once
-            after = after.rstrip() + "\n\n</think>\n\n"
-        return before, after
+        return dialogue.around(self._processor, instructions, num_pictures, captions)
 
     def inputs(self, before: str, pictures: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
         """The processor's tensors for the shared part of the prompt, on the model's device and in its type."""

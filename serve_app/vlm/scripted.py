@@ -1,19 +1,25 @@
 """The engine for tests: deterministic answers; slow, failing, wrong or deaf on demand.
-No model: it looks at no pixel.
+No model: it looks at no pixel but for the mark that it is shown at its start.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
+from typing import Any
 
-from serve_app.core import Inquiry, ModelIdentity, ModelOutput, Question, Reply, Stop
-from serve_app.settings import ScriptedSettings
+import numpy as np
+
+from serve_app.core import Inquiry, ModelIdentity, ModelOutput, PictureBox, Question, Reply, ShownImage, Stop
+from serve_app.habits import CONVENTIONS, Frame
+from serve_app.settings import ScriptedFinding, ScriptedSettings
 
 CHOSEN = 0.9  # probability of the chosen label; half of the rest lies outside the labels
 POLL_S = 0.01
 TOKENS_PER_PROMPT = 100
 TOKENS_PER_REPLY = 10
+REMOVED = 3  # position of that label: what was removed has its place in the first picture
 
 
 class ScriptedModel:
@@ -26,18 +32,23 @@ class ScriptedModel:
     def answer(self, inquiry: Inquiry, stop: Stop) -> ModelOutput:
         if not inquiry.questions:
             return self._anchor(inquiry)
+        if [question.kind for question in inquiry.questions] == ["focus_element"]:
+            return self._placing(inquiry)
         self._work(stop)
         if self._settings.fails:
             raise RuntimeError("scripted failure /secret/path pid 1234")
-        replies = tuple(self._reply(question, self._settings.label) for question in inquiry.questions)
+        replies = self._replies(inquiry, inquiry.questions, self._settings.label)
         return ModelOutput(
             replies=replies,
-            swapped_replies=tuple(
-                self._reply(question, self._settings.label) for question in inquiry.swapped_questions
-            ),
+            swapped_replies=self._replies(inquiry, inquiry.swapped_questions, self._settings.label),
             prompt_tokens=TOKENS_PER_PROMPT,
             generated_tokens=TOKENS_PER_REPLY * len(replies),
+            resized=(_resized(inquiry.shown_reference), _resized(inquiry.shown_candidate)),
         )
+
+    def can_choose(self, labels: Sequence[str]) -> bool:
+        """It has no tokenizer."""
+        return bool(labels)
 
     def warm_up(self) -> None:
         """Nothing to warm."""
@@ -46,8 +57,34 @@ class ScriptedModel:
         """At its start it neither fails nor takes long: what a test scripts is about comparisons."""
         are_equal = inquiry.shown_reference == inquiry.shown_candidate
         chosen = self._settings.anchors[0 if are_equal else 1]
-        swapped = tuple(self._reply(question, chosen) for question in inquiry.swapped_questions)
-        return ModelOutput((), swapped, TOKENS_PER_PROMPT, 0)
+        return ModelOutput((), self._replies(inquiry, inquiry.swapped_questions, chosen), TOKENS_PER_PROMPT, 0)
+
+    def _placing(self, inquiry: Inquiry) -> ModelOutput:
+        """Asked for one element and nothing else, it is at its start, and looks for the mark."""
+        written = {"answer": "same", "box": self._corners(_mark(inquiry.shown_candidate), inquiry.shown_candidate)}
+        sizes = _resized(inquiry.shown_reference), _resized(inquiry.shown_candidate)
+        replies = (Reply((CHOSEN, 0.0, 0.0, 0.0, 0.0), json.dumps({**written, "explanation": "Here."})),)
+        return ModelOutput(replies, (), TOKENS_PER_PROMPT, TOKENS_PER_REPLY, resized=sizes)
+
+    def _corners(self, place: Sequence[int] | None, shown: ShownImage) -> list[float] | None:
+        """A place in thousandths, as it writes it."""
+        convention = next((one for one in CONVENTIONS if one.name == self._settings.boxes), None)
+        if place is None or convention is None:
+            return None
+        corners = convention.corners(PictureBox(*place), Frame((shown.width, shown.height), _resized(shown)))
+        return None if corners is None else list(corners)
+
+    def _replies(self, inquiry: Inquiry, questions: Sequence[Question], chosen: int) -> tuple[Reply, ...]:
+        """Where nothing changed it says so, unless it is to see ghosts."""
+        decoy = ("region", inquiry.decoy)
+        ghosts = int(self._settings.sees_ghosts)
+        return tuple(
+            self._reply(inquiry, one, ghosts if (one.kind, one.index) == decoy else chosen) for one in questions
+        )
+
+    def _finding(self, inquiry: Inquiry, said: ScriptedFinding) -> dict[str, Any]:
+        shown = inquiry.shown_reference if said.kind == "removed" else inquiry.shown_candidate
+        return {**said.model_dump(), "box": self._corners(said.box, shown)}
 
     def _work(self, stop: Stop) -> None:
         end = time.monotonic() + self._settings.delay_s
@@ -58,17 +95,36 @@ class ScriptedModel:
         if not self._settings.ignores_stop:
             stop.check()
 
-    def _reply(self, question: Question, chosen: int) -> Reply:
+    def _reply(self, inquiry: Inquiry, question: Question, chosen: int) -> Reply:
         if self._settings.answers_badly:
             return Reply((0.0,) * question.num_labels, "<garbage>\ud83d not what was asked for {{{")
         if question.shape == "findings":
-            return Reply((), json.dumps({"findings": [each.model_dump() for each in self._settings.findings]}))
+            return Reply(
+                (), json.dumps({"findings": [self._finding(inquiry, each) for each in self._settings.findings]})
+            )
         if not question.num_labels:
             return Reply((), json.dumps({question.text_key: "A scripted summary."}))
         labels = question.wordings[0].labels
         rest = (1 - CHOSEN) / 2 / (len(labels) - 1)
         probabilities = tuple(CHOSEN if i == chosen else rest for i in range(len(labels)))
-        box = {"box": self._settings.box} if question.shape == "boxed_text" else {}
+        shown = inquiry.shown_reference if chosen == REMOVED else inquiry.shown_candidate
+        box = {"box": self._corners(self._settings.box, shown)} if question.shape == "boxed_text" else {}
         text = f"A scripted word on {question.kind.replace('_', ' ')} {question.index + 1}: {labels[chosen]}."
         written = {"answer": labels[chosen], **box, question.text_key: text}
         return Reply(probabilities, json.dumps(written, ensure_ascii=False))
+
+
+def _resized(shown: ShownImage) -> tuple[int, int]:
+    """As if its processor halved every picture."""
+    return max(1, shown.width // 2), max(1, shown.height // 2)
+
+
+def _mark(shown: ShownImage) -> PictureBox | None:
+    """Where the red square is in a plain picture, in thousandths."""
+    red, green, blue = np.moveaxis(np.frombuffer(shown.data, np.uint8).reshape(shown.height, shown.width, 3), 2, 0)
+    rows, columns = np.nonzero((red > 180) & (green < 90) & (blue < 90))
+    if not len(rows):
+        return None
+    across, down = 1000 / shown.width, 1000 / shown.height
+    left, right = columns.min() * across, (columns.max() + 1) * across
+    return PictureBox(round(left), round(rows.min() * down), round(right), round((rows.max() + 1) * down))

@@ -47,7 +47,7 @@ class Lexicon:
         Raises LookupError if there is none.
         """
         for wording in question.wordings:
-            ids = self._label_ids(wording.labels)
+            ids = self.label_ids(wording.labels)
             if ids is not None:
                 return wording, ids
         raise LookupError("no wording's labels are one token each in this tokenizer")
@@ -59,7 +59,8 @@ class Lexicon:
             start = position = found.start() + 1
         return [part for part in (*parts, text[start:]) if part]
 
-    def _label_ids(self, labels: tuple[str, ...]) -> tuple[int, ...] | None:
+    def label_ids(self, labels: tuple[str, ...]) -> tuple[int, ...] | None:
+        """The one token of each after `{"answer":"`; None if one of them is split, or two are the same."""
         if labels not in self._labels:
             opening = self.template(ANSWER_OPENING)
             whole = [self.template(ANSWER_OPENING + label) for label in labels]

@@ -26,11 +26,9 @@ interval (by 0.09 to 0.18) and leaves the score itself alone.
 
 @dataclass(frozen=True, slots=True)
 class Odds:
-    """`probabilities`: of the labels, at most 1 in sum. `is_shared`: the chosen label's first token begins
-    others too, so that what the likely alternatives stood for is not known. `is_stated`: see `stated`."""
+    """`probabilities`: of the labels, at most 1 in sum. `is_stated`: see `stated`."""
 
     probabilities: tuple[float, ...]
-    is_shared: bool = False
     is_stated: bool = False
 
 
@@ -48,19 +46,46 @@ def read(tokens: Sequence[WrittenToken], labels: Sequence[str]) -> Odds | None:
     begin = openings[-1].end()  # a thought before the answer may quote the question
     endings = [label.encode() + b'"' for label in labels]
     shares = [0.0] * len(labels)
-    possible, weight, start, steps = list(range(len(labels))), 1.0, 0, 0
+    possible, weight, start = list(range(len(labels))), 1.0, 0
     for token in tokens:
         end = start + len(token.spelling)
         if end > begin:
             lead, done = written[start:begin], max(0, start - begin)
             targets = {i: lead + endings[i][done:] for i in possible}
             fitting = _share_out(token, targets, weight, shares)
-            steps += 1
             if len(fitting) <= 1:
                 break
             possible, weight = fitting, weight * _probability(token.logprob)
         start = end
-    return Odds(tuple(shares), is_shared=steps > 1)
+    return Odds(tuple(shares))
+
+
+def are_told_apart(tokens: Sequence[WrittenToken], labels: Sequence[str]) -> bool | None:
+    """Whether the first token of each label begins no other; None if the tokens don't hold `{"answer":LABEL}` of all.
+
+    Only then do the likely alternatives to an answer's first token say what they stand for.
+    """
+    written = b"".join(token.spelling for token in tokens)
+    endings = [label.encode() + b'"' for label in labels]
+    for number, ending in enumerate(endings):
+        found = re.search(_OPENING.pattern + re.escape(ending), written)
+        if found is None:
+            return None
+        first = _token_at(tokens, found.end() - len(ending))
+        if any(other.startswith(first) for i, other in enumerate(endings) if i != number):
+            return False
+    return True
+
+
+def _token_at(tokens: Sequence[WrittenToken], position: int) -> bytes:
+    """The token that holds this byte of all that was written, from there on."""
+    start = 0
+    for token in tokens:
+        end = start + len(token.spelling)
+        if position < end:
+            return token.spelling[position - start :]
+        start = end
+    return b""
 
 
 def stated(text: str, labels: Sequence[str]) -> Odds:

@@ -21,11 +21,12 @@ from serve_app.errors import DeadlineExceeded
 from serve_app.settings import ModelSettings
 from serve_app.vlm.chat import labels, options, shapes
 from serve_app.vlm.chat.server import ChatServer, Completion, ServerFault
-from serve_app.vlm.chat.wire import Options, body
+from serve_app.vlm.chat.wire import THOUGHT_TOKENS, Options, body
 from serve_app.vlm.unavailable import ModelUnavailable
 
 logger = logging.getLogger("pairlens.vlm")
 T = TypeVar("T")
+_Named = tuple[tuple[str, str], ...]  # name and URL of each picture
 POLL_S: Final = 0.02  # how often a stop is looked at while requests are out
 WARM_UP_S: Final = 300.0  # a server may load its weights at the first request
 _LETTERS = ("A", "B", "C", "D", "E")
@@ -51,7 +52,6 @@ class ChatModel:
         self._settings = settings
         self._server = ChatServer(settings.server, self._name)
         self._options = Options()
-        self._lettered: set[tuple[str, ...]] = set()  # labels that share first tokens in this model's tokenizer
 
     def answer(self, inquiry: Inquiry, stop: Stop) -> ModelOutput:
         """See the protocol. Raises Overloaded, Unavailable and ModelFailed, the cause logged."""
@@ -62,6 +62,18 @@ class ChatModel:
             logger.error("model failed: %s", fault)  # noqa: TRY400 - one sentence; a trace would add nothing
             raise fault.for_caller() from None
 
+    def can_choose(self, choices: Sequence[str]) -> bool:
+        """See the protocol. Lets the model copy an answer with each label; yes where that doesn't tell."""
+        lines = " ".join(f'{{"answer":"{choice}"}}' for choice in choices)
+        fields = replace(self._options, schema=None).fields(len(choices) * shapes.LABEL_TOKENS, {})
+        request = body(self._name, (), f"Copy this line, and write nothing else:\n{lines}", fields)
+        try:
+            answer = _blocking(self._once(request))
+        except ServerFault as fault:
+            logger.warning("what tells labels apart can't be found out: %s", fault)
+            return True
+        return labels.are_told_apart(answer.tokens, choices) is not False
+
     def warm_up(self) -> None:
         """Ask one question about two small grey pictures, and learn which options the server takes.
 
@@ -69,7 +81,7 @@ class ChatModel:
         """
         stop = Stop(Deadline.after(WARM_UP_S))
         try:
-            self._options, answer = _blocking(_until(stop, options.found(self._try)))
+            self._options, answer = _blocking(_until(stop, self._found()))
         except ServerFault as fault:
             said = f" It says: {fault.said}" if fault.said and fault.status not in (401, 403) else ""
             raise ModelUnavailable(f"{fault}{said}") from None
@@ -80,20 +92,38 @@ class ChatModel:
             logger.warning("%s gives no log probabilities: scores rest on the chosen labels alone", self._name)
         if not any(_odds(answer, _LETTERS).probabilities):
             logger.warning("%s chose none of the options offered in a trial question", self._name)
+        if self._options.thought_tokens:
+            logger.warning("%s thinks before each answer: serve it with thinking off to be faster", self._name)
         logger.info("%s is asked with %s", self._name, self._options)
+
+    async def _found(self) -> tuple[Options, Completion]:
+        """Raises ModelUnavailable where a thought leaves no room for an answer, and ServerFault."""
+        found, answer = await options.found(self._try)
+        if not answer.is_all_thought:
+            return found, answer
+        brisker = await options.brisker(self._try, found)
+        if brisker is None:
+            raise ModelUnavailable(
+                f"{self._name} thinks before it answers, and a trial question was all thought after "
+                f"{THOUGHT_TOKENS + shapes.LABEL_TOKENS} tokens: serve it with thinking off, or another model."
+            )
+        return brisker
 
     async def _try(self, tried: Options) -> Completion:
         grey = ShownImage(64, 64, "rgb", bytes([128]) * 64 * 64 * 3)
         asked = Question("aspect", 0, (_WARM_UP,))
         fields = tried.fields(shapes.LABEL_TOKENS, shapes.schema(asked, _LETTERS, writes=False))
         text = f"These are two pictures.\n{_WARM_UP.text}"
+        return await self._once(body(self._name, _named(("", ""), (grey, grey)), text, fields))
+
+    async def _once(self, request: bytes) -> Completion:
         async with self._server.client(1) as client:
-            request = body(self._name, (_url(grey),) * 2, text, fields)
             return await self._server.complete(client, request, Deadline.after(WARM_UP_S), lambda: None)
 
     async def _answer(self, inquiry: Inquiry, deadline: Deadline) -> ModelOutput:
-        first = tuple(_url(shown) for shown in inquiry.pictures)
-        second = tuple(_url(shown) for shown in inquiry.exchanged_pictures) if inquiry.swapped_questions else ()
+        names = inquiry.captions or ("",) * len(inquiry.pictures)
+        first = _named(names, inquiry.pictures)
+        second = _named(names, inquiry.exchanged_pictures) if inquiry.swapped_questions else ()
         count = self._settings.server.parallel_requests
         turns = asyncio.Semaphore(count)
         async with self._server.client(count) as client:
@@ -114,7 +144,7 @@ class ChatModel:
         )
 
     async def _ask_all(
-        self, talk: _Talk, urls: tuple[str, ...], questions: Sequence[Question], *, writes: bool
+        self, talk: _Talk, pictures: _Named, questions: Sequence[Question], *, writes: bool
     ) -> list[_Answered]:
         """All questions about the pictures in this order: the first alone until its answer begins, then the rest."""
         is_read = asyncio.Event()
@@ -123,26 +153,21 @@ class ChatModel:
             if position > 0:
                 await is_read.wait()
             async with talk.turns:
-                return await self._ask(talk, urls, question, is_read, writes=writes)
+                return await self._ask(talk, pictures, question, is_read, writes=writes)
 
         return await _all([ask(position, question) for position, question in enumerate(questions)])
 
     async def _ask(
-        self, talk: _Talk, urls: tuple[str, ...], question: Question, is_read: asyncio.Event, *, writes: bool
+        self, talk: _Talk, pictures: _Named, question: Question, is_read: asyncio.Event, *, writes: bool
     ) -> _Answered:
-        """In words, and again in letters where the words' first tokens don't tell them apart."""
-        wordings = [one for one in question.wordings if one.labels not in self._lettered] or question.wordings[-1:]
-        for wording in wordings:
-            fields = self._options.fields(
-                shapes.most_tokens(question, self._settings, writes=writes),
-                shapes.schema(question, wording.labels, writes=writes),
-            )
-            request = body(self._name, urls, f"{talk.instructions}\n{wording.text}", fields)
-            answer = await self._server.complete(talk.client, request, talk.deadline, is_read.set)
-            odds = _odds(answer, wording.labels)
-            if not odds.is_shared or wording is wordings[-1]:
-                break
-            self._lettered.add(wording.labels)
+        wording = question.wordings[0]
+        fields = self._options.fields(
+            shapes.most_tokens(question, self._settings, writes=writes),
+            shapes.schema(question, wording.labels, writes=writes),
+        )
+        request = body(self._name, pictures, f"{talk.instructions}\n{wording.text}", fields)
+        answer = await self._server.complete(talk.client, request, talk.deadline, is_read.set)
+        odds = _odds(answer, wording.labels)
         reply = Reply(odds.probabilities, shapes.object_in(answer.text) if writes else "")
         return _Answered(reply, answer, odds.is_stated)
 
@@ -168,6 +193,10 @@ def _odds(answer: Completion, choices: Sequence[str]) -> labels.Odds:
     if not choices:
         return labels.Odds(())
     return labels.read(answer.tokens, choices) or labels.stated(answer.text, choices)
+
+
+def _named(names: Sequence[str], pictures: Sequence[ShownImage]) -> _Named:
+    return tuple((name, _url(shown)) for name, shown in zip(names, pictures, strict=True))
 
 
 def _url(shown: ShownImage) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from serve_app.vlm.chat.server import Completion, ServerFault
-from serve_app.vlm.chat.wire import OFFERS, PLAIN, Options
+from serve_app.vlm.chat.wire import BRISKER, OFFERS, PLAIN, Options
 
 
 async def found(ask: Callable[[Options], Awaitable[Completion]]) -> tuple[Options, Completion]:
@@ -29,6 +29,21 @@ async def found(ask: Callable[[Options], Awaitable[Completion]]) -> tuple[Option
                 taken, answer = richer, tried
                 break
     return taken, answer or await ask(taken)
+
+
+async def brisker(
+    ask: Callable[[Options], Awaitable[Completion]], options: Options
+) -> tuple[Options, Completion] | None:
+    """The first way in which a model answers that spent all of its tokens on a thought; None if there is none.
+
+    Raises ServerFault.
+    """
+    for name, value in BRISKER:
+        tried = replace(options, **{name: value})
+        answer = await _accepted(ask, tried)
+        if answer is not None and not answer.is_all_thought:
+            return tried, answer
+    return None
 
 
 async def _accepted(ask: Callable[[Options], Awaitable[Completion]], options: Options) -> Completion | None:

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from serve_app.core import Deadline
 from serve_app.errors import ComparisonError, ModelFailed, Overloaded, Unavailable
 from serve_app.settings import ServerSettings
+from serve_app.vlm.chat import shapes
 from serve_app.vlm.chat.wire import Chunk, Models, WrittenToken
 from serve_app.vlm.unavailable import ModelUnavailable
 
@@ -65,12 +66,18 @@ class ServerFault(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """`tokens` is empty where the server gives no log probabilities."""
+    """`tokens` is empty where the server gives no log probabilities. `is_cut_off`: by the limit on tokens."""
 
     text: str
     tokens: tuple[WrittenToken, ...]
     prompt_tokens: int
     generated_tokens: int
+    is_cut_off: bool = False
+
+    @property
+    def is_all_thought(self) -> bool:
+        """Whether the limit came before the answer: nothing was written, or a thought that never ended."""
+        return self.is_cut_off and not shapes.after_thought(self.text).strip()
 
 
 class ChatServer:
@@ -149,7 +156,7 @@ class ChatServer:
     async def _collected(self, reply: httpx.Response, on_begin: Callable[[], None]) -> Completion:
         text: list[str] = []
         tokens: list[WrittenToken] = []
-        chunks, prompt_tokens, generated = 0, 0, 0
+        chunks, prompt_tokens, generated, is_cut_off = 0, 0, 0, False
         async for event in self._events(reply):
             on_begin()
             try:
@@ -161,11 +168,12 @@ class ChatServer:
             chunks += bool(chunk.choices)
             text.append(chunk.text)
             tokens += chunk.tokens
+            is_cut_off = is_cut_off or chunk.is_cut_off
             if chunk.usage is not None:
                 prompt_tokens, generated = chunk.usage.prompt_tokens, chunk.usage.completion_tokens
         if not chunks:
             raise self._garbled()
-        return Completion("".join(text), tuple(tokens), prompt_tokens, generated or len(tokens))
+        return Completion("".join(text), tuple(tokens), prompt_tokens, generated or len(tokens), is_cut_off)
 
     async def _events(self, reply: httpx.Response) -> AsyncIterator[bytes]:
         """The data of server-sent events, or the whole body of a server that doesn't stream; bounded."""

@@ -12,9 +12,10 @@ from serve_app.settings import ModelSettings
 
 LABEL_TOKENS: Final = 32  # braces, keys and the label, with spaces between them
 BOX_TOKENS: Final = 24
+_THOUGHTS: Final = (("<think>", "</think>"), ("◁think▷", "◁/think▷"))  # of most families, and of Kimi
 # Neither ranges of numbers nor lengths of strings: not every server knows those words, and the reader checks anyway.
 _STRING: Final[dict[str, Any]] = {"type": "string"}
-_BOX: Final[dict[str, Any]] = {"type": "array", "items": {"type": "integer"}, "minItems": 4, "maxItems": 4}
+_BOX: Final[dict[str, Any]] = {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4}
 _BOX_OR_NULL: Final[dict[str, Any]] = {"anyOf": [{"type": "null"}, _BOX]}
 
 
@@ -39,9 +40,18 @@ def most_tokens(question: Question, settings: ModelSettings, *, writes: bool) ->
     return LABEL_TOKENS + box + settings.max_explanation_tokens
 
 
+def after_thought(text: str) -> str:
+    """What a model wrote behind its thought, where the server left that in; nothing of a thought that has no end."""
+    for begins, ends in _THOUGHTS:
+        text = text.rpartition(ends)[2]
+        if text.lstrip().startswith(begins):
+            return ""
+    return text
+
+
 def object_in(text: str) -> str:
     """The JSON object in a text that may have a thought before it or a fence around it, cut off or not."""
-    text = text.rpartition("</think>")[2]
+    text = after_thought(text)
     begin, end = text.find("{"), text.rfind("}")
     return text[max(0, begin) : end + 1 if end > begin else len(text)]
 

@@ -5,6 +5,7 @@ No sockets, no questions: field names of the chat completions API, and the optio
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -45,6 +46,7 @@ class _Choice(_Received):
     delta: _Text | None = None
     message: _Text | None = None  # of a server that answers at once although asked for a stream
     logprobs: _Logprobs | None = None
+    finish_reason: str | None = None
 
 
 class Usage(_Received):
@@ -69,6 +71,11 @@ class Chunk(_Received):
         logprobs = self.choices[0].logprobs if self.choices else None
         return logprobs.content or [] if logprobs else []
 
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the limit on tokens ended it."""
+        return bool(self.choices) and self.choices[0].finish_reason == "length"
+
 
 class Models(_Received):
     """The answer of GET /models."""
@@ -89,11 +96,15 @@ class Options:
     top_logprobs: Literal[20, 5, 0] = 20  # 20 is the API's most, 5 that of several hosts
     tells_usage: bool = True
     is_thinking_off: bool = True  # vLLM, SGLang and transformers hand it to the chat template
+    effort: Literal["none", "minimal", "low"] | None = None  # of a model that thinks all the same, where it takes this
+    thought_tokens: int = 0  # and else room for its thought, before every answer
 
     def fields(self, max_tokens: int, schema: dict[str, Any]) -> dict[str, Any]:
         fields: dict[str, Any] = {}
         if self.limit:
-            fields[self.limit] = max_tokens
+            fields[self.limit] = max_tokens + self.thought_tokens
+        if self.effort:
+            fields["reasoning_effort"] = self.effort
         if self.is_greedy:
             fields["temperature"] = 0
         if self.schema == "json_schema":
@@ -111,6 +122,14 @@ class Options:
 
 
 PLAIN = Options(None, False, None, 0, False, False)
+THOUGHT_TOKENS = 2048  # in which most thoughts about two pictures end
+# What may bring a model to its answer that thinks first, the cheapest first.
+BRISKER: tuple[tuple[str, Any], ...] = (
+    ("effort", "none"),
+    ("effort", "minimal"),
+    ("effort", "low"),
+    ("thought_tokens", THOUGHT_TOKENS),
+)
 # One option after the other, from what is missed most; for each its values, best first.
 OFFERS: tuple[tuple[str, tuple[Any, ...]], ...] = (
     ("limit", ("max_tokens", "max_completion_tokens")),
@@ -122,9 +141,15 @@ OFFERS: tuple[tuple[str, tuple[Any, ...]], ...] = (
 )
 
 
-def body(model: str, urls: tuple[str, ...], text: str, fields: dict[str, Any]) -> bytes:
-    """A chat request: pictures first and the text that differs last, so that a server's prefix cache holds the rest."""
-    content: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+def body(model: str, pictures: Sequence[tuple[str, str]], text: str, fields: dict[str, Any]) -> bytes:
+    """A chat request. `pictures`: name (or none) and URL of each.
+
+    They go first and the text that differs last, so that a server's prefix cache holds the rest.
+    """
+    content: list[dict[str, Any]] = []
+    for name, url in pictures:
+        content += [{"type": "text", "text": name}] if name else []
+        content.append({"type": "image_url", "image_url": {"url": url}})
     content.append({"type": "text", "text": text})
     request = {"model": model, "messages": [{"role": "user", "content": content}], "stream": True, **fields}
     return json.dumps(request, ensure_ascii=False).encode("utf-8", "replace")
