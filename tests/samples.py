@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import io
 from collections.abc import Iterator, Sequence
@@ -108,13 +109,37 @@ def noise(width: int = 200, height: int = 120) -> Image.Image:
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
 
 
+class Kept:
+    """Objects of some kinds that were made in the block and are still there."""
+
+    def __init__(self, kinds: tuple[type, ...]) -> None:
+        self._kinds = kinds
+        self._before = self._all()  # held, so that no id is given twice
+
+    async def settle(self) -> list[str]:
+        """Their kinds, once threads have had time to let go of what they worked on."""
+        for _ in range(50):
+            left = self._names()
+            if not left:
+                break
+            await asyncio.sleep(0.1)
+        return left
+
+    def _names(self) -> list[str]:
+        before = {id(each) for each in self._before}
+        return [type(each).__name__ for each in self._all() if id(each) not in before]
+
+    def _all(self) -> list[object]:
+        return [each for each in gc.get_objects() if issubclass(type(each), self._kinds)]
+
+
 @contextmanager
-def without_collection() -> Iterator[None]:
-    """Python's cyclic collection rests: what only it would free stays where `gc.get_objects` finds it."""
+def without_collection(*kinds: type) -> Iterator[Kept]:
+    """Python's cyclic collection rests: what only it would free is still there."""
     gc.collect()
     gc.disable()
     try:
-        yield
+        yield Kept(kinds)
     finally:
         gc.enable()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import pickle
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, cast
@@ -191,11 +190,10 @@ async def test_a_bug_of_a_stage_is_logged_where_it_is_and_not_by_its_text(caplog
 
 
 async def test_a_refused_upload_is_not_kept_by_the_error_that_refused_it() -> None:
-    with without_collection():
+    with without_collection(Upload) as kept:
         for _ in range(3):
             assert isinstance(await handed_over(unreadable), ImageRejected)
-        left = [type(each).__name__ for each in gc.get_objects() if isinstance(each, Upload)]
-    assert left == []
+        assert await kept.settle() == []
 
 
 def every_error() -> list[type[ComparisonError]]:

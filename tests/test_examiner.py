@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from contextlib import suppress
 
 import pytest
@@ -117,16 +116,7 @@ REFUSED = {
 }
 
 
-async def nothing_left() -> None:
-    """Fails where a picture outlives its pair; the threads may take a moment to let go of it."""
-    for _ in range(500):
-        left = [
-            type(each).__name__ for each in gc.get_objects() if isinstance(each, Image.Image | PreparedImage | Upload)
-        ]
-        if not left:
-            break
-        await asyncio.sleep(0.01)
-    assert left == []
+PICTURES = (Image.Image, PreparedImage, Upload)
 
 
 @pytest.mark.parametrize("role", ["reference", "candidate", "both"])
@@ -134,23 +124,23 @@ async def nothing_left() -> None:
 async def test_a_refused_picture_leaves_nothing_behind(kind: str, role: str) -> None:
     """Python's cyclic collection frees such things only now and then: 40 damaged pictures kept 6 GB."""
     shared, refused = examiner(), REFUSED[kind]
-    with without_collection():
+    with without_collection(*PICTURES) as kept:
         for _ in range(3):
             first = encoded(noise()) if role == "candidate" else refused
             second = encoded(noise()) if role == "reference" else refused
             with suppress(ImageRejected):
                 await shared.examine(Upload(first), Upload(second), config(), soon())
-        await nothing_left()
+        assert await kept.settle() == []
 
 
 async def test_a_pair_given_up_that_turns_out_to_be_refused_leaves_nothing_behind() -> None:
     one_by_one = Examiner(LIMITS, PreprocessingSettings(threads=1), shows_images=False)
     large = encoded(noise(2000, 1500), compress_level=0)
-    with without_collection():
+    with without_collection(*PICTURES) as kept:
         with suppress(DeadlineExceeded):
             await one_by_one.examine(Upload(large), Upload(large[:-5000]), config(), Deadline.after(0.02))
         await one_by_one.examine(upload(), upload(), config(), soon())  # begins once the one before has ended
-        await nothing_left()
+        assert await kept.settle() == []
 
 
 async def test_a_deadline_that_has_passed_does_no_work() -> None:
