@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from serve_app import grounding, wording, written
+from serve_app import grounding, written
 from serve_app.core import (
     Anchors,
     AspectAssessment,
@@ -32,6 +32,7 @@ from serve_app.core import (
 )
 from serve_app.habits import UNKNOWN, Convention, Corners, Frame, Habits
 from serve_app.schema import FocusStatus, Language
+from serve_app.sentences import SENTENCES
 
 LEVEL_SCORES = (1.0, 0.75, 0.5, 0.25, 0.0)  # of the five levels of an aspect, evenly spaced
 STATUSES: tuple[FocusStatus, ...] = ("unchanged", "changed", "added", "removed", "absent")
@@ -127,7 +128,7 @@ class _Places:
 def parse(output: ModelOutput, inquiry: Inquiry, identity: ModelIdentity, habits: Habits = UNKNOWN) -> Assessment:
     """Read every reply. `assess_ms` is left at 0 for the caller, who holds the clock."""
     anchors = habits.anchors
-    warnings = [wording.stated(inquiry.language)] if output.num_stated else []
+    warnings = [SENTENCES[inquiry.language].assumed] if output.num_stated else []
     answered = list(_answered(output, inquiry, warnings))
     regions = _of_kind(answered, "region")
     places = _Places.of(inquiry, output, habits.boxes)
@@ -195,13 +196,14 @@ def _answered(output: ModelOutput, inquiry: Inquiry, warnings: list[str]) -> Ite
 
 
 def _unreadable(question: Question, reading: _Reading | None, language: Language, *, has_text: bool) -> Iterator[str]:
-    about = (question.kind, question.index, language)
+    say = SENTENCES[language]
+    asked = say.asked(question.kind, question.index)
     if question.num_labels and reading is None:
-        yield wording.unreadable_choice(*about)
+        yield say.unreadable_choice.format(asked=asked)
     elif reading is not None and not all(math.fsum(one) > 0 for one in reading.orders):
-        yield wording.unreadable_order(*about)
+        yield say.unreadable_order.format(asked=asked)
     if not has_text:
-        yield wording.unreadable_text(*about)
+        yield say.unreadable_text.format(asked=asked)
 
 
 def _label(question: Question, reply: Reply) -> int | None:

@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final, Protocol
 
-from serve_app import prompt, report, wording
+from serve_app import prompt, report
 from serve_app.assessor import Assessor
 from serve_app.core import Assessment, Deadline, Examination, ModelIdentity, StageName, Upload
 from serve_app.errors import DeadlineExceeded, ImageTooLarge, ModelFailed, Unavailable
 from serve_app.examiner import Examiner
 from serve_app.schema import ComparisonReport, ImageComparisonConfig, ModelStatus, TimingsReport
+from serve_app.sentences import SENTENCES
 from serve_app.settings import ModelSettings, Settings
 
 # Kept back from the model where the caller wants the measurement rather than an error: enough to put the
@@ -119,7 +120,8 @@ class Pipeline:
     def _warnings(self, config: ImageComparisonConfig) -> tuple[str, ...]:
         if config.processing_timeout <= self._ceiling_s:
             return ()
-        return (wording.clamped(config.processing_timeout, self._ceiling_s, config.language),)
+        said = SENTENCES[config.language].clamped
+        return (said.format(asked_s=config.processing_timeout, ceiling_s=self._ceiling_s),)
 
 
 def identity(settings: ModelSettings) -> ModelIdentity:

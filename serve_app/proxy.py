@@ -19,7 +19,7 @@ from starlette.middleware import Middleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_app import request_id, wording
+from serve_app import messages, request_id
 from serve_app.errors import BodyTooLarge, ComparisonError, DeadlineExceeded, NotFound, Overloaded, Unavailable
 from serve_app.schema import Envelope, ErrorReport
 from serve_app.settings import MIB, Limits
@@ -278,7 +278,7 @@ def _refused(error: ComparisonError, answer: _Answer) -> Response:
     named = answer.request_id or request_id.new()
     told = ErrorReport(type=error.type, detail=error.detail, image=None, field=None)
     content = Envelope[None](
-        code=error.status, msg=wording.message(error.type, "en"), data=None, error=told, request_id=named
+        code=error.status, msg=messages.message(error.type, "en"), data=None, error=told, request_id=named
     )
     headers: MutableMapping[str, Any] = {"X-Request-ID": named}
     if error.status == Unavailable.status:

@@ -27,7 +27,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from serve_app import __version__, grounding, stated, wording
+from serve_app import __version__, grounding, stated
 from serve_app.core import (
     Anchors,
     AspectAssessment,
@@ -49,6 +49,7 @@ from serve_app.schema import (
     Verdict,
     VisualReport,
 )
+from serve_app.sentences import SENTENCES
 
 # Share of the model's mean aspect score in the similarity. Half: the pixels say how much differs, the model
 # whether it matters for the aspects asked; neither alone is what a person means.
@@ -80,7 +81,7 @@ def build(
     warnings: tuple[str, ...] = (),
 ) -> ComparisonReport:
     """Put a report together. Pure: the same evidence gives the same report."""
-    measured = examination.measurement
+    measured, say = examination.measurement, SENTENCES[config.language]
     found = grounding.ground(assessment.findings, examination)
     names = named(assessment, found)
     judgement = judge(config, measured, assessment, names)
@@ -91,8 +92,7 @@ def build(
         similarity=judgement.similarity,
         similarity_interval=judgement.interval,
         similarity_threshold=config.similarity_threshold,
-        summary=assessment.summary
-        or wording.summary(measured, judgement.verdict, judgement.similarity, config.language),
+        summary=assessment.summary or say.summary(measured, judgement.verdict, judgement.similarity),
         aspects=_aspects(config, examination, assessment),
         focus_elements=focus,
         differences=_differences(config, measured, names, found),
@@ -111,7 +111,7 @@ def build(
             *_about_model(config, measured, assessment),
             *held_against,
             *(
-                wording.refuted_finding(each.finding.description, config.language)
+                say.refuted_finding.format(description=each.finding.description)
                 for each in found
                 if each.evidence == "refuted"
             ),
@@ -146,12 +146,12 @@ def judge(
     if not measured.differences or not scores:
         return _decided(config, measured.similarity, measured.similarity_interval)
     similarity, interval = _combined(measured, scores, assessment.anchors)
-    threshold, said = config.similarity_threshold, ""
+    threshold, said, say = config.similarity_threshold, "", SENTENCES[config.language]
     if measured.similarity < threshold <= interval[1] and not _names_all(measured, names):
         similarity = min(similarity, measured.similarity)
-        interval, said = (min(interval[0], similarity), similarity), wording.unnamed(config.language)
+        interval, said = (min(interval[0], similarity), similarity), say.unnamed
     elif similarity < threshold <= measured.similarity and not _confirms(assessment, names):
-        interval, said = (interval[0], max(interval[1], measured.similarity)), wording.unconfirmed(config.language)
+        interval, said = (interval[0], max(interval[1], measured.similarity)), say.unconfirmed
     settled = _decided(config, similarity, interval)
     return replace(settled, warnings=(said,)) if said else settled
 
@@ -211,12 +211,13 @@ def _names_all(measured: Measurement, names: Mapping[int, str]) -> bool:
 
 
 def _about_model(config: ImageComparisonConfig, measured: Measurement, assessment: Assessment) -> tuple[str, ...]:
+    say = SENTENCES[config.language]
     if assessment.status in ("failed", "timed_out"):
-        return (wording.model_missing(assessment.status, config.language),)
+        return (say.timed_out if assessment.status == "timed_out" else say.failed,)
     blind = assessment.anchors is not None and not assessment.anchors.tell_apart
     return (
-        *((wording.indifferent(config.language),) if blind else ()),
-        *((wording.sees_ghosts(config.language),) if assessment.sees_ghosts and measured.differences else ()),
+        *((say.indifferent,) if blind else ()),
+        *((say.sees_ghosts,) if assessment.sees_ghosts and measured.differences else ()),
     )
 
 
@@ -244,7 +245,7 @@ def _aspects(
                 name=name,
                 score=score,
                 measured_score=measured,
-                explanation=explanation or wording.measured_aspect(measured, config.language),
+                explanation=explanation or SENTENCES[config.language].measured_aspect(measured),
                 certainty=None if said is None else stated.certainty(said),
             )
         )
@@ -256,6 +257,7 @@ def _focus_elements(
 ) -> tuple[tuple[FocusElementReport, ...], tuple[str, ...]]:
     """What the model says of each element, unless the pixels refute it; then what they say against it, as warnings."""
     assessed = assessment.focus_elements or (None,) * len(config.focus_elements)
+    say = SENTENCES[config.language]
     reports: list[FocusElementReport] = []
     warnings: list[str] = []
     for name, said in zip(config.focus_elements, assessed, strict=True):
@@ -264,9 +266,9 @@ def _focus_elements(
             continue
         grounds = Grounds.of(examination, grounding.side_of(said.status))
         if is_refuted := _is_refuted(said, grounds):
-            warnings.append(wording.refuted(name, config.language))
+            warnings.append(say.refuted.format(name=name))
         elif said.status == "unchanged" and said.box and grounds.changed_share(said.box) >= OVERLOOKED:
-            warnings.append(wording.overlooked(name, config.language))
+            warnings.append(say.overlooked.format(name=name))
         reports.append(_said(config, name, said, grounds, is_refuted=is_refuted))
     return tuple(reports), tuple(warnings)
 
@@ -280,13 +282,13 @@ def _is_refuted(said: FocusAssessment, grounds: Grounds) -> bool:
 def _said(
     config: ImageComparisonConfig, name: str, said: FocusAssessment, grounds: Grounds, *, is_refuted: bool
 ) -> FocusElementReport:
+    say = SENTENCES[config.language]
     boxes = () if said.box is None else (grounds.box(said.box),)
     if not is_refuted:
-        explanation = said.explanation or wording.unexplained(config.language)
+        explanation = said.explanation or say.unexplained
         score = round(said.score, 4)
         return FocusElementReport(name=name, status=said.status, score=score, explanation=explanation, boxes=boxes)
-    language = config.language
-    explanation = wording.unchanged_there(language) if grounds.boxes else wording.focus_element("unchanged", language)
+    explanation = say.unchanged_there if grounds.boxes else say.unchanged
     return FocusElementReport(name=name, status="unchanged", score=1.0, explanation=explanation, boxes=boxes)
 
 
@@ -297,7 +299,7 @@ def _unsaid(config: ImageComparisonConfig, name: str, measured: Measurement, *, 
         name=name,
         status=status,
         score=None if status == "unassessed" else 1.0,
-        explanation=wording.focus_element(status, config.language, asked=asked),
+        explanation=SENTENCES[config.language].unsaid_element(status, asked=asked),
         boxes=(),
     )
 
@@ -327,7 +329,7 @@ def _found(found: Grounded, measured: Measurement, severity: float) -> Differenc
 def _difference(found: MeasuredDifference, config: ImageComparisonConfig, named: str | None) -> Difference:
     return Difference(
         kind=found.kind,
-        description=named or wording.difference(found, config.language),
+        description=named or SENTENCES[config.language].difference(found),
         evidence="confirmed" if named else "measured_only",
         severity=found.severity,
         reference_box=found.reference_box,

@@ -18,7 +18,7 @@ import pytest
 
 from benchmarks import edge
 from benchmarks.nodes import free_port
-from serve_app import proxy, wording
+from serve_app import messages, proxy
 from serve_app.schema import Envelope
 from serve_app.settings import Limits
 from tests.cluster.waiting import eventually
@@ -77,7 +77,7 @@ def refusal(response: httpx.Response) -> str:
     told = Envelope[None].model_validate(response.json())
     assert told.error is not None
     assert told.code == response.status_code
-    assert told.msg == wording.message(told.error.type, "en")
+    assert told.msg == messages.message(told.error.type, "en")
     assert response.headers["x-request-id"] == told.request_id
     assert response.headers["content-type"] == "application/json"
     return told.error.type

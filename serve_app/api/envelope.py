@@ -8,7 +8,7 @@ from typing import Any, Final
 from fastapi import Response
 from pydantic import BaseModel
 
-from serve_app import wording
+from serve_app import messages
 from serve_app.errors import ApiKeyRequired, ComparisonError, Unavailable
 from serve_app.schema import Envelope, ErrorReport, Language
 
@@ -45,7 +45,7 @@ def responses(*statuses: int) -> Responses:
 
 def success(data: BaseModel | dict[str, Any], request_id: str) -> Response:
     """200 with `data`."""
-    return _response(Envelope[Any](code=200, msg=wording.OK, data=data, error=None, request_id=request_id), {})
+    return _response(Envelope[Any](code=200, msg=messages.OK, data=data, error=None, request_id=request_id), {})
 
 
 def failure(error: ComparisonError, language: Language, request_id: str) -> Response:
@@ -59,7 +59,7 @@ def failure(error: ComparisonError, language: Language, request_id: str) -> Resp
     return _response(
         Envelope[None](
             code=error.status,
-            msg=wording.message(error.type, language),
+            msg=messages.message(error.type, language),
             data=None,
             error=told,
             request_id=request_id,
