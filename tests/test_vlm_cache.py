@@ -72,7 +72,7 @@ def test_one_reference_against_many_candidates_is_looked_at_and_read_once(loaded
     model = pretrained.PretrainedModel(
         loaded, settings_for(Path("tiny")), on_lookup=lambda kind, outcome: looked.update([(kind, outcome)])
     )
-    first = replace(an_inquiry(), crops=())
+    first = replace(an_inquiry(), crops=(), captions=())
     first = replace(first, instructions="Compare.")
     model.answer(first, a_stop())
     looked.clear()
@@ -97,7 +97,7 @@ def test_a_picture_is_known_by_its_pixels_and_size_only(loaded: Any) -> None:
     model = pretrained.PretrainedModel(
         loaded, settings_for(Path("tiny")), on_lookup=lambda kind, outcome: looked.update([(kind, outcome)])
     )
-    inquiry = replace(an_inquiry(swap_check=False), crops=())
+    inquiry = replace(an_inquiry(swap_check=False), crops=(), captions=())
     inquiry = replace(inquiry, instructions="Compare.")
     model.answer(inquiry, a_stop())
     looked.clear()

@@ -50,7 +50,7 @@ def held_to_its_word(model: pretrained.PretrainedModel, inquiry: Inquiry) -> tup
 def test_ratio_of_predicted_to_held_is_at_least_one_and_not_much_more(family: str, tmp_path: Path) -> None:
     model = pretrained.load(settings_for(FAMILIES[family](tmp_path)))
     whole = an_inquiry()
-    one = replace(whole, questions=whole.questions[:1], swapped_questions=(), crops=())
+    one = replace(whole, questions=whole.questions[:1], swapped_questions=(), crops=(), captions=())
     for name, asked in (("whole", whole), ("one question", one)):
         predicted, measured = held_to_its_word(model, asked)
         print(f"| {family} | {name} | {predicted} | {measured} | {predicted / measured:.3f} |")  # noqa: T201 - with -s
@@ -109,7 +109,7 @@ def with_budget(loaded: Any, budget: int, **more: object) -> pretrained.Pretrain
 
 
 def test_fewer_questions_at_once_come_before_smaller_pictures(large_qwen: Any) -> None:
-    inquiry = replace(an_inquiry(), crops=())
+    inquiry = replace(an_inquiry(), crops=(), captions=())
     ample = pretrained.PretrainedModel(large_qwen, settings_for(Path("tiny"))).answer(inquiry, a_stop())
     assert ample.plan is not None
     scarce = with_budget(large_qwen, ample.plan.predicted_bytes // 2).answer(inquiry, a_stop())
