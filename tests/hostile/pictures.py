@@ -165,6 +165,7 @@ def _box(brand: bytes) -> Callable[[], bytes]:
     return lambda: head + struct.pack(">I4s", 300, b"meta") + bytes(292)
 
 
+_PREVIEW: Final = b"\xc5\xd0\xd3\xc6" + struct.pack("<IIIIIIH", 30, 100, 0, 0, 0, 0, 0xFFFF)
 EPS: Final = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n(/etc/passwd) (r) file run\n(id) (w) file\nshowpage\n"
 SVG: Final = (
     b'<?xml version="1.0"?><!DOCTYPE svg [<!ENTITY a SYSTEM "file:///etc/passwd">]>'
@@ -172,12 +173,16 @@ SVG: Final = (
 )
 _OTHER: Final[dict[str, Callable[[], bytes]]] = {
     "eps": lambda: EPS,
-    "eps with a preview": lambda: struct.pack("<4sIIIIIIH", b"\xc5\xd0\xd3\xc6", 30, len(EPS), 0, 0, 0, 0, 0xFFFF) + EPS,
+    "eps with a preview": lambda: (
+        struct.pack("<4sIIIIIIH", b"\xc5\xd0\xd3\xc6", 30, len(EPS), 0, 0, 0, 0, 0xFFFF) + EPS
+    ),
     "postscript": lambda: b"%!PS-Adobe-3.0\n(id) system\n",
     "pdf": _written("PDF"),
     "svg": lambda: SVG,
     "svgz": lambda: zlib.compress(SVG, wbits=31),
-    "mvg": lambda: b'push graphic-context\nviewbox 0 0 1 1\nfill \'url(https://127.0.0.1:1/"|id")\'\npop graphic-context\n',
+    "mvg": lambda: (
+        b"push graphic-context\nviewbox 0 0 1 1\nfill 'url(https://127.0.0.1:1/\"|id\")'\npop graphic-context\n"
+    ),
     "html": lambda: b"<html><script>alert(1)</script></html>",
     "shell script": lambda: b"#!/bin/sh\nid\n",
     "program": lambda: b"\x7fELF\x02\x01\x01" + bytes(100),

@@ -1,0 +1,199 @@
+"""Rows about bodies: odd ones, large ones, and JSON of many small values."""
+
+from __future__ import annotations
+
+import io
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Final
+
+import httpx
+
+from benchmarks.hostile import bystander
+from benchmarks.hostile.instance import DOORS
+from benchmarks.hostile.row import NO_ANSWER, Bench, at_once, fate
+from serve_app.schema import Envelope
+from serve_app.settings import MIB, Limits
+from tests.hostile import doors as worlds
+from tests.hostile import wire
+
+LIMIT: Final = Limits().max_body_bytes
+ROUTES: Final = ("/v1/compare", "/v1/limits", "/livez", "/no-such-route")
+TEN: Final = 10
+TEN_MIB: Final = 64
+TEN_SENT: Final = 400 * MIB
+SIXTEEN: Final = 16
+SIXTEEN_MIB: Final = 300
+SIXTEEN_SENT: Final = 60_000_000
+LIVEZ_MS: Final = 100.0
+BLOCK: Final = bytes(2**20)
+
+
+def doors(bench: Bench) -> None:
+    """Odd bodies of every kind."""
+    row = bench.row
+    with bench.watched() as before, bench.client() as client:
+
+        def send(door: worlds.Door) -> None:
+            kind = door.content_type.encode("latin-1")
+            headers = [(b"content-type", kind), *((n.encode(), v.encode()) for n, v in door.headers.items())]
+            response = bench.ask(client, "POST", "/v1/compare", content=door.body, headers=headers)
+            if response is None:
+                return
+            if response.status_code not in door.answers:
+                row.wrong(f"{door.name}: {response.status_code} {fate(response)}")
+            elif worlds.MARK in response.text:
+                row.wrong(f"{door.name}: repeats what was sent")
+            elif not is_enveloped(response):
+                row.wrong(f"{door.name}: no envelope")
+
+        sent = at_once(send, bench.box.inside(worlds.doors()))
+        row.want(f"{len(row.examples)} answers other than foreseen, none wanted", not row.examples)
+        bench.workers_return(before, 150)
+    row.sent = f"{sent} odd JSON bodies, forms, configs, content types"
+
+
+def is_enveloped(response: httpx.Response) -> bool:
+    """Whether it is as every answer is: status as code, one request id in header and body."""
+    try:
+        answer = Envelope[object].model_validate_json(response.content)
+    except ValueError:
+        return False
+    ids = response.headers.get_list("x-request-id")
+    return answer.code == response.status_code and ids == [answer.request_id]
+
+
+def small_values(bench: Bench) -> None:
+    """One body of 60 MB of small values, then six of 16 MB at once; another caller must not feel it."""
+    row, watch = bench.row, bench.service.watch
+    bodies = [worlds.small_values(60_000_000, worlds.SMALL[0])]
+    bodies += [worlds.small_values(16_000_000, kind) for kind in worlds.SMALL[:6]]
+    with bench.watched() as before, bystander.accompanying(bench.service.address) as seen, bench.client() as client:
+        headers = {"content-type": "application/json"}
+
+        def send(body: bytes) -> None:
+            found = bench.ask(client, "POST", "/v1/compare", content=body, headers=headers)
+            if found is not None and found.status_code not in (400, 413, 422, 503):
+                row.wrong(f"{len(body)} bytes: {found.status_code} {fate(found)}")
+
+        began = time.monotonic()
+        send(bodies[0])
+        at_once(send, iter(bodies[1:]), callers=6)
+        row.cost.append(f"answered in {time.monotonic() - began:.1f} s")
+        more = watch.peak(before.at, *DOORS) - watch.of(before, DOORS)
+        row.want(f"proxy and ingress took {more:.0f} MiB, at most {SIXTEEN_MIB}", more <= SIXTEEN_MIB)
+    other_caller(bench, seen)
+    row.want(f"{len(row.examples)} answers other than foreseen, none wanted", not row.examples)
+    row.sent = "1 x 60 MB, 6 x 16 MB at once"
+
+
+def bodies(bench: Bench) -> None:
+    """About the limit, to the byte, by length and in chunks; then ten far over it, then sixteen of 60 MB of JSON."""
+    row, address = bench.row, bench.service.address
+    with bench.watched(), bystander.accompanying(address) as seen:
+        for size, wanted in ((LIMIT - 1, 422), (LIMIT, 422), (LIMIT + 1, 413)):
+            for chunked in (False, True):
+                status = _send(address, "/v1/compare", "multipart/form-data; boundary=b", _form(size), size, chunked)
+                row.answers[status] += 1
+                if status != wanted:
+                    row.wrong(f"{size - LIMIT:+d} bytes, {'chunked' if chunked else 'by length'}: {status}")
+        row.want(f"{len(row.examples)} wrong about the limit, none wanted", not row.examples)
+        _ten_over_the_limit(bench, chunked=False)
+        _ten_over_the_limit(bench, chunked=True)
+        _sixteen_of_json(bench)
+    other_caller(bench, seen)
+    row.sent = f"limit -1, 0, +1; {TEN} x {TEN_SENT // MIB} MiB to 4 routes, both ways; {SIXTEEN} JSON bodies of 60 MB"
+
+
+def _ten_over_the_limit(bench: Bench, *, chunked: bool) -> None:
+    kinds = ("multipart/form-data; boundary=b", "application/json")
+
+    def send(number: int) -> None:
+        route, kind = ROUTES[number % len(ROUTES)], kinds[number // len(ROUTES) % 2]
+        status = _send(bench.service.address, route, kind, _blocks(TEN_SENT), TEN_SENT, chunked)
+        bench.row.answers[status] += 1
+        if status not in (405, 404, 413, 503):
+            bench.row.wrong(f"{TEN_SENT // MIB} MiB to {route}, {'chunked' if chunked else 'by length'}: {status}")
+
+    way = "chunked" if chunked else "by length"
+    _costing(bench, f"{TEN} bodies over the limit, {way},", send, TEN, TEN_MIB)
+
+
+def _sixteen_of_json(bench: Bench) -> None:
+    head, tail = b'{"reference":"data:image/png;base64,', b'"}'
+
+    def send(number: int) -> None:
+        del number
+        body = (head, *_letters(SIXTEEN_SENT - len(head) - len(tail)), tail)
+        status = _send(bench.service.address, "/v1/compare", "application/json", iter(body), SIXTEEN_SENT, False)
+        bench.row.answers[status] += 1
+        if status not in (400, 503):
+            bench.row.wrong(f"60 MB of JSON: {status}")
+
+    _costing(bench, f"{SIXTEEN} JSON bodies of 60 MB", send, SIXTEEN, SIXTEEN_MIB)
+
+
+def _costing(bench: Bench, what: str, send: Callable[[int], None], number: int, most_mib: float) -> None:
+    """Send so many at once; what proxy and ingress took for them, and what they kept."""
+    watch = bench.service.watch
+    before = watch.look()
+    at_once(send, iter(range(number)), callers=number)
+    more = watch.peak(before.at, *DOORS) - watch.of(before, DOORS)
+    bench.rest(lambda: watch.held(*DOORS) - watch.of(before, DOORS) < most_mib / 2)
+    kept = watch.held(*DOORS) - watch.of(before, DOORS)
+    bench.row.want(f"{what} took {more:.0f} MiB, at most {most_mib:g}", more <= most_mib)
+    bench.row.cost.append(f"{what} left {kept:+.0f} MiB after up to 10 s")
+
+
+def other_caller(bench: Bench, seen: bystander.Seen) -> None:
+    """What a bystander has seen, as a goal."""
+    bench.row.cost.append(str(seen))
+    is_met = seen.failures == 0 and seen.worst_ms < LIVEZ_MS
+    bench.row.want(f"another caller's /livez took {seen.worst_ms:.0f} ms at most, under {LIVEZ_MS:g}", is_met)
+
+
+# --- bodies made as they are sent
+
+
+def _form(size: int) -> Iterator[bytes]:
+    """A form of exactly `size` bytes: two files of zeros."""
+    parts = [worlds.part("files", b"", "a"), worlds.part("files", b"", "b")]
+    ends = len(worlds.form(parts))
+    first = (size - ends) // 2
+    yield b"--b\r\n" + parts[0]
+    yield from _blocks(first)
+    yield b"\r\n--b\r\n" + parts[1]
+    yield from _blocks(size - ends - first)
+    yield b"\r\n--b--\r\n"
+
+
+def _blocks(num_bytes: int, block: bytes = BLOCK) -> Iterator[bytes]:
+    for _ in range(num_bytes // len(block)):
+        yield block
+    yield block[: num_bytes % len(block)]
+
+
+def _letters(num_bytes: int) -> Iterator[bytes]:
+    return _blocks(num_bytes, b"A" * 2**20)
+
+
+def _send(address: tuple[str, int], route: str, kind: str, body: Iterator[bytes], size: int, chunked: bool) -> int:
+    """The status of what is answered, however much of the body could be sent before."""
+    length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {size}"
+    head = f"POST {route} HTTP/1.1\r\nHost: a\r\nContent-Type: {kind}\r\n{length}\r\nConnection: close\r\n\r\n"
+    with socket.create_connection(address, timeout=130) as caller:
+        with suppress(BrokenPipeError, ConnectionResetError):
+            caller.sendall(head.encode())
+            for block in body:
+                if block:
+                    caller.sendall(b"%x\r\n%b\r\n" % (len(block), block) if chunked else block)
+            if chunked:
+                caller.sendall(b"0\r\n\r\n")
+        received = io.BytesIO()
+        with suppress(TimeoutError, ConnectionResetError):
+            while piece := caller.recv(65_536):
+                received.write(piece)
+    answers = wire.replies(received.getvalue())
+    return answers[0].status if answers else NO_ANSWER
