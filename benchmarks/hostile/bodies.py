@@ -50,7 +50,7 @@ def doors(bench: Bench) -> None:
                 row.wrong(f"{door.name}: no envelope")
 
         sent = at_once(send, bench.box.inside(worlds.doors()))
-        row.want(f"{len(row.examples)} answers other than foreseen, none wanted", not row.examples)
+        row.want_none_wrong()
         bench.workers_return(before, 150)
     row.sent = f"{sent} odd JSON bodies, forms, configs, content types"
 
@@ -85,7 +85,7 @@ def small_values(bench: Bench) -> None:
         more = watch.peak(before.at, *DOORS) - watch.of(before, DOORS)
         row.want(f"proxy and ingress took {more:.0f} MiB, at most {SIXTEEN_MIB}", more <= SIXTEEN_MIB)
     other_caller(bench, seen)
-    row.want(f"{len(row.examples)} answers other than foreseen, none wanted", not row.examples)
+    row.want_none_wrong()
     row.sent = "1 x 60 MB, 6 x 16 MB at once"
 
 
@@ -99,7 +99,7 @@ def bodies(bench: Bench) -> None:
                 row.answers[status] += 1
                 if status != wanted:
                     row.wrong(f"{size - LIMIT:+d} bytes, {'chunked' if chunked else 'by length'}: {status}")
-        row.want(f"{len(row.examples)} wrong about the limit, none wanted", not row.examples)
+        row.want_none_wrong("wrong about the limit")
         _ten_over_the_limit(bench, chunked=False)
         _ten_over_the_limit(bench, chunked=True)
         _sixteen_of_json(bench)

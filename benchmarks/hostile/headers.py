@@ -54,7 +54,7 @@ def believed(bench: Bench) -> None:
             row.answers[status] += 1
             if status not in (200, 504):
                 row.wrong(f"/v1/compare in {TIMEOUT_S:g} s, {line[:60]!r}: {status}")
-        row.want(f"{len(row.examples)} other answers than without the field, none wanted", not row.examples)
+        row.want_none_wrong("other answers than without the field")
         row.want(f"a deadline of {TIMEOUT_S:g} s was kept within {slowest_s:.2f} s, 1 more allowed", slowest_s < 1.4)
     row.sent = f"{sent}: {len(wire.BELIEVED)} fields that Serve reads x {len(wire.VALUES)} values on 7 routes"
 
@@ -86,7 +86,7 @@ def ids(bench: Bench) -> None:
                     row.wrong(f"{target}, id {given[:40]!r}: {problem}")
         time.sleep(1)
         found = [path.name for path, text in service.logged_since(sizes) if worlds.MARK.encode() in text]
-        row.want(f"{len(row.examples)} answers with a wrong id, none wanted", not row.examples)
+        row.want_none_wrong("answers with a wrong id")
         row.want(f"a wrong id stands in {len(found)} logs ({', '.join(found[:3])}), none wanted", not found)
     row.sent = f"{len(wire.GOOD_IDS)} right and {len(wire.BAD_IDS)} wrong ids x 4 routes"
 
@@ -141,7 +141,7 @@ def malformed(bench: Bench) -> None:
     with bench.watched(), bench.client() as client:
         sent = at_once(send, bench.box.inside(_malformed()), callers=8)
         hidden = at_once(smuggle, bench.box.inside(wire.smuggled()), callers=8)
-        row.want(f"{len(row.examples)} answers of another kind, none wanted", not row.examples)
+        row.want_none_wrong("answers of another kind")
         alive = client.get("/livez").status_code == 200
         row.want(f"alive after it: {alive}", alive)
     row.sent = f"{sent} connections of what is no request on 8 routes, {hidden} with a hidden request"

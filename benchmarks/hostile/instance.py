@@ -24,11 +24,12 @@ import httpx
 import psutil
 import yaml
 
-from benchmarks import nodes, soak
+from benchmarks import load, nodes, soak
 
 COMMAND: Final = (sys.executable, "-c", "from serve_app.cli import app; app()", "serve")
 STARTS_WITHIN_S: Final = 240.0
 ENDS_WITHIN_S: Final = 150.0
+WARM: Final = 40  # comparisons before anything is measured: each replica has imported and allocated what it will
 SAMPLED_EVERY_S: Final = 0.05
 MIB: Final = 2**20
 STAGES: Final = ("Ingress", "Preprocessor", "VLModel")
@@ -159,6 +160,17 @@ class Instance:
             if BAD_LINE.search(line)
         ]
 
+    def requests_logged(self, sizes: Mapping[Path, int]) -> Iterator[dict[str, Any]]:
+        """The ingress replicas' line of each request since then."""
+        for path, text in self.logged_since(sizes):
+            if path.name.startswith("replica_") and "Ingress" in path.name:
+                yield from (json.loads(line) for line in text.splitlines() if b'"message": "request"' in line)
+
+    def temporary_files(self) -> int:
+        """What workers have put aside and not taken away: their temporary folder is that of the session."""
+        (session,) = self.folder.glob("pairlens-*")
+        return sum(1 for path in session.glob("tmp*"))
+
     def metrics(self) -> bytes:
         """What stands on the node's metrics port: all that Prometheus would get."""
         for path in self.folder.glob("pairlens-*/prom_metrics_service_discovery.json"):
@@ -215,6 +227,8 @@ def started(**args: Any) -> Iterator[Instance]:
     instance = Instance(f"http://127.0.0.1:{port}", folder, process, Watch(psutil.Process(process.pid)))
     try:
         nodes.eventually(lambda: _is_up(instance), within_s=STARTS_WITHIN_S, what="the service")
+        with load.callers(instance.url, 4) as warming:
+            nodes.eventually(lambda: len(warming.answers) >= WARM, within_s=60, what="its first answers")
         threading.Thread(target=instance.watch.run, daemon=True).start()
         yield instance
     finally:

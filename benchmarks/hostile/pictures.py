@@ -41,7 +41,7 @@ def bombs(bench: Bench) -> None:
                 if bomb.by_header and bomb.fate != "report":
                     by_header_s = max(by_header_s, took)
         peak = watch.worst(before.at, *WORKERS)
-        row.want(f"{len(row.examples)} answers other than foreseen, none wanted", not row.examples)
+        row.want_none_wrong()
         row.want(
             f"refused by the header within {by_header_s:.2f} s, at most {BY_HEADER_S:g}", by_header_s < BY_HEADER_S
         )
@@ -73,7 +73,7 @@ def refusals(bench: Bench) -> None:
                     row.wrong(f"{picture.name}: {found}, not {picture.fate}")
             if not bench.rest(lambda held=before: watch.growth(held, *WORKERS) <= REFUSAL_MIB):  # type: ignore[misc]
                 row.wrong(f"{picture.name}: {watch.growth(before, *WORKERS):+.0f} MiB in one worker")
-        row.want(f"{len(row.examples)} kinds answered or kept otherwise than foreseen, none wanted", not row.examples)
+        row.want_none_wrong("kinds answered or kept otherwise than foreseen")
         bench.workers_return(begin, REFUSAL_MIB)
     row.sent = f"{sent} of {REFUSALS_OF_EACH * len(REFUSED)}: {len(REFUSED)} kinds of refusal, {REFUSALS_OF_EACH} each"
     row.cost.append(f"a worker stood at {watch.worst(begin.at, *WORKERS):.0f} MiB at most")
@@ -91,7 +91,7 @@ def disguises(bench: Bench) -> None:
                 sent += 1
                 if found != picture.fate:
                     row.wrong(f"{picture.name}: {found}, not {picture.fate}")
-        row.want(f"{len(row.examples)} answers other than foreseen, none wanted", not row.examples)
+        row.want_none_wrong()
         faults = service.child_faults() - faults
         row.want(f"{faults} page faults of children of a worker, none wanted: nothing was started", faults == 0)
     row.sent = f"{sent} of {2 * len(DISGUISES)}: {len(DISGUISES)} kinds on both sides"
@@ -112,7 +112,7 @@ def flips(bench: Bench) -> None:
                 row.wrong(f"{kind}: {found}, bytes {data[:40].hex()}...")
 
         sent = at_once(send, bench.box.inside(iter(lambda: flipped(bench.dice), None)))
-        row.want(f"{len(row.examples)} answers of another kind, none wanted", not row.examples)
+        row.want_none_wrong("answers of another kind")
         bench.workers_return(before, RETURN_MIB)
     row.sent = f"{sent} files of 25 kinds, each after one to eight changes"
     row.cost.append(", ".join(f"{number} {name}" for name, number in fates.most_common()))

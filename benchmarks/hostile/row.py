@@ -39,7 +39,7 @@ class Row:
     answers: Counter[int] = field(default_factory=Counter)
     cost: list[str] = field(default_factory=list)  # memory, logs, times: sentences
     goals: list[Goal] = field(default_factory=list)
-    examples: list[str] = field(default_factory=list)  # of what went wrong, some
+    wrongs: list[str] = field(default_factory=list)  # answers other than foreseen, a sentence each
     seconds: float = 0.0
 
     @property
@@ -50,9 +50,11 @@ class Row:
         self.goals.append(Goal(text, is_met))
 
     def wrong(self, what: str) -> None:
-        """Keep it, if there are not enough of them yet."""
-        if len(self.examples) < 12:
-            self.examples.append(what)
+        self.wrongs.append(what)
+
+    def want_none_wrong(self, what: str = "answers other than foreseen") -> None:
+        """The goal that nothing of the kind was noted."""
+        self.want(f"{len(self.wrongs)} {what}, none wanted", not self.wrongs)
 
 
 @dataclass(frozen=True, slots=True)

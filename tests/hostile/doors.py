@@ -11,7 +11,7 @@ import functools
 import gzip
 import json
 import string
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -47,18 +47,6 @@ def pictures() -> tuple[bytes, bytes]:
 def data_urls() -> tuple[str, str]:
     first, second = (base64.b64encode(each).decode() for each in pictures())
     return f"data:image/png;base64,{first}", f"data:image/png;base64,{second}"
-
-
-def doors() -> Iterator[Door]:
-    """All of them."""
-    yield from _json_texts()
-    yield from _sources()
-    yield from _configs()
-    yield from _boundaries()
-    yield from _charsets()
-    yield from _parts()
-    yield from _part_headers()
-    yield from _content_types()
 
 
 # --- JSON
@@ -377,6 +365,24 @@ def _content_types() -> Iterator[Door]:
     for coding in ("gzip", "deflate", "br", "identity", "gzip, gzip", MARK):
         yield Door(f"coding {coding}", "application/json", text, EITHER, {"content-encoding": coding})
     yield Door("a gzip body", "application/json", gzip.compress(text), REFUSED, {"content-encoding": "gzip"})
+
+
+KINDS: Final[dict[str, Callable[[], Iterator[Door]]]] = {
+    "JSON texts": _json_texts,
+    "sources": _sources,
+    "configs": _configs,
+    "boundaries": _boundaries,
+    "charsets": _charsets,
+    "parts": _parts,
+    "headers of parts": _part_headers,
+    "content types": _content_types,
+}
+
+
+def doors() -> Iterator[Door]:
+    """All of them."""
+    for kind in KINDS.values():
+        yield from kind()
 
 
 # --- many small values

@@ -1,0 +1,261 @@
+"""Rows about how callers behave: those who drip, those who don't read, those who leave."""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+import struct
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+import httpx
+import numpy as np
+from PIL import Image
+
+from benchmarks import edge
+from benchmarks.hostile import bystander
+from benchmarks.hostile.headers import comparison
+from benchmarks.hostile.row import Bench, at_once, fate
+from serve_app.settings import Limits
+from tests.hostile import doors as worlds
+from tests.hostile import wire
+from tests.samples import encoded
+
+DRIPS: Final = 50  # headers, and as many bodies, to each entrance: more than half of a caller's places
+READERS: Final = 20
+WAITS_S: Final = 75.0
+HEADERS_S: Final = 15.0  # nginx's 10 s, and its own rounds
+BODIES_S: Final = Limits().max_body_timeout_s + 5
+READ_S: Final = 70.0  # nginx's 60 s without a byte taken
+READERS_MIB: Final = 64.0
+LEAVERS: Final = 500
+AFTER: Final = 20
+AFTER_FDS: Final = 10
+
+
+@dataclass(slots=True)
+class Caller:
+    """One connection that sends, or takes, a byte a second. `closed_s`: how long it was left open."""
+
+    connection: socket.socket
+    sends: bool
+    began: float = field(default_factory=time.monotonic)
+    received: bytes = b""
+    closed_s: float | None = None
+
+    def step(self) -> None:
+        """A second's work."""
+        if self.closed_s is not None:
+            return
+        try:
+            if self.sends:
+                self.connection.send(b"a", socket.MSG_DONTWAIT)
+            got = self.connection.recv(65_536 if self.sends else 1, socket.MSG_DONTWAIT)
+            self.received += got
+            is_closed = not got
+        except BlockingIOError:
+            is_closed = False
+        except OSError:
+            is_closed = True
+        if is_closed:
+            self.closed_s = time.monotonic() - self.began
+
+    @property
+    def status(self) -> int:
+        answers = wire.replies(self.received) if self.received else []
+        return answers[0].status if answers else 0
+
+
+def connected(address: tuple[str, int], source: str, sent: bytes, *, sends: bool) -> Caller:
+    """A caller from this address of the machine, who has sent these bytes."""
+    connection = socket.socket()
+    if not sends:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    connection.bind((source, 0))
+    connection.connect(address)
+    connection.sendall(sent)
+    return Caller(connection, sends)
+
+
+UNFINISHED_HEAD: Final = b"POST /v1/compare HTTP/1.1\r\nHost: a\r\nX-A: "
+
+
+def slow(bench: Bench) -> None:
+    """Headers and bodies of a byte a second, at the service itself and at nginx; there also readers of a byte a second.
+
+    Each kind comes from an address of its own; others, from another one, must not feel it.
+    """
+    row, service = bench.row, bench.service
+    descriptors = service.descriptors()
+    with ExitStack() as stack:
+        before = stack.enter_context(bench.watched())
+        front = None
+        if edge.program() is not None:
+            front = httpx.URL(stack.enter_context(edge.in_front_of([service.address[1]] * 2)))
+        readers = _readers(bench, (front.host, front.port or 80)) if front is not None else []
+        memory = service.watch.held("proxy")
+        seen = stack.enter_context(bystander.accompanying(service.address))
+        groups = {"direct headers": _drips(service.address, "127.0.0.3", UNFINISHED_HEAD)}
+        groups["direct bodies"] = _drips(service.address, "127.0.0.4", wire.head_of_form(1_000_000))
+        if front is not None:
+            address = (front.host, front.port or 80)
+            groups["nginx headers"] = _drips(address, "127.0.0.5", UNFINISHED_HEAD)
+            groups["nginx bodies"] = _drips(address, "127.0.0.6", wire.head_of_form(1_000_000))
+            groups["nginx readers"] = readers
+        others = Others(service.url)
+        with others.at_work():
+            _wait(groups)
+        row.cost.append(f"proxy {service.watch.peak(before.at, 'proxy') - memory:+.0f} MiB at most")
+        for name, group in groups.items():
+            _judge(bench, name, group)
+            for caller in group:
+                caller.connection.close()
+        row.answers[200] += others.good
+        row.want(
+            f"{others.bad} of {others.good + others.bad} comparisons of another address failed, none wanted",
+            not others.bad,
+        )
+        row.want(f"another caller's /livez failed {seen.failures} times, never wanted", seen.failures == 0)
+        bench.rest(lambda: service.descriptors() <= descriptors + AFTER_FDS)
+        more = service.descriptors() - descriptors
+        row.want(f"{more:+d} descriptors after it, at most {AFTER_FDS}", more <= AFTER_FDS)
+    row.cost.append(str(seen))
+    row.sent = f"{DRIPS} headers, {DRIPS} bodies at the service and at nginx, {READERS} readers at nginx, {WAITS_S:g} s"
+
+
+def _drips(address: tuple[str, int], source: str, sent: bytes) -> list[Caller]:
+    return [connected(address, source, sent, sends=True) for _ in range(DRIPS)]
+
+
+def _readers(bench: Bench, address: tuple[str, int]) -> list[Caller]:
+    """Callers of reports of some MB, who have asked for them all; each report is there before this returns."""
+    noise = np.random.default_rng(1).integers(0, 256, (2, 900, 1_200, 3), np.uint8)
+    images = [encoded(Image.fromarray(each)) for each in noise]
+    parts = [worlds.part("files", each, "a.png") for each in images]
+    config = json.dumps({"visuals": ["overlay", "heatmap", "side_by_side"]})
+    body = worlds.form([*parts, worlds.part("config", config.encode())])
+    found = []
+    for _ in bench.box.inside(iter(range(READERS))):
+        sent = wire.head_of_form(len(body)) + body
+        caller = connected(address, "127.0.0.7", sent, sends=False)
+        caller.connection.settimeout(60)
+        caller.received = caller.connection.recv(1)
+        found.append(caller)
+    return found
+
+
+def _wait(groups: dict[str, list[Caller]]) -> None:
+    until = time.monotonic() + WAITS_S
+    while time.monotonic() < until:
+        began = time.monotonic()
+        for group in groups.values():
+            for caller in group:
+                caller.step()
+        time.sleep(max(0.0, began + 1 - time.monotonic()))
+
+
+def _judge(bench: Bench, name: str, group: Sequence[Caller]) -> None:
+    """Who was still connected when all should have been ended, and what those who were ended were told."""
+    row = bench.row
+    ended = [caller.closed_s for caller in group if caller.closed_s is not None]
+    for caller in group:
+        if caller.sends:
+            row.answers[caller.status] += 1
+    told = f"{name}: {len(group) - len(ended)} of {len(group)} left open"
+    if ended:
+        told += f", the others for {min(ended):.0f} to {max(ended):.0f} s"
+    longest_s = {
+        "nginx headers": HEADERS_S,
+        "direct bodies": BODIES_S,
+        "nginx bodies": BODIES_S,
+        "nginx readers": READ_S,
+    }
+    if name not in longest_s:
+        row.cost.append(f"{told} (Serve's proxy has no clock for them: README)")
+        return
+    is_met = len(ended) == len(group) and max(ended, default=0.0) <= longest_s[name]
+    row.want(f"{told}; at most {longest_s[name]:g} s wanted", is_met)
+    if name == "direct bodies":
+        row.want("they are told 504", {caller.status for caller in group} == {504})
+
+
+@dataclass(slots=True)
+class Others:
+    """Honest comparisons from another address, one after another."""
+
+    url: str
+    good: int = 0
+    bad: int = 0
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        thread = threading.Thread(target=self._work, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self.stop.set()
+            thread.join(60)
+
+    def _work(self) -> None:
+        files = [("files", ("a", each)) for each in worlds.pictures()]
+        transport = httpx.HTTPTransport(local_address=bystander.ELSEWHERE)
+        with httpx.Client(base_url=self.url, transport=transport, timeout=30) as client:
+            while not self.stop.wait(0.2):
+                try:
+                    is_good = client.post("/v1/compare", files=files).status_code == 200
+                except httpx.TransportError:
+                    is_good = False
+                self.good += is_good
+                self.bad += not is_good
+
+
+# --- those who leave
+
+
+def leaving(bench: Bench) -> None:
+    """Callers who go away at every moment of a request, politely or not; then honest ones."""
+    row, service = bench.row, bench.service
+    descriptors, files = service.descriptors(), service.temporary_files()
+    sizes = service.log_sizes()
+    whole = comparison()
+
+    def go(case: tuple[int, float, bool]) -> None:
+        sent, stay_s, is_rude = case
+        with suppress(OSError), socket.create_connection(service.address, timeout=10) as caller:
+            if is_rude:  # a reset instead of an end
+                caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            caller.sendall(whole[:sent])
+            time.sleep(stay_s)
+
+    with bench.watched(), bench.client() as client:
+        number = at_once(go, bench.box.inside(_moments(len(whole), bench.dice)), callers=8)
+        for _ in range(AFTER):
+            if fate(bench.compare(client, *worlds.pictures())) != "report":
+                row.wrong("an honest comparison after it was not answered")
+        row.want_none_wrong(f"of {AFTER} honest comparisons after it failed")
+        bench.rest(lambda: service.descriptors() <= descriptors + AFTER_FDS)
+        more = service.descriptors() - descriptors
+        row.want(f"{more:+d} descriptors after it, at most {AFTER_FDS}", more <= AFTER_FDS)
+        left = service.temporary_files() - files
+        row.want(f"{left:+d} temporary files, none wanted", left <= 0)
+    outcomes = Counter(line["outcome"] for line in service.requests_logged(sizes))
+    failed = outcomes["failed"]
+    row.want(f"{failed} logged as our failures, none wanted", failed == 0)
+    row.cost.append(", ".join(f"{count} logged as {name}" for name, count in outcomes.most_common()))
+    row.sent = f"{number} who leave at any moment, {AFTER} honest ones after them"
+
+
+def _moments(length: int, dice: random.Random) -> Iterator[tuple[int, float, bool]]:
+    """How many bytes are sent, how long the caller then stays, and whether the end is a reset."""
+    head = wire.head_of_form(length).index(b"\r\n\r\n")
+    for number in range(LEAVERS):
+        sent = (0, head // 2, head + 4, dice.randrange(head, length), length - 1, length)[number % 6]
+        yield sent, dice.choice((0.0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)), dice.random() < 0.5

@@ -1,0 +1,86 @@
+"""Rows whose requests a library makes up: from the OpenAPI page (schemathesis), and guided by coverage (atheris)."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.hostile.row import Bench
+from benchmarks.nodes import ROOT
+
+GRACE_S: Final = 60.0  # to start and to end
+# What no schema can say: that these bytes are a picture, and one that we take.
+CONFIG: Final = """
+[checks.positive_data_acceptance]
+expected-statuses = ["2xx", 415, 422]
+"""
+TARGETS: Final = ("decode", "config", "body")
+
+
+def described(bench: Bench) -> None:
+    """Whatever the OpenAPI page allows, and what it doesn't: codes, bodies and headers are as it says."""
+    row = bench.row
+    with bench.watched(), tempfile.TemporaryDirectory(prefix="st-") as name:
+        told = described_by(bench.service.url, Path(name), max(10, int(bench.box.left_s)), bench.dice.randrange(10**6))
+        cases = told["test_cases"]
+        for failure in told["failures"]:
+            row.wrong(f"{failure['title']}: {failure['count']} of {', '.join(failure['operations'])}")
+        row.want(f"{cases['unique_failures']} failures, none wanted", cases["unique_failures"] == 0)
+        row.want(f"{len(told['errors'])} errors of the tool, none wanted", not told["errors"])
+    row.sent = f"{cases['generated']} cases made up from the OpenAPI page, schemathesis {told['schemathesis_version']}"
+
+
+def described_by(url: str, folder: Path, seconds: int, seed: int) -> dict[str, Any]:
+    """What schemathesis says of the service at `url`; its files are made in `folder`."""
+    (folder / "schemathesis.toml").write_text(CONFIG, encoding="utf-8")
+    command = [
+        *(str(Path(sys.executable).with_name("st")), "--no-color", "--config-file", str(folder / "schemathesis.toml")),
+        *("run", f"{url}/openapi.json", "--checks", "all", "--continue-on-failure", "--max-time", str(seconds)),
+        *("--seed", str(seed), "--report", "json", "--report-json-path", str(folder / "report.json")),
+    ]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=seconds + GRACE_S, check=False)
+    if not (folder / "report.json").exists():
+        raise RuntimeError(done.stdout[-1_000:] + done.stderr[-1_000:])
+    told: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    return told
+
+
+def guided(bench: Bench) -> None:
+    """Decoder, config and body, each in a process of its own that ends at the first exception beyond our own."""
+    row = bench.row
+    if importlib.util.find_spec("atheris") is None:
+        row.sent = "not run: atheris is not installed here"
+        return
+    runs = []
+    with bench.watched(), tempfile.TemporaryDirectory(prefix="fuzz-") as name:
+        for index, target in enumerate(TARGETS):
+            seconds = max(10, int(bench.box.left_s / (len(TARGETS) - index)))
+            said = guided_by(target, Path(name), seconds, bench.dice.randrange(1, 10**6))
+            done = re.search(r"Done (\d+) runs", said)
+            runs.append(f"{target} {done[1] if done else 'ended early'}")
+            if done is None:
+                row.wrong(f"{target}: {_exception(said)}")
+        row.want_none_wrong("exceptions beyond our own")
+    row.sent = f"{', '.join(runs)} runs"
+
+
+def guided_by(target: str, folder: Path, seconds: int, seed: int) -> str:
+    """What atheris says."""
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.hostile.guided", target, str(seconds), str(seed)]
+    done = subprocess.run(
+        [*command, str(folder)], cwd=ROOT, capture_output=True, text=True, timeout=seconds + 2 * GRACE_S, check=False
+    )
+    return done.stdout + done.stderr
+
+
+def _exception(said: str) -> str:
+    """The exception and the bytes that led to it."""
+    found = re.search(r"Uncaught Python exception: ===\n(.*)", said)
+    led = re.search(r"^Base64: (\S+)", said, re.MULTILINE)
+    return f"{found[1][:200] if found else said[-300:]} (base64 {led[1][:200] if led else 'unknown'})"
