@@ -20,7 +20,6 @@ from PIL import Image
 
 from benchmarks import edge
 from benchmarks.hostile import bystander
-from benchmarks.hostile.headers import comparison
 from benchmarks.hostile.row import Bench, at_once, fate
 from serve_app.settings import Limits
 from tests.hostile import doors as worlds
@@ -225,7 +224,7 @@ def leaving(bench: Bench) -> None:
     row, service = bench.row, bench.service
     descriptors, files = service.descriptors(), service.temporary_files()
     sizes = service.log_sizes()
-    whole = comparison()
+    whole = wire.comparison()
 
     def go(case: tuple[int, float, bool]) -> None:
         sent, stay_s, is_rude = case

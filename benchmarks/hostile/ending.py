@@ -11,8 +11,9 @@ from typing import Final
 import httpx
 import psutil
 
-from benchmarks.hostile.row import NO_ANSWER, Bench
+from benchmarks.hostile.row import Bench
 from benchmarks.hostile.words import KEY
+from tests.hostile import wire
 from tests.hostile.doors import pictures
 
 UNDER_WAY: Final = 20
@@ -32,7 +33,7 @@ def sigterm(bench: Bench) -> None:
         try:
             return httpx.post(f"{service.url}/v1/compare", files=files, headers=headers, timeout=90).status_code
         except httpx.TransportError:
-            return NO_ANSWER
+            return wire.NO_ANSWER
 
     began = time.monotonic()
     family = psutil.Process(service.process.pid).children(recursive=True)
@@ -71,5 +72,5 @@ def _refusals(url: str, files: object, headers: dict[str, str]) -> list[tuple[in
             answer = httpx.post(f"{url}/v1/compare", files=files, headers=headers, timeout=30)  # type: ignore[arg-type]
             told.append((answer.status_code, "retry-after" in answer.headers))
         except httpx.TransportError:
-            told.append((NO_ANSWER, False))
+            told.append((wire.NO_ANSWER, False))
     return told

@@ -15,9 +15,9 @@ from typing import Any, Final, TypeVar
 import httpx
 
 from benchmarks.hostile.instance import DOORS, STAGES, WORKERS, Instance, Sample
+from tests.hostile import wire
 
 T = TypeVar("T")
-NO_ANSWER: Final = 0  # the connection failed or the caller's patience ended
 REST_WITHIN_S: Final = 10.0
 CALLERS: Final = 4
 
@@ -126,7 +126,7 @@ class Bench:
         try:
             response = client.request(method, path, **request)
         except httpx.TransportError as exc:
-            self.row.answers[NO_ANSWER] += 1
+            self.row.answers[wire.NO_ANSWER] += 1
             self.row.wrong(f"{method} {path}: {type(exc).__name__}")
             return None
         self.row.answers[response.status_code] += 1

@@ -11,8 +11,7 @@ from typing import Any, Final
 
 from PIL import Image, PngImagePlugin
 
-from benchmarks.hostile.headers import comparison
-from benchmarks.hostile.row import NO_ANSWER, Bench
+from benchmarks.hostile.row import Bench
 from tests.hostile import wire
 from tests.hostile.doors import data_urls, form, part, pictures
 from tests.imaging_files import chunk
@@ -47,7 +46,7 @@ def marks(bench: Bench) -> None:
         for place, request in bench.box.inside(_marked(mark)):
             answers, _ = wire.ask(service.address, request, patience_s=20)
             sent += 1
-            status = answers[0].status if answers else NO_ANSWER
+            status = wire.status(answers)
             row.answers[status] += 1
             repeated = [each for each in mark.placed if any(each.encode() in answer.body for answer in answers)]
             if status != 200 and repeated:
@@ -80,10 +79,10 @@ def _in_headers(mark: Marks) -> Iterator[tuple[str, bytes]]:
     for name in names:
         line = f"{name}: {mark(name)}".encode()
         yield f"header {name}", wire.request("/v1/limits", line)
-        yield f"header {name}", comparison(line)
+        yield f"header {name}", wire.comparison(line)
     for name in wire.BELIEVED:
         # A right id is ours to log; one with a blank in it is not.
-        yield f"header {name}", comparison(f"{name}: {mark(name)} b".encode())
+        yield f"header {name}", wire.comparison(f"{name}: {mark(name)} b".encode())
     yield "the name of a header", wire.request("/livez", mark.bytes("the name of a header") + b": a")
     yield "Host", wire.request("/livez", host=b"Host: " + mark.bytes("Host") + b"\r\n")
     yield "Content-Type", wire.request("/v1/compare", b"Content-Type: " + mark.bytes("Content-Type"), method=b"POST")
@@ -200,9 +199,9 @@ def keys(bench: Bench) -> None:
     with bench.watched():
         for name, lines, wanted in bench.box.inside(iter(_keys())):
             for target in (*LOCKED, *OPEN):
-                sent = comparison(*lines) if target == "/v1/compare" else wire.request(target, *lines)
+                sent = wire.comparison(*lines) if target == "/v1/compare" else wire.request(target, *lines)
                 answers, _ = wire.ask(address, sent)
-                status = answers[0].status if answers else NO_ANSWER
+                status = wire.status(answers)
                 row.answers[status] += 1
                 right = wanted if target in LOCKED else {200}
                 if wanted == {200}:
@@ -212,7 +211,7 @@ def keys(bench: Bench) -> None:
         for odd in bench.box.inside(iter(_round_the_lock())):
             for line in (b"X-A: b", b"X-API-Key: wrong"):
                 answers, _ = wire.ask(address, wire.request(odd, line), patience_s=2)
-                row.answers[answers[0].status if answers else NO_ANSWER] += 1
+                row.answers[wire.status(answers)] += 1
                 if any(answer.status == 200 and b"max_pixels" in answer.body for answer in answers):
                     row.wrong(f"{odd!r}: opened")
         row.want_none_wrong("opened, or closed, otherwise than foreseen")

@@ -4,15 +4,16 @@ Knows sockets and HTTP/1.1, no service: a caller's connection, one request's byt
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from tests.hostile.doors import MARK
+from tests.hostile.doors import MARK, form, part, pictures
 
 # Ray Serve's proxy and our own reception read these.
 BELIEVED: Final = (
@@ -22,6 +23,7 @@ BELIEVED: Final = (
     "serve-multiplexed-model-id",
     "x-session-id",
 )
+NO_ANSWER: Final = 0  # in the place of a status
 ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 GOOD_IDS: Final = (b"mine", b"a" * 128, b"0", b"A.b_c:d-e", b"0af7651916cd43dd8448eb211c80319c")
 BAD_IDS: Final[tuple[bytes, ...]] = (
@@ -47,18 +49,11 @@ BAD_IDS: Final[tuple[bytes, ...]] = (
 )
 VALUES: Final[tuple[bytes, ...]] = (
     *(b"\xff", b"\x80abc", b"\xc3\x28", b"", b"0", b"-1", b"1", b"0.001", b"1e400", b"9" * 400, b"nan", b"inf"),
-    *(
-        b"true",
-        b"?1",
-        b"?0",
-        b"1;a=b",
-        b"null",
-        b"1, 2",
-        b'"' + MARK.encode(),
-        b"<" + MARK.encode() + b">",
-        b"a" * 8_000,
-    ),
+    *(b"true", b"?1", b"?0", b"1;a=b", b"null", b"1, 2", b"a" * 8_000),
+    *(b'"' + MARK.encode(), b"<" + MARK.encode() + b">"),
 )
+# 200 for what is a request after all; a redirect or a 5xx is never right.
+MALFORMED_ANSWERS: Final = frozenset({200, 400, 403, 404, 405, 413, 414, 417, 421, 426, 431, 501, NO_ANSWER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +80,15 @@ def request(
     target = target if isinstance(target, bytes) else target.encode()
     head = b"".join(line + b"\r\n" for line in lines)
     return method + b" " + target + b" " + version + b"\r\n" + host + head + b"Connection: close\r\n\r\n" + body
+
+
+def comparison(*lines: bytes, config: str = "{}", target: str = "/v1/compare") -> bytes:
+    """A right comparison as bytes, with these header lines."""
+    images = [part("files", each, "a.png") for each in pictures()]
+    body = form([*images, part("config", config.encode())])
+    length = f"Content-Length: {len(body)}".encode()
+    kind = b"Content-Type: multipart/form-data; boundary=b"
+    return request(target, kind, length, *lines, method=b"POST", body=body)
 
 
 def exchange(address: tuple[str, int], sent: bytes, *, patience_s: float = 5.0) -> bytes:
@@ -122,6 +126,50 @@ def replies(received: bytes) -> list[Reply]:
         else:
             received = rest
     return found
+
+
+def wrong_id(answers: list[Reply], given: bytes | None) -> str | None:
+    """What is wrong with the id of an answer to a request that gave this one; None: one that had to be replaced."""
+    if len(answers) != 1:
+        return f"{len(answers)} answers"
+    answer = answers[0]
+    told = answer.all("x-request-id")
+    try:
+        body: Any = json.loads(answer.body)["request_id"]
+    except (ValueError, KeyError, TypeError):
+        return f"{answer.status} in other words: {answer.body[:40]!r}"
+    if told != [body]:
+        return f"the header says {told[:2]!r}, the body {body!r}"[:160]
+    if not ID.fullmatch(body):
+        return f"{body[:40]!r} is none"
+    if given is not None and body != given.decode():
+        return f"{body[:40]!r} instead"
+    return None
+
+
+def status(answers: list[Reply]) -> int:
+    """Of the first."""
+    return answers[0].status if answers else NO_ANSWER
+
+
+def wrong_answer(answers: list[Reply]) -> str | None:
+    """What is wrong with what was answered to bytes that are no request, or nearly one."""
+    if status(answers) not in MALFORMED_ANSWERS:
+        return f"{status(answers)} {answers[0].all('location')} {answers[0].body[:50]!r}"
+    if any(b"evil.example" in each.body + repr(each.headers).encode() for each in answers):
+        return "another host is repeated"
+    if status(answers) == 405 and not answers[0].all("allow"):
+        return "405 without Allow"
+    return None
+
+
+def wrong_to_hidden(answers: list[Reply]) -> str | None:
+    """What is wrong with what was answered to a request that hides `HIDDEN`."""
+    if any(b'"pairlens"' in answer.body for answer in answers):
+        return "what was hidden is answered"
+    if answers and not 400 <= status(answers) < 500:
+        return str(status(answers))
+    return None
 
 
 # --- one request that hides another
