@@ -84,8 +84,8 @@ def small_values(bench: Bench) -> None:
         row.cost.append(f"answered in {time.monotonic() - began:.1f} s")
         more = watch.peak(before.at, *DOORS) - watch.of(before, DOORS)
         row.want(f"proxy and ingress took {more:.0f} MiB, at most {SIXTEEN_MIB}", more <= SIXTEEN_MIB)
+        row.want_none_wrong()
     other_caller(bench, seen)
-    row.want_none_wrong()
     row.sent = "1 x 60 MB, 6 x 16 MB at once"
 
 
@@ -104,8 +104,8 @@ def bodies(bench: Bench) -> None:
         _ten_over_the_limit(bench, "chunked forms", _OPEN_FORM, ROUTES[:1], chunked=True)
         _ten_over_the_limit(bench, "chunked JSON", _OPEN_JSON, ROUTES[:1], chunked=True)
         _sixteen_of_json(bench)
+        row.want_none_wrong()
     other_caller(bench, seen)
-    row.want_none_wrong()
     row.sent = f"limit -1, 0, +1; four times {TEN} x {TEN_SENT // MIB} MiB; {SIXTEEN} JSON bodies of 60 MB"
 
 

@@ -16,6 +16,7 @@ from typing import Final
 
 import httpx
 import numpy as np
+import psutil
 from PIL import Image
 
 from benchmarks import edge
@@ -40,30 +41,29 @@ AFTER_FDS: Final = 10
 
 @dataclass(slots=True)
 class Caller:
-    """One connection that sends, or takes, a byte a second. `closed_s`: how long it was left open."""
+    """One connection that sends, or takes, a byte a second. `ended_s`: when the other side had done with it."""
 
     connection: socket.socket
     sends: bool
     began: float = field(default_factory=time.monotonic)
     received: bytes = b""
-    closed_s: float | None = None
+    ended_s: float | None = None
 
-    def step(self) -> None:
-        """A second's work."""
-        if self.closed_s is not None:
+    def step(self, held: set[int]) -> None:
+        """A second's work. `held`: ports of this machine whose connection another process still holds."""
+        if self.ended_s is not None:
             return
+        is_over = self.connection.getsockname()[1] not in held
         try:
             if self.sends:
                 self.connection.send(b"a", socket.MSG_DONTWAIT)
-            got = self.connection.recv(65_536 if self.sends else 1, socket.MSG_DONTWAIT)
-            self.received += got
-            is_closed = not got
+            self.received += self.connection.recv(65_536 if self.sends else 1, socket.MSG_DONTWAIT)
         except BlockingIOError:
-            is_closed = False
+            pass
         except OSError:
-            is_closed = True
-        if is_closed:
-            self.closed_s = time.monotonic() - self.began
+            is_over = True
+        if is_over:
+            self.ended_s = time.monotonic() - self.began
 
     @property
     def status(self) -> int:
@@ -83,6 +83,7 @@ def connected(address: tuple[str, int], source: str, sent: bytes, *, sends: bool
 
 
 UNFINISHED_HEAD: Final = b"POST /v1/compare HTTP/1.1\r\nHost: a\r\nX-A: "
+UNFINISHED_BODY: Final = wire.head_of_form(1_000_000) + b"--b\r\n" + worlds.part("files", b"", "a")
 
 
 def slow(bench: Bench) -> None:
@@ -101,11 +102,11 @@ def slow(bench: Bench) -> None:
         memory = service.watch.held("proxy")
         seen = stack.enter_context(bystander.accompanying(service.address))
         groups = {"direct headers": _drips(service.address, "127.0.0.3", UNFINISHED_HEAD)}
-        groups["direct bodies"] = _drips(service.address, "127.0.0.4", wire.head_of_form(1_000_000))
+        groups["direct bodies"] = _drips(service.address, "127.0.0.4", UNFINISHED_BODY)
         if front is not None:
             address = (front.host, front.port or 80)
             groups["nginx headers"] = _drips(address, "127.0.0.5", UNFINISHED_HEAD)
-            groups["nginx bodies"] = _drips(address, "127.0.0.6", wire.head_of_form(1_000_000))
+            groups["nginx bodies"] = _drips(address, "127.0.0.6", UNFINISHED_BODY)
             groups["nginx readers"] = readers
         others = Others(service.url)
         with others.at_work():
@@ -145,6 +146,7 @@ def _readers(bench: Bench, address: tuple[str, int]) -> list[Caller]:
         caller = connected(address, "127.0.0.7", sent, sends=False)
         caller.connection.settimeout(60)
         caller.received = caller.connection.recv(1)
+        caller.began = time.monotonic()
         found.append(caller)
     return found
 
@@ -152,17 +154,24 @@ def _readers(bench: Bench, address: tuple[str, int]) -> list[Caller]:
 def _wait(groups: dict[str, list[Caller]]) -> None:
     until = time.monotonic() + WAITS_S
     while time.monotonic() < until:
-        began = time.monotonic()
+        began, held = time.monotonic(), held_ports()
         for group in groups.values():
             for caller in group:
-                caller.step()
+                caller.step(held)
         time.sleep(max(0.0, began + 1 - time.monotonic()))
+
+
+def held_ports() -> set[int]:
+    """The callers' ports of all connections that servers of this machine hold. Only this tells of those who don't read:
+    what was sent to them before they were given up still lies in their socket."""
+    connections = psutil.net_connections("tcp")
+    return {each.raddr.port for each in connections if each.raddr and each.status == psutil.CONN_ESTABLISHED}
 
 
 def _judge(bench: Bench, name: str, group: Sequence[Caller]) -> None:
     """Who was still connected when all should have been ended, and what those who were ended were told."""
     row = bench.row
-    ended = [caller.closed_s for caller in group if caller.closed_s is not None]
+    ended = [caller.ended_s for caller in group if caller.ended_s is not None]
     for caller in group:
         if caller.sends:
             row.answers[caller.status] += 1

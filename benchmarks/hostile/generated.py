@@ -20,6 +20,10 @@ CONFIG: Final = """
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", 415, 422]
 """
+# One failure in schemathesis's words: which, what was answered, and how to do it again.
+FAILURE: Final = re.compile(
+    r"^- (ST\d+ [^\n]+)\n.*?^\[\d+\] [^\n]+\n\n +(.*?)\n\nReproduce.*?(curl [^\n]+)", re.M | re.S
+)
 TARGETS: Final = ("decode", "config", "body")
 
 
@@ -31,13 +35,15 @@ def described(bench: Bench) -> None:
         cases = told["test_cases"]
         for failure in told["failures"]:
             row.wrong(f"{failure['title']}: {failure['count']} of {', '.join(failure['operations'])}")
+        for title, answer, command in FAILURE.findall(told["said"]):
+            row.wrong(f"{title}: {answer[:200]} after {command[:500]}")
         row.want(f"{cases['unique_failures']} failures, none wanted", cases["unique_failures"] == 0)
         row.want(f"{len(told['errors'])} errors of the tool, none wanted", not told["errors"])
     row.sent = f"{cases['generated']} cases made up from the OpenAPI page, schemathesis {told['schemathesis_version']}"
 
 
 def described_by(url: str, folder: Path, seconds: int, seed: int) -> dict[str, Any]:
-    """What schemathesis says of the service at `url`; its files are made in `folder`."""
+    """What schemathesis says of the service at `url`: its report, and as `said` its words; files go to `folder`."""
     (folder / "schemathesis.toml").write_text(CONFIG, encoding="utf-8")
     command = [
         *(str(Path(sys.executable).with_name("st")), "--no-color", "--config-file", str(folder / "schemathesis.toml")),
@@ -48,7 +54,7 @@ def described_by(url: str, folder: Path, seconds: int, seed: int) -> dict[str, A
     if not (folder / "report.json").exists():
         raise RuntimeError(done.stdout[-1_000:] + done.stderr[-1_000:])
     told: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    return told
+    return {**told, "said": done.stdout}
 
 
 def guided(bench: Bench) -> None:

@@ -296,16 +296,6 @@ def head_of_form(num_bytes: int, target: str = "/v1/compare") -> bytes:
     return f"POST {target} HTTP/1.1\r\n".encode() + "".join(f"{line}\r\n" for line in lines).encode() + b"\r\n"
 
 
-def is_open(caller: socket.socket) -> bool:
-    """Whether the other side has not closed the connection, without waiting and without reading."""
-    try:
-        return bool(caller.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-
-
 def ask(address: tuple[str, int], sent: bytes, patience_s: float = 5.0) -> tuple[list[Reply], float]:
     """The answers to these bytes, and the seconds that they took."""
     began = time.monotonic()
