@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import json
 import re
@@ -71,7 +72,7 @@ def guided(bench: Bench) -> None:
             done = re.search(r"Done (\d+) runs", said)
             runs.append(f"{target} {done[1] if done else 'ended early'}")
             if done is None:
-                row.wrong(f"{target}: {_exception(said)}")
+                row.wrong(f"{target}: {_exception(said)} after {_crash(Path(name))}")
         row.want_none_wrong("exceptions beyond our own")
     row.sent = f"{', '.join(runs)} runs"
 
@@ -86,7 +87,14 @@ def guided_by(target: str, folder: Path, seconds: int, seed: int) -> str:
 
 
 def _exception(said: str) -> str:
-    """The exception and the bytes that led to it."""
     found = re.search(r"Uncaught Python exception: ===\n(.*)", said)
-    led = re.search(r"^Base64: (\S+)", said, re.MULTILINE)
-    return f"{found[1][:200] if found else said[-300:]} (base64 {led[1][:200] if led else 'unknown'})"
+    return found[1][:200] if found else said[-300:]
+
+
+def _crash(folder: Path) -> str:
+    """The bytes that led to it, in base64; they are taken away, so that the next target's are its own."""
+    for path in folder.glob("crash-*"):
+        data = path.read_bytes()
+        path.unlink()
+        return base64.b64encode(data).decode()[:600]
+    return "bytes that were not kept"
