@@ -111,6 +111,7 @@ def _sources() -> Iterator[Door]:
         "https in capitals": f"HTTPS://127.0.0.1:1/{MARK}",
         "gopher": "gopher://127.0.0.1:1/_a",
         "a line end": "data:image/png;base64,\r\nX-Injected: 1",
+        "of many parameters": f"data:image/png{';a=b' * 5_000};base64,{payload}",
         "no picture": "data:image/png;base64," + base64.b64encode(MARK.encode()).decode(),
         "nothing": "data:image/png;base64,",
     }
@@ -120,7 +121,7 @@ def _sources() -> Iterator[Door]:
         "html": "data:text/html;base64,",
         "no type": "data:;base64,",
         "capitals": "DATA:IMAGE/PNG;BASE64,",
-        "many parameters": f"data:image/png{';a=b' * 5_000};base64,",
+        "some parameters": "data:image/png;a=b;charset=utf-8;base64,",
     }.items():
         yield _json(f"source of {name}", json.dumps({"reference": good, "candidate": head + payload}), FINE)
 

@@ -6,10 +6,9 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import httpx
-from fastapi import FastAPI
 
 from serve_app import pipeline
 from serve_app.api import AlwaysReady, create_app
@@ -17,11 +16,13 @@ from serve_app.settings import Limits, Settings
 
 
 class Log(logging.Handler):
-    """Keeps each line as a file of it would stand."""
+    """Keeps each line of `logger` as a file of it would stand."""
 
     def __init__(self) -> None:
         super().__init__()
         self.lines: list[str] = []
+        self.logger = logging.Logger("hostile")
+        self.logger.addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
         self.lines.append(f"{record.levelname} {record.getMessage()} {vars(record)}")
@@ -33,20 +34,17 @@ class Log(logging.Handler):
 
 @dataclass(slots=True)
 class Service:
-    """One app and a client for it."""
+    """A client of one app, and what that logs."""
 
-    app: FastAPI
     client: httpx.AsyncClient
-    log: Log = field(default_factory=Log)
+    log: Log
 
 
 @asynccontextmanager
 async def opened(limits: Limits | None = None) -> AsyncIterator[Service]:
     """A service without a model."""
     settings, log = Settings(limits=limits or Limits()), Log()
-    logger = logging.Logger("hostile")
-    logger.addHandler(log)
     async with pipeline.open_local(settings) as local:
-        app = create_app(local, settings, readiness=AlwaysReady(), logger=logger)
+        app = create_app(local, settings, readiness=AlwaysReady(), logger=log.logger)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
-            yield Service(app, client, log)
+            yield Service(client, log)

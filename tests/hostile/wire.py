@@ -24,6 +24,7 @@ BELIEVED: Final = (
     "x-session-id",
 )
 NO_ANSWER: Final = 0  # in the place of a status
+NOT_HTTP: Final = b"Invalid HTTP request received."  # uvicorn's words, before any request is one
 ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 GOOD_IDS: Final = (b"mine", b"a" * 128, b"0", b"A.b_c:d-e", b"0af7651916cd43dd8448eb211c80319c")
 BAD_IDS: Final[tuple[bytes, ...]] = (
@@ -133,6 +134,8 @@ def wrong_id(answers: list[Reply], given: bytes | None) -> str | None:
     if len(answers) != 1:
         return f"{len(answers)} answers"
     answer = answers[0]
+    if answer.status == 400 and answer.body == NOT_HTTP:
+        return None
     told = answer.all("x-request-id")
     try:
         body: Any = json.loads(answer.body)["request_id"]
