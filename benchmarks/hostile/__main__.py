@@ -19,6 +19,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -69,8 +70,21 @@ def measured(kinds: Sequence[Kind], seconds: float, seed: int) -> Iterator[tuple
             with (
                 tempfile.TemporaryDirectory(prefix="keys-") as folder,
                 instance.started(**(guard(Path(folder)) if is_guarded else {})) as service,
+                giving_way(),
             ):
                 yield from _rows(service, chosen, end, seed)
+
+
+@contextmanager
+def giving_way() -> Iterator[None]:
+    """The callers, who would be elsewhere, take no core from the service: Ray runs its workers at a niceness of 15."""
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    os.setpriority(os.PRIO_PROCESS, 0, 19)
+    try:
+        yield
+    finally:
+        with suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, 0, before)
 
 
 def guard(folder: Path) -> dict[str, Any]:
@@ -95,17 +109,17 @@ def _rows(service: instance.Instance, kinds: Sequence[Kind], end: float, seed: i
 
 
 def line(kind: Kind, row: Row) -> str:
-    """The row of the table."""
+    """The row of the table; what was not met is set in bold type."""
     answers = ", ".join(f"{status or 'none'}: {number}" for status, number in sorted(row.answers.items()))
-    goals = "; ".join(goal.text for goal in row.goals)
+    goals = [goal.text if goal.is_met else f"**{goal.text}**" for goal in row.goals]
     verdict = "met" if row.is_met else "**not met**"
-    cells = (f"{kind.number} {kind.name}", row.sent, answers, "; ".join(row.cost), goals, verdict, f"{row.seconds:.0f}")
-    return f"| {' | '.join(cells)} |"
+    cells = (f"{kind.number} {kind.name}", row.sent, answers, "; ".join([*goals, *row.cost]), verdict)
+    return f"| {' | '.join(cells)} | {row.seconds:.0f} |"
 
 
+HEAD: Final = "| row | sent | answers | found (wanted) | goals | s |\n|---|---|---|---|---|---|"
 LEAST_S: Final = 30.0  # for a row that comes when the time is over
 EXAMPLES: Final = 20  # of what went wrong, told at most
-HEAD: Final = "| row | sent | answers | seen | goals | verdict | s |\n|---|---|---|---|---|---|---|"
 
 
 def main() -> int:

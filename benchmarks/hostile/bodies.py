@@ -1,4 +1,5 @@
-"""Rows about bodies: odd ones, large ones, and JSON of many small values."""
+"""Rows about bodies: odd ones, large ones, and JSON of many small values.
+Knows no picture: what is sent is refused for its form or for its size."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from benchmarks.hostile.instance import DOORS
 from benchmarks.hostile.row import Bench, at_once, fate
 from serve_app.schema import Envelope
 from serve_app.settings import MIB, Limits
-from tests.hostile import doors as worlds
+from tests.hostile import bodies as written
+from tests.hostile import doors as odd
 from tests.hostile import wire
 
 LIMIT: Final = Limits().max_body_bytes
@@ -36,7 +38,7 @@ def doors(bench: Bench) -> None:
     row = bench.row
     with bench.watched() as before, bench.client() as client:
 
-        def send(door: worlds.Door) -> None:
+        def send(door: odd.Door) -> None:
             kind = door.content_type.encode("latin-1")
             headers = [(b"content-type", kind), *((n.encode(), v.encode()) for n, v in door.headers.items())]
             response = bench.ask(client, "POST", "/v1/compare", content=door.body, headers=headers)
@@ -44,12 +46,12 @@ def doors(bench: Bench) -> None:
                 return
             if response.status_code not in door.answers:
                 row.wrong(f"{door.name}: {response.status_code} {fate(response)}")
-            elif worlds.MARK in response.text:
+            elif written.MARK in response.text:
                 row.wrong(f"{door.name}: repeats what was sent")
             elif not is_enveloped(response):
                 row.wrong(f"{door.name}: no envelope")
 
-        sent = at_once(send, bench.box.inside(worlds.doors()))
+        sent = at_once(send, bench.box.inside(odd.doors()))
         row.want_none_wrong()
         bench.workers_return(before, 150)
     row.sent = f"{sent} odd JSON bodies, forms, configs, content types"
@@ -68,8 +70,9 @@ def is_enveloped(response: httpx.Response) -> bool:
 def small_values(bench: Bench) -> None:
     """One body of 60 MB of small values, then six of 16 MB at once; another caller must not feel it."""
     row, watch = bench.row, bench.service.watch
-    bodies = [worlds.small_values(60_000_000, worlds.SMALL[0])]
-    bodies += [worlds.small_values(16_000_000, kind) for kind in worlds.SMALL[:6]]
+    idle = bystander.alone(bench.service.address)
+    bodies = [written.small_values(60_000_000, written.SMALL[0])]
+    bodies += [written.small_values(16_000_000, kind) for kind in written.SMALL[:6]]
     with bench.watched() as before, bystander.accompanying(bench.service.address) as seen, bench.client() as client:
         headers = {"content-type": "application/json"}
 
@@ -83,15 +86,16 @@ def small_values(bench: Bench) -> None:
         at_once(send, iter(bodies[1:]), callers=6)
         row.cost.append(f"answered in {time.monotonic() - began:.1f} s")
         more = watch.peak(before.at, *DOORS) - watch.of(before, DOORS)
-        row.want(f"proxy and ingress took {more:.0f} MiB, at most {SIXTEEN_MIB}", more <= SIXTEEN_MIB)
+        row.want(f"proxy and ingress took {more:.0f} MiB (at most {SIXTEEN_MIB})", more <= SIXTEEN_MIB)
         row.want_none_wrong()
-    other_caller(bench, seen)
+    other_caller(bench, idle, seen)
     row.sent = "1 x 60 MB, 6 x 16 MB at once"
 
 
 def bodies(bench: Bench) -> None:
     """About the limit, to the byte, by length and in chunks; then ten far over it, then sixteen of 60 MB of JSON."""
     row, address = bench.row, bench.service.address
+    idle = bystander.alone(address)
     with bench.watched(), bystander.accompanying(address) as seen:
         for size, wanted in ((LIMIT - 1, 415), (LIMIT, 415), (LIMIT + 1, 413)):
             for chunked in (False, True):
@@ -105,12 +109,12 @@ def bodies(bench: Bench) -> None:
         _ten_over_the_limit(bench, "chunked JSON", _OPEN_JSON, ROUTES[:1], chunked=True)
         _sixteen_of_json(bench)
         row.want_none_wrong()
-    other_caller(bench, seen)
+    other_caller(bench, idle, seen)
     row.sent = f"limit -1, 0, +1; four times {TEN} x {TEN_SENT // MIB} MiB; {SIXTEEN} JSON bodies of 60 MB"
 
 
 # Bodies that are right as far as they have come: they are read to the limit.
-_OPEN_FORM: Final = ("multipart/form-data; boundary=b", b"--b\r\n" + worlds.part("files", b"", "a"))
+_OPEN_FORM: Final = ("multipart/form-data; boundary=b", b"--b\r\n" + written.part("files", b"", "a"))
 _OPEN_JSON: Final = ("application/json", b'{"reference":"data:image/png;base64,')
 
 
@@ -151,15 +155,15 @@ def _costing(bench: Bench, what: str, send: Callable[[int], None], number: int, 
     more = watch.peak(before.at, *DOORS) - watch.of(before, DOORS)
     bench.rest(lambda: watch.held(*DOORS) - watch.of(before, DOORS) < most_mib / 2)
     kept = watch.held(*DOORS) - watch.of(before, DOORS)
-    bench.row.want(f"{what} took {more:.0f} MiB, at most {most_mib:g}", more <= most_mib)
-    bench.row.cost.append(f"{what} left {kept:+.0f} MiB after up to 10 s")
+    bench.row.want(f"{what} took {more:.0f} MiB (at most {most_mib:g})", more <= most_mib)
+    bench.row.cost.append(f"{what} left {kept:+.0f} MiB")
 
 
-def other_caller(bench: Bench, seen: bystander.Seen) -> None:
-    """What a bystander has seen, as a goal."""
-    bench.row.cost.append(str(seen))
-    is_met = seen.failures == 0 and seen.worst_ms < LIVEZ_MS
-    bench.row.want(f"another caller's /livez took {seen.worst_ms:.0f} ms at most, under {LIVEZ_MS:g}", is_met)
+def other_caller(bench: Bench, idle: bystander.Seen, seen: bystander.Seen) -> None:
+    """What a bystander has seen, as a goal; where the machine is busy with other work, against what it saw before."""
+    most_ms = max(LIVEZ_MS, 2 * idle.worst_ms)
+    is_met = seen.failures == 0 and seen.worst_ms < most_ms
+    bench.row.want(f"{seen} (under {most_ms:.0f}; worst before: {idle.worst_ms:.0f})", is_met)
 
 
 # --- bodies made as they are sent
@@ -167,8 +171,8 @@ def other_caller(bench: Bench, seen: bystander.Seen) -> None:
 
 def _form(size: int) -> Iterator[bytes]:
     """A form of exactly `size` bytes: two files of zeros."""
-    parts = [worlds.part("files", b"", "a"), worlds.part("files", b"", "b")]
-    ends = len(worlds.form(parts))
+    parts = [written.part("files", b"", "a"), written.part("files", b"", "b")]
+    ends = len(written.form(parts))
     first = (size - ends) // 2
     yield b"--b\r\n" + parts[0]
     yield from _blocks(first)

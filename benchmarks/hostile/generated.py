@@ -1,4 +1,5 @@
-"""Rows whose requests a library makes up: from the OpenAPI page (schemathesis), and guided by coverage (atheris)."""
+"""Rows whose requests a library makes up: from the OpenAPI page (schemathesis), and guided by coverage (atheris).
+Each runs as a program of its own; what it says is read here."""
 
 from __future__ import annotations
 
@@ -25,11 +26,11 @@ expected-statuses = ["2xx", "3xx", "4xx", 503, 504]
 """
 # One failure in schemathesis's words: which, its reason, what was answered, and how to do it again.
 FAILURE: Final = re.compile(
-    r"^- (ST\d+ [^\n]+)\n(.*?)^\[\d+\] [^\n]+\n\n +(.*?)\n\nReproduce[^\n]+\n\n +(curl [^\n]+)",
+    r"^- (ST\d+ [^\n]+)\n.*?^\[\d+\] [^\n]+\n\n +(.*?)\n\nReproduce[^\n]+\n\n +(curl [^\n]+)",
     re.MULTILINE | re.DOTALL,
 )
-# It takes one name out of one alternative and sends the other alternative whole: that is right, and is answered so.
-NOT_WRONG: Final = "violates `required` at /anyOf/"
+# "Both of these files, or both of those, and no more" is beyond what it makes of a schema for files.
+BEYOND: Final = ("ST201", "ST202")
 TARGETS: Final = ("decode", "config", "body")
 
 
@@ -38,11 +39,15 @@ def described(bench: Bench) -> None:
     row = bench.row
     with bench.watched(), tempfile.TemporaryDirectory(prefix="st-") as name:
         told = described_by(bench.service.url, Path(name), max(10, int(bench.box.left_s)), bench.dice.randrange(10**6))
-        failures = [found for found in FAILURE.findall(told["said"]) if NOT_WRONG not in found[1]]
-        for title, _, answer, command in failures:
+        failures = [
+            found
+            for found in FAILURE.findall(told["said"])
+            if not (found[0].startswith(BEYOND) and "multipart/form-data" in found[2])
+        ]
+        for title, answer, command in failures:
             row.wrong(f"{title}: {answer[:200]} after {command[:500]}")
-        row.want(f"{len(failures)} failures, none wanted", not failures)
-        row.want(f"{len(told['errors'])} errors of the tool, none wanted", not told["errors"])
+        row.want(f"{len(failures)} failures", not failures)
+        row.want(f"{len(told['errors'])} errors of the tool", not told["errors"])
     number, version = told["test_cases"]["generated"], told["schemathesis_version"]
     row.sent = f"{number} cases made up from the OpenAPI page by schemathesis {version}"
 

@@ -27,7 +27,7 @@ with atheris.instrument_imports(include=["serve_app", "PIL", "starlette", "pytho
     from serve_app.core import Upload
     from serve_app.errors import ComparisonError, ImageRejected
     from serve_app.settings import Limits, Settings
-    from tests.hostile import doors, pictures
+    from tests.hostile import bodies, doors, pictures
     from tests.hostile.deeds import Deeds
 
 MEMORY_MIB: Final = 2_048
@@ -50,7 +50,7 @@ def decode(data: bytes) -> None:
 def config(data: bytes) -> None:
     """A comparison by this config, or a refusal."""
     body.language_of(data)
-    first, second = (Upload(each) for each in doors.pictures())
+    first, second = (Upload(each) for each in bodies.pictures())
     try:
         asked = body.parse_config(data)
         local = _local()

@@ -1,4 +1,5 @@
-"""Rows about header fields, request ids and bytes that are no request, over raw connections."""
+"""Rows about header fields, request ids and bytes that are no request, over raw connections.
+What is right to answer stands in `tests/hostile/wire.py`, for the tests as well."""
 
 from __future__ import annotations
 
@@ -8,8 +9,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from benchmarks.hostile.row import Bench, at_once
-from tests.hostile import doors as worlds
 from tests.hostile import wire
+from tests.hostile.bodies import MARK
 
 GETS: Final = ("/livez", "/readyz", "/version", "/v1/limits", "/openapi.json", "/no-such-route")
 # Each line of a slow row waits this long for a server that says nothing, as it may to what is no request.
@@ -44,7 +45,7 @@ def believed(bench: Bench) -> None:
             if status not in (200, 504):
                 row.wrong(f"/v1/compare in {TIMEOUT_S:g} s, {line[:60]!r}: {status}")
         row.want_none_wrong("other answers than without the field")
-        row.want(f"a deadline of {TIMEOUT_S:g} s was kept within {slowest_s:.2f} s, 1 more allowed", slowest_s < 1.4)
+        row.want(f"a deadline of {TIMEOUT_S:g} s was kept within {slowest_s:.2f} s (1 more)", slowest_s < TIMEOUT_S + 1)
     row.sent = f"{sent}: {len(wire.BELIEVED)} fields that Serve reads x {len(wire.VALUES)} values on 7 routes"
 
 
@@ -74,9 +75,9 @@ def ids(bench: Bench) -> None:
                 if problem:
                     row.wrong(f"{target}, id {given[:40]!r}: {problem}")
         time.sleep(1)
-        found = [path.name for path, text in service.logged_since(sizes) if worlds.MARK.encode() in text]
+        found = [path.name for path, text in service.logged_since(sizes) if MARK.encode() in text]
         row.want_none_wrong("answers with a wrong id")
-        row.want(f"a wrong id stands in {len(found)} logs ({', '.join(found[:3])}), none wanted", not found)
+        row.want(f"a wrong id stands in {len(found)} logs", not found)
     row.sent = f"{len(wire.GOOD_IDS)} right and {len(wire.BAD_IDS)} wrong ids x 4 routes"
 
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import httpx
 import psutil
@@ -44,6 +44,16 @@ class Sample:
 
     at: float
     mib: Mapping[int, float]
+
+
+class Growth(NamedTuple):
+    """How many MiB a process holds more than before, and what it is."""
+
+    mib: float
+    kind: str
+
+    def __str__(self) -> str:
+        return f"{self.mib:+.0f} MiB ({self.kind})"
 
 
 @dataclass(slots=True)
@@ -95,16 +105,16 @@ class Watch:
         )
         return max(each_one, default=0.0)
 
-    def growth(self, before: Sample, *kinds: str) -> float:
-        """MiB that the process which has grown most since `before` holds more; one that is new is held against the
-        largest of its kind."""
-        grown = [0.0]
+    def growth(self, before: Sample, *kinds: str) -> Growth:
+        """The process that has grown most since `before`; one that is new is held against the largest of its kind."""
+        most = Growth(0.0, "none")
         for pid, mib in self.look().mib.items():
-            kind = self.kinds.get(pid)
+            kind = self.kinds.get(pid, "")
             if kind in kinds:
                 alike = [held for other, held in before.mib.items() if self.kinds.get(other) == kind]
-                grown.append(mib - before.mib.get(pid, max(alike, default=mib)))
-        return max(grown)
+                grown = mib - before.mib.get(pid, max(alike, default=mib))
+                most = max(most, Growth(grown, kind))
+        return most
 
     def of(self, sample: Sample, kinds: tuple[str, ...]) -> float:
         """MiB of all processes of these kinds in that sample."""

@@ -54,7 +54,7 @@ class Row:
 
     def want_none_wrong(self, what: str = "answers other than foreseen") -> None:
         """The goal that nothing of the kind was noted."""
-        self.want(f"{len(self.wrongs)} {what}, none wanted", not self.wrongs)
+        self.want(f"{len(self.wrongs)} {what}", not self.wrongs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +97,10 @@ class Bench:
         yield before
         self.row.seconds = time.monotonic() - began
         lost = pids - self.service.watch.pids(*STAGES, "proxy")
-        self.row.want(f"{len(lost)} processes lost, none wanted", not lost)
+        self.row.want(f"{len(lost)} processes lost", not lost)
         time.sleep(0.5)  # the last lines are on their way
         bad = self.service.bad_lines(sizes)
-        self.row.want(f"{len(bad)} lines of ERROR in the logs, none wanted", not bad)
+        self.row.want(f"{len(bad)} lines of ERROR logged", not bad)
         for line in bad[:3]:
             self.row.wrong(f"log: {line}")
 
@@ -114,9 +114,9 @@ class Bench:
     def workers_return(self, before: Sample, mib: float) -> None:
         """The goal that every worker comes back to what it held before, with the cost of it told."""
         watch = self.service.watch
-        is_back = self.rest(lambda: watch.growth(before, *WORKERS, *DOORS) <= mib)
+        is_back = self.rest(lambda: watch.growth(before, *WORKERS, *DOORS).mib <= mib)
         grown = watch.growth(before, *WORKERS, *DOORS)
-        self.row.want(f"after 10 s of idle the worker that grew most holds {grown:+.0f} MiB, at most {mib:g}", is_back)
+        self.row.want(f"kept after {REST_WITHIN_S:g} s: {grown} (at most {mib:g})", is_back)
 
     def client(self, **options: Any) -> httpx.Client:
         return httpx.Client(base_url=self.service.url, timeout=130, trust_env=False, **options)

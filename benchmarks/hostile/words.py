@@ -1,4 +1,5 @@
-"""Rows about words: a caller's own must not stand in a log, and only a key opens what is locked."""
+"""Rows about words: a caller's own must not stand in a log, and only a key opens what is locked.
+Who is told what stands in the contract."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from PIL import Image, PngImagePlugin
 
 from benchmarks.hostile.row import Bench
 from tests.hostile import wire
-from tests.hostile.doors import data_urls, form, part, pictures
+from tests.hostile.bodies import data_urls, form, part, pictures
 from tests.imaging_files import chunk
 from tests.samples import card
 

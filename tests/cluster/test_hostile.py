@@ -19,7 +19,7 @@ from tests.cluster.conftest import Deploy
 from tests.cluster.test_service import compare, serve_logs
 from tests.cluster.waiting import eventually
 from tests.hostile import wire
-from tests.hostile.doors import MARK
+from tests.hostile.bodies import MARK
 
 ODD_VALUES = [value for value in wire.VALUES if len(value) < 400]
 LEAVERS = 60

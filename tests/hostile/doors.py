@@ -1,13 +1,9 @@
 """Bodies of `POST /v1/compare` as no honest caller writes them: odd JSON, odd forms, odd configs, odd content types.
-Knows no HTTP client: a door is a content type, a body, and what may be answered.
-
-Wherever a caller's own word could come back, it is `MARK`.
-"""
+Knows no HTTP client: a door is a content type, a body, and what may be answered."""
 
 from __future__ import annotations
 
 import base64
-import functools
 import gzip
 import json
 import string
@@ -15,9 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tests.samples import card, encoded
+from tests.hostile.bodies import BOUNDARY, MARK, data_urls, document, form, part, pictures
 
-MARK: Final = "zqmarkqz"
 REFUSED: Final = frozenset({400, 415, 422})
 FINE: Final = frozenset({200})
 EITHER: Final = REFUSED | FINE
@@ -38,24 +33,7 @@ class Door:
         return self.name
 
 
-@functools.cache
-def pictures() -> tuple[bytes, bytes]:
-    return encoded(card(size=(64, 48))), encoded(card("red", size=(64, 48), place=(20, 18)))
-
-
-@functools.cache
-def data_urls() -> tuple[str, str]:
-    first, second = (base64.b64encode(each).decode() for each in pictures())
-    return f"data:image/png;base64,{first}", f"data:image/png;base64,{second}"
-
-
 # --- JSON
-
-
-def document(config: str = "{}", *, before: str = "", after: str = "") -> str:
-    """A request in JSON with this text as its config, and other members before or after."""
-    reference, candidate = data_urls()
-    return f'{{{before}"reference":"{reference}","candidate":"{candidate}","config":{config}{after}}}'
 
 
 def _json(name: str, text: str | bytes, answers: frozenset[int] = REFUSED) -> Door:
@@ -179,20 +157,6 @@ def _config(name: str, text: str, answers: frozenset[int] = REFUSED) -> Iterator
 
 
 # --- forms
-
-BOUNDARY: Final = "b"
-
-
-def part(name: str, content: bytes, filename: str | None = None, *headers: str) -> bytes:
-    """One part, without what stands between parts."""
-    named = f'form-data; name="{name}"' + (f'; filename="{filename}"' if filename is not None else "")
-    lines = [f"Content-Disposition: {named}", *headers]
-    return "".join(f"{line}\r\n" for line in lines).encode("utf-8", "surrogateescape") + b"\r\n" + content
-
-
-def form(parts: Iterable[bytes], boundary: str = BOUNDARY, end: bytes = b"\r\n") -> bytes:
-    line = b"--" + boundary.encode("latin-1")
-    return b"".join(line + end + each + end for each in parts) + line + b"--" + end
 
 
 def _images() -> list[bytes]:
@@ -384,15 +348,3 @@ def doors() -> Iterator[Door]:
     """All of them."""
     for kind in KINDS.values():
         yield from kind()
-
-
-# --- many small values
-
-
-def small_values(num_bytes: int, kind: str = "[]") -> bytes:
-    """A JSON body whose config is a list of as many small values as `num_bytes` hold."""
-    count = max(1, num_bytes // (len(kind) + 1))
-    return b'{"config":[' + (kind.encode() + b",") * (count - 1) + kind.encode() + b"]}"
-
-
-SMALL: Final = ("[]", "{}", "0", '""', "1.5", "null", '{"":0}', "[[[]]]")

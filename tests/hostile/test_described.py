@@ -7,6 +7,8 @@ from typing import Any
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis.config import SchemathesisConfig
+from schemathesis.specs.openapi.checks import negative_data_rejection as refuses
+from schemathesis.specs.openapi.checks import positive_data_acceptance as accepts
 
 from serve_app.api import AlwaysReady, create_app
 from serve_app.assessor import Assessor
@@ -39,5 +41,7 @@ PAGE = schemathesis.openapi.from_asgi("/openapi.json", APP, config=SchemathesisC
 @PAGE.parametrize()
 @settings(max_examples=EXAMPLES, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 def test_every_answer_is_as_the_page_says(case: schemathesis.Case[Any]) -> None:
-    case.call_and_validate()
+    # "Both of these files, or both of those, and no more" is beyond what the library makes of a schema for files.
+    beyond: list[Any] = [accepts, refuses] if case.media_type == "multipart/form-data" else []
+    case.call_and_validate(excluded_checks=beyond)
     assert LOG.errors == []

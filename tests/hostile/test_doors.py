@@ -9,7 +9,8 @@ import pytest
 
 from serve_app.schema import Envelope
 from tests.hostile import doors, service
-from tests.hostile.doors import MARK, Door
+from tests.hostile.bodies import MARK, SMALL, small_values
+from tests.hostile.doors import Door
 
 
 async def sent(client: httpx.AsyncClient, door: Door) -> httpx.Response:
@@ -41,11 +42,11 @@ async def test_odd_bodies_are_answered_as_foreseen(kind: str) -> None:
     assert MARK not in "".join(opened.log.lines)
 
 
-@pytest.mark.parametrize("value", doors.SMALL)
+@pytest.mark.parametrize("value", SMALL)
 async def test_many_small_values_cost_little_more_than_their_bytes(value: str) -> None:
-    body = doors.small_values(4_000_000, value)
+    body = small_values(4_000_000, value)
     async with service.opened() as opened:
-        await sent(opened.client, Door("small", "application/json", doors.small_values(100, value)))
+        await sent(opened.client, Door("small", "application/json", small_values(100, value)))
         tracemalloc.start()
         try:
             response = await sent(opened.client, Door("many", "application/json", body))
