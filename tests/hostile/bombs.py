@@ -239,7 +239,7 @@ _TIFFS: Final = (
     Bomb("tiff header 2^32-1 squared", "image_too_large", lambda: tiff((2**32 - 1, 2**32 - 1))),
     Bomb("tiff that is its own next page", "report", lambda: tiff(next_at=8)),
     Bomb("tiff of 60,000 tags", "image_unreadable", lambda: tag_flood(60_000)),
-    Bomb("tiff of 400,000 strips", "image_unreadable", lambda: tiff((8, 8), bytes(64), strips=400_000, t278=1)),
+    Bomb("tiff of 600,000 strips", "image_unreadable", lambda: tiff((8, 8), bytes(64), strips=600_000, t278=1)),
     Bomb("bigtiff of 100,000 tags", "image_unreadable", lambda: big_tiff(100_000)),
 )
 

@@ -21,6 +21,7 @@ BELIEVED: Final = (
     "x-request-timeout-seconds",
     "x-request-disconnect-disabled",
     "serve-multiplexed-model-id",
+    "serve_multiplexed_model_id",
     "x-session-id",
 )
 NO_ANSWER: Final = 0  # in the place of a status
