@@ -115,8 +115,8 @@ def _drawn(kind: str, side: int = 2_000) -> bytes:
     return saved(coarse, kind, **quick.get(kind, {})).data
 
 
-def cut(kind: str, share: float = 0.6) -> bytes:
-    data = _drawn(kind)
+def cut(kind: str, share: float = 0.6, side: int = 2_000) -> bytes:
+    data = _drawn(kind, side)
     return data[: int(len(data) * share)]
 
 
@@ -135,8 +135,8 @@ REFUSED: Final = (
     Picture("jpeg cut off", "image_unreadable", lambda: cut("JPEG")),
     Picture("webp cut off", "image_unreadable", lambda: cut("WEBP")),
     Picture("gif cut off", "image_unreadable", lambda: cut("GIF")),
-    Picture("bmp cut off", "image_unreadable", lambda: cut("BMP")),
-    Picture("tiff cut off", "image_unreadable", lambda: cut("TIFF")),
+    Picture("bmp cut off", "image_unreadable", lambda: cut("BMP", side=1_000)),
+    Picture("tiff cut off", "image_unreadable", lambda: cut("TIFF", side=1_000)),
     Picture("avif spoilt", "image_unreadable", lambda: spoilt("AVIF")),
     Picture("jpeg of many segments", "image_unreadable", lambda: jpeg_segments(30_000)),
     Picture("jpeg of many scans", "image_too_large", lambda: scan_bomb(500).data),
