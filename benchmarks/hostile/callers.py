@@ -52,11 +52,11 @@ class Caller:
     answered_s: float | None = None
     ended_s: float | None = None
 
-    def step(self, held: set[int]) -> None:
-        """A second's work. `held`: ports of this machine whose connection another process still holds."""
+    def step(self, held: set[tuple[str, int]]) -> None:
+        """A second's work. `held`: addresses of callers whose connection a server still holds."""
         if self.ended_s is not None:
             return
-        is_over = self.connection.getsockname()[1] not in held
+        is_over = self.connection.getsockname() not in held
         try:
             if self.sends:
                 self.connection.send(b"a", socket.MSG_DONTWAIT)
@@ -172,18 +172,22 @@ def _readers(bench: Bench, address: tuple[str, int]) -> list[Caller]:
 def _wait(groups: dict[str, list[Caller]]) -> None:
     until = time.monotonic() + WAITS_S
     while time.monotonic() < until:
-        began, held = time.monotonic(), held_ports()
+        began, held = time.monotonic(), held_callers()
         for group in groups.values():
             for caller in group:
                 caller.step(held)
         time.sleep(max(0.0, began + 1 - time.monotonic()))
 
 
-def held_ports() -> set[int]:
-    """The callers' ports of all connections that servers of this machine hold. Only this tells of those who don't read:
-    what was sent to them before they were given up still lies in their socket."""
+def held_callers() -> set[tuple[str, int]]:
+    """The callers' addresses of all connections that servers of this machine hold. Only this tells of those who don't
+    read: what was sent to them before they were given up still lies in their socket."""
     connections = psutil.net_connections("tcp")
-    return {each.raddr.port for each in connections if each.raddr and each.status == psutil.CONN_ESTABLISHED}
+    return {
+        (each.raddr.ip, each.raddr.port)
+        for each in connections
+        if each.raddr and each.status == psutil.CONN_ESTABLISHED
+    }
 
 
 def _judge(bench: Bench, name: str, group: Sequence[Caller]) -> None:
