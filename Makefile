@@ -13,7 +13,7 @@ PYTEST_OPTIONS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test lint format examples bench chaos soak clean
+.PHONY: help serve test lint format examples bench chaos soak fuzz clean
 
 help: ## this list
 	@echo "PairLens: make <command>"
@@ -49,6 +49,9 @@ chaos: $(VENV)/.dev ## kill -9 of everything under load, and what callers saw: t
 soak: $(VENV)/.dev ## an hour of mixed load, faults and disconnects: does anything grow? MINUTES=60
 	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),60)
 
+fuzz: $(VENV)/.fuzz ## hostile requests of every kind: what strangers can do, as a table; SECONDS=1200, ROWS=bombs,flips
+	$(BIN)/python -m benchmarks.hostile --seconds $(or $(SECONDS),1200) $(if $(ROWS),--rows $(ROWS)) $(ARGS)
+
 clean: ## remove the environment and all caches
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis examples/pairs
 
@@ -74,4 +77,8 @@ $(VENV)/.vl: $(VENV)/.core
 $(VENV)/.dev: $(VENV)/.vl
 	@echo "Installing the tools for tests and checks (once)"
 	@$(PIP) $(OF_TORCH) -e '.[vl,dev]'
+	@touch $@
+
+$(VENV)/.fuzz: $(VENV)/.dev
+	@$(PIP) $(OF_TORCH) -e '.[vl,dev,fuzz]' || echo "atheris has no build for this machine: its row is left out"
 	@touch $@

@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from serve_app.core import Box, PreparedImage, Upload
 from serve_app.errors import ImageRejected
 from serve_app.settings import Limits
-from tests.imaging_files import exif, noise, prepared, saved, scan_bomb, smooth
+from tests.hostile.pictures import KINDS, valid
+from tests.imaging_files import prepared, scan_bomb
 
 # Damaged metadata makes Pillow warn; in production these warnings are switched off where imaging is imported.
 pytestmark = pytest.mark.filterwarnings("ignore")
 SMALL = Limits(max_pixels=400_000, max_side=5000)
-KINDS = ("JPEG", "progressive", "PNG", "RGBA", "P", "WEBP", "GIF", "BMP", "TIFF", "LZW", "AVIF", "MPO")
-
-
-@functools.cache
-def valid(kind: str) -> bytes:
-    image = smooth(48, 32)
-    frames = [Image.fromarray(noise(24, 16, seed=n)) for n in range(3)]
-    if kind == "progressive":
-        return saved(image, "JPEG", progressive=True, exif=exif(6)).data
-    if kind in ("RGBA", "P"):
-        return saved(image.convert(kind), "PNG", icc_profile=b"bad").data
-    if kind == "LZW":
-        return saved(image, "TIFF", compression="tiff_lzw").data
-    if kind in ("GIF", "MPO"):
-        return saved(frames[0], kind, save_all=True, append_images=frames[1:]).data
-    return saved(image, kind, exif=exif(5)).data
 
 
 def outcome(data: bytes, scale: float = 1.0) -> PreparedImage | None:

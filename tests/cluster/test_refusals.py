@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
-import zlib
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -16,6 +14,7 @@ from tests.cluster.conftest import Deploy
 from tests.cluster.replicas import held_bytes
 from tests.cluster.test_service import A, compare, serve_logs
 from tests.cluster.waiting import eventually
+from tests.hostile.bombs import cut_png
 from tests.samples import card, encoded
 
 TIMES: Final = 50
@@ -23,25 +22,11 @@ TIMES: Final = 50
 GROWTH_BYTES: Final = 50 * MIB
 
 
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def cut_off_png(width: int, height: int) -> bytes:
-    """Sound up to its last rows: all of its pixels have a place in memory before it is refused."""
-    rows = zlib.compress(bytes((3 * width + 1) * height))
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0))
-        + chunk(b"IDAT", rows[: -len(rows) // 8])
-    )
-
-
 REFUSALS: Final[dict[str, tuple[int, dict[str, Any]]]] = {
-    "cut off": (422, {"second": cut_off_png(3000, 2000)}),
-    "cut off, both": (422, {"first": cut_off_png(3000, 2000), "second": cut_off_png(3000, 2000)}),
+    "cut off": (422, {"second": cut_png((3000, 2000))}),
+    "cut off, both": (422, {"first": cut_png((3000, 2000)), "second": cut_png((3000, 2000))}),
     "cut off JPEG": (422, {"second": encoded(card(size=(3000, 2000)), "JPEG")[:-9000]}),
-    "too many pixels": (422, {"second": cut_off_png(19_000, 19_000)}),
+    "too many pixels": (422, {"second": cut_png((19_000, 19_000))}),
     "another kind": (415, {"second": b"%!PS-Adobe-3.0 EPSF-3.0" + bytes(300_000)}),
     "config": (422, {"similarity_threshold": 2}),
     "no time": (504, {"processing_timeout": 0.1}),

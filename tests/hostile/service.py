@@ -1,0 +1,50 @@
+"""The whole service in this process, without Ray: real decoding and measuring behind the HTTP door.
+Knows no test; what it logs is kept."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+
+from serve_app import pipeline
+from serve_app.api import AlwaysReady, create_app
+from serve_app.settings import Limits, Settings
+
+
+class Log(logging.Handler):
+    """Keeps each line of `logger` as a file of it would stand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+        self.logger = logging.Logger("hostile")
+        self.logger.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(f"{record.levelname} {record.getMessage()} {vars(record)}")
+
+    @property
+    def errors(self) -> list[str]:
+        return [line for line in self.lines if line.startswith(("ERROR", "CRITICAL"))]
+
+
+@dataclass(slots=True)
+class Service:
+    """A client of one app, and what that logs."""
+
+    client: httpx.AsyncClient
+    log: Log
+
+
+@asynccontextmanager
+async def opened(limits: Limits | None = None) -> AsyncIterator[Service]:
+    """A service without a model."""
+    settings, log = Settings(limits=limits or Limits()), Log()
+    async with pipeline.open_local(settings) as local:
+        app = create_app(local, settings, readiness=AlwaysReady(), logger=log.logger)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            yield Service(client, log)
