@@ -133,6 +133,7 @@ class _Body:
         self._fetched = asyncio.Event()
         self.num_bytes = 0
         self.is_whole = True
+        self.has_ended = False
         self.refusal: ComparisonError | None = None
         self.client_left = False
 
@@ -155,6 +156,7 @@ class _Body:
             self.forget()
             self.give_back()
             return {"type": "http.disconnect"}
+        self.has_ended = not message.get("more_body", False)
         if self.is_whole:
             self._keep(message)
         return self._queued(message)
@@ -262,6 +264,9 @@ class _Answer:
                 self.held_status = message["status"]
                 return
             self.is_sent = True
+            if message["status"] == DeadlineExceeded.status and not self._body.has_ended:
+                # A body that drips in would hold the connection for as long as it likes.
+                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
         if self.is_sent:
             await self._send(message)
 

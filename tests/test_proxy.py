@@ -329,6 +329,21 @@ async def test_what_is_kept_for_a_second_try_is_kept_only_while_there_can_be_one
     assert (response.status_code, serve.bodies, kept) == (503, [b"two images"], [10])
 
 
+@pytest.mark.parametrize(("ends", "status", "closed"), [(False, 504, True), (True, 504, False), (False, 413, False)])
+async def test_a_body_that_came_too_slowly_loses_its_connection(ends: bool, status: int, closed: bool) -> None:
+    """Not one that is too large: its caller still sends, and would miss what it is told."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await Response("{}", status, media_type="application/json")(scope, receive, send)
+
+    caller = Caller()
+    caller.send(10, more=not ends)
+    await LastWord(serve, MAX_BODY_BYTES, UNDER_WAY_BYTES)(asking(), caller.receive, caller.hear)
+    assert caller.status == status
+    assert ((b"connection", b"close") in caller.sent[0]["headers"]) == closed
+
+
 HEADERS_THAT_SERVE_BELIEVES = [
     b"x-request-timeout-seconds",
     b"X-Request-Disconnect-Disabled",

@@ -42,7 +42,8 @@ _BOUNDARY: Final = re.compile(rb"[A-Za-z0-9'()+_,./:=? -]{1,200}")
 _FILE: Final = {"type": "string", "format": "binary"}
 _URL: Final = {
     "type": "string",
-    "pattern": "^data:[^,]{0,180};base64,[A-Za-z0-9+/]+={0,2}$",
+    "pattern": "^data:[^,]{0,180};base64,"
+    "(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)$",
     "description": "data: URL (base64)",
 }
 _CONFIG: Final = ImageComparisonConfig.model_json_schema()
@@ -53,6 +54,7 @@ OPENAPI: Final[dict[str, Any]] = {
             "schema": {
                 "type": "object",
                 "anyOf": [{"required": ["files"]}, {"required": ["reference", "candidate"]}],
+                "additionalProperties": False,
                 "properties": {
                     "reference": _FILE,
                     "candidate": _FILE,
@@ -71,6 +73,7 @@ OPENAPI: Final[dict[str, Any]] = {
             "schema": {
                 "type": "object",
                 "required": ["reference", "candidate"],
+                "additionalProperties": False,
                 "properties": {
                     "reference": _URL,
                     "candidate": _URL,

@@ -8,6 +8,7 @@ import zlib
 from PIL import ExifTags, Image
 
 from serve_app.core import Box, Pixels
+from serve_app.imaging import directories
 
 # An upright pixel (x, y) is found in the stored image by exchanging x and y, then mirroring.
 _EXCHANGED = {5, 6, 7, 8}
@@ -34,6 +35,8 @@ def read_orientation(image: Image.Image, data: bytes) -> int:
         late = _late_png_exif(data)
         if late is not None:
             image.info["exif"] = late
+    if directories.is_dear(image.info.get("exif", b"").removeprefix(b"Exif\0\0")):
+        raise ValueError("EXIF that promises more than it holds")
     found = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
