@@ -124,7 +124,7 @@ def test_whatever_a_model_likes_is_json_of_the_asked_shape(
             value = json.loads(before + grammar.opening(question) + tokenizer.decode(text.tokens))
             if question is FOCUS:
                 assert list(value) == ["answer", "box", "explanation"]
-                assert value["box"] is None or all(0 <= number <= 1000 for number in value["box"])
+                assert value["box"] is None or all(0 <= number <= 9999 for number in value["box"])
             else:
                 assert len(value["findings"]) <= MAX_FINDINGS
                 assert all(list(one) == ["kind", "box", "description"] for one in value["findings"])
