@@ -79,6 +79,7 @@ def labels_only(width: int, height: int, rows: int = 1) -> Inquiry:
         shown_candidate=a_picture(height, width, 2),
         questions=inquiry.questions[:rows],
         crops=(),
+        captions=(),
         instructions="Compare.",
     )
 
