@@ -7,7 +7,7 @@ import ray
 from ray import serve
 from ray.serve.config import RequestRouterConfig
 
-from serve_app.deployments import Ingress, Preprocessor, VLModel
+from serve_app.deployments import Ingress, Preprocessor, VLModel, names
 from serve_app.settings import ModelSettings, Settings
 
 # Readiness promises to notice a lost stage within 5 s, and Serve starts a replacement only once it has noticed:
@@ -22,11 +22,11 @@ def build(settings: Settings) -> serve.Application:
 
 def graph(settings: Settings, *, model_replicas: int = 1, ingress_replicas: int = 1) -> serve.Application:
     """The same with numbers of replicas, where no config file says them."""
-    preprocessor = serve.deployment(Preprocessor, name="Preprocessor").options(
+    preprocessor = serve.deployment(Preprocessor, name=names.PREPROCESSOR).options(
         max_ongoing_requests=settings.preprocessing.pairs_at_once,
         health_check_period_s=HEALTH_CHECK_PERIOD_S,
     )
-    model = serve.deployment(VLModel, name="VLModel").options(
+    model = serve.deployment(VLModel, name=names.VL_MODEL).options(
         # One job a replica on a device of its own. This alone doesn't keep two jobs off one GPU: see device.py.
         max_ongoing_requests=settings.model.comparisons_at_once,
         num_replicas=model_replicas,
@@ -37,7 +37,7 @@ def graph(settings: Settings, *, model_replicas: int = 1, ingress_replicas: int 
         ray_actor_options={"num_gpus": gpus_per_replica(settings.model)},
     )
     # The default of 5 would queue requests here, before the model's own queue limit can refuse any.
-    ingress = serve.deployment(Ingress, name="Ingress").options(
+    ingress = serve.deployment(Ingress, name=names.INGRESS).options(
         max_ongoing_requests=200, num_replicas=ingress_replicas, health_check_period_s=HEALTH_CHECK_PERIOD_S
     )
     return ingress.bind(settings, preprocessor.bind(settings), model.bind(settings))

@@ -3,6 +3,7 @@ No decoding, no model, no Ray."""
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections.abc import Mapping
@@ -111,9 +112,19 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One image as it came: encoded bytes."""
+    """One image as it came: encoded bytes. `sha256`: of them, where it is known already."""
 
     data: bytes
+    sha256: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the bytes, in hex; 1 ms for a MB where it isn't known."""
+        return self.sha256 or hashlib.sha256(self.data).hexdigest()
+
+    def digested(self) -> Upload:
+        """The same, its digest known; safe in a thread."""
+        return self if self.sha256 else Upload(self.data, self.digest)
 
 
 @dataclass(frozen=True, slots=True)

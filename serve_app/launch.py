@@ -21,6 +21,7 @@ import httpx
 
 from serve_app import own_ray, proxy, vlm
 from serve_app.admission import KeyRing, KeysUnreadable
+from serve_app.deployments.names import INGRESS
 from serve_app.serve_file import ServeFile
 from serve_app.settings import Access, ModelSettings
 
@@ -35,7 +36,6 @@ PROGRESS_S: Final = 15.0
 ANSWER_S: Final = 5.0
 # The last answer has left the ingress; its bytes still pass through Serve's proxy.
 LAST_BYTES_S: Final = 0.3
-INGRESS: Final = "Ingress"
 
 
 class LaunchFailed(Exception):
@@ -173,9 +173,7 @@ class Launch:
 
     def _welcome(self, session: own_ray.Session, took_s: float) -> str:
         url, model = self.file.url, self.file.settings.model
-        engine = (
-            "no model, measurement only" if model.engine == "none" else f"{model.engine} {model.name or ''}".strip()
-        )
+        engine = f"{model.engine} {model.name or ''}".strip() if model.is_asked else "no model, measurement only"
         return "\n".join(
             (
                 f"PairLens is ready after {took_s:.0f} s ({engine}).",

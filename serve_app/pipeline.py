@@ -3,23 +3,25 @@ No HTTP, no Ray: the stages may be plain objects in this process or handles to d
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final, Protocol
 
-from serve_app import prompt, report
+from serve_app import identity, prompt, report
 from serve_app.assessor import Assessor
-from serve_app.core import Assessment, Deadline, Examination, ModelIdentity, StageName, Upload
+from serve_app.core import Assessment, Deadline, Examination, StageName, Upload
 from serve_app.errors import DeadlineExceeded, ImageTooLarge, ModelFailed, Unavailable
 from serve_app.examiner import Examiner
 from serve_app.schema import ComparisonReport, ImageComparisonConfig, ModelStatus, TimingsReport
 from serve_app.sentences import SENTENCES
-from serve_app.settings import ModelSettings, Settings
+from serve_app.settings import Settings
 
 # Kept back from the model where the caller wants the measurement rather than an error: enough to put the
 # report together and send it before the deadline.
 REPORT_RESERVE_S = 0.3
+_HASHED_AT_ONCE: Final = 2**20  # bytes: less than a millisecond
 
 
 class Examining(Protocol):
@@ -58,12 +60,13 @@ UNHINDERED: Final = Unhindered()
 
 
 class Pipeline:
-    """Compares pairs. Stateless: any number of comparisons may be under way at once."""
+    """Compares pairs, any number of them at once. Remembers nothing of them, but which model has answered."""
 
     def __init__(self, examiner: Examining, assessor: Assessing, settings: Settings) -> None:
         self._examiner = examiner
         self._assessor = assessor
-        self._identity = identity(settings.model)
+        self._is_asked = settings.model.is_asked
+        self._identity = identity.configured(settings.model)
         self._ceiling_s = settings.limits.max_processing_timeout_s
 
     def deadline(self, config: ImageComparisonConfig, *, arrived: float | None = None) -> Deadline:
@@ -82,18 +85,20 @@ class Pipeline:
 
         Raises `ComparisonError` and its kinds; `DeadlineExceeded` once `deadline` has passed.
         """
+        reference, candidate = await _digested(reference, candidate)
+        report_id = identity.report_id(reference, candidate, config, self._identity)
         async with turns.at("examine", deadline):
             examination = await self._examiner.examine(reference, candidate, config, deadline)
         deadline.check()
         assessment = await self._assess(config, examination, deadline, turns)
         deadline.check()
         timings = _timings(examination, assessment, (time.time() - deadline.started) * 1000)
-        return report.build(config, examination, assessment, timings, self._warnings(config))
+        return report.build(config, examination, assessment, timings, report_id, self._warnings(config))
 
     async def _assess(
         self, config: ImageComparisonConfig, examination: Examination, deadline: Deadline, turns: Turns
     ) -> Assessment:
-        if self._identity.engine == "none":
+        if not self._is_asked:
             return Assessment(self._identity, "disabled")
         if examination.measurement.identical:
             return self._unanswered("skipped")
@@ -111,7 +116,9 @@ class Pipeline:
         self, config: ImageComparisonConfig, examination: Examination, deadline: Deadline, turns: Turns
     ) -> Assessment:
         async with turns.at("assess", deadline):
-            return await self._assessor.assess(config, examination, deadline)
+            assessment = await self._assessor.assess(config, examination, deadline)
+        self._identity = assessment.model  # with the revision that was really loaded
+        return assessment
 
     def _unanswered(self, status: ModelStatus) -> Assessment:
         # The prompt's version as if it had answered: the report's id is that of the question, not of its luck.
@@ -124,11 +131,11 @@ class Pipeline:
         return (said.format(asked_s=config.processing_timeout, ceiling_s=self._ceiling_s),)
 
 
-def identity(settings: ModelSettings) -> ModelIdentity:
-    """Which model a report names before, or without, asking it."""
-    if settings.engine == "none":
-        return ModelIdentity("none", None, None)
-    return ModelIdentity(settings.engine, settings.public_name, settings.revision)
+async def _digested(*uploads: Upload) -> tuple[Upload, ...]:
+    """Hashing large files holds up nobody: hashlib lets go of Python's lock."""
+    if sum(len(upload.data) for upload in uploads) < _HASHED_AT_ONCE:
+        return tuple(upload.digested() for upload in uploads)
+    return await asyncio.to_thread(lambda: tuple(upload.digested() for upload in uploads))
 
 
 @asynccontextmanager
@@ -137,7 +144,7 @@ async def open_local(settings: Settings) -> AsyncIterator[Pipeline]:
 
     Raises `vlm.ModelUnavailable` where the model can't be loaded.
     """
-    examiner = Examiner(settings.limits, settings.preprocessing, shows_images=settings.model.engine != "none")
+    examiner = Examiner(settings.limits, settings.preprocessing, shows_images=settings.model.is_asked)
     assessor = Assessor(settings.model)
     try:
         yield Pipeline(examiner, assessor, settings)

@@ -20,14 +20,12 @@ How measurement and model combine:
 from __future__ import annotations
 
 import base64
-import hashlib
-import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from serve_app import __version__, grounding, stated
+from serve_app import grounding, stated
 from serve_app.core import (
     Anchors,
     AspectAssessment,
@@ -78,16 +76,17 @@ def build(
     examination: Examination,
     assessment: Assessment,
     timings: TimingsReport,
+    report_id: str,
     warnings: tuple[str, ...] = (),
 ) -> ComparisonReport:
-    """Put a report together. Pure: the same evidence gives the same report."""
+    """Put a report together. Pure: the same evidence gives the same report. `report_id`: see `identity`."""
     measured, say = examination.measurement, SENTENCES[config.language]
     found = grounding.ground(assessment.findings, examination)
     names = named(assessment, found)
     judgement = judge(config, measured, assessment, names)
     focus, held_against = _focus_elements(config, examination, assessment)
     return ComparisonReport(
-        report_id=report_id(config, examination, assessment),
+        report_id=report_id,
         verdict=judgement.verdict,
         similarity=judgement.similarity,
         similarity_interval=judgement.interval,
@@ -154,18 +153,6 @@ def judge(
         interval, said = (interval[0], max(interval[1], measured.similarity)), say.unconfirmed
     settled = _decided(config, similarity, interval)
     return replace(settled, warnings=(said,)) if said else settled
-
-
-def report_id(config: ImageComparisonConfig, examination: Examination, assessment: Assessment) -> str:
-    """SHA-256 of all that decides a report: images, config, model, versions. Time limits decide none of it."""
-    parts = {
-        "reference": examination.reference.sha256,
-        "candidate": examination.candidate.sha256,
-        "config": config.model_dump(mode="json", exclude={"processing_timeout"}),
-        "model": [assessment.model.engine, assessment.model.name, assessment.model.revision],
-        "versions": [__version__, examination.measurement.version, assessment.prompt_version],
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _combined(

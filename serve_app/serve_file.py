@@ -170,10 +170,12 @@ def _check_clock(settings: Settings, request_timeout_s: float | None) -> None:
 
 def _check_model(settings: Settings, deployments: Iterable[DeploymentSchema]) -> None:
     """How many jobs a model replica is sent at once follows from the engine: on a GPU there is never more than one."""
+    from serve_app.deployments.names import VL_MODEL  # with Ray, for now
+
     at_once = settings.model.comparisons_at_once
     for stage in deployments:
         said = stage.max_ongoing_requests
-        if stage.name == "VLModel" and isinstance(said, int) and said != at_once:
+        if stage.name == VL_MODEL and isinstance(said, int) and said != at_once:
             reason = (
                 f"`model.server.parallel_comparisons` is {at_once}"
                 if settings.model.engine == "openai"

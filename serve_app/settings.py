@@ -171,6 +171,11 @@ class ModelSettings(_Strict):
         return self.server.parallel_comparisons if self.engine == "openai" else 1
 
     @property
+    def is_asked(self) -> bool:
+        """Whether there is a model at all; else the report is the measurement."""
+        return self.engine != "none"
+
+    @property
     def public_name(self) -> str | None:
         """The name callers see: a hub id as it is, of a folder its last part only, never a path of ours."""
         if self.name is None or not self.name.startswith(("/", ".", "~")):

@@ -11,13 +11,15 @@ import pytest
 from PIL import Image, ImageDraw
 from skimage import data
 
-from serve_app.core import Box, Deadline, Upload
+from serve_app import identity
+from serve_app.core import Assessment, Box, Deadline, ModelIdentity, Upload
 from serve_app.errors import DeadlineExceeded, ModelFailed
+from serve_app.examiner import Examiner
 from serve_app.habits import CONVENTIONS
 from serve_app.pipeline import Pipeline, open_local
 from serve_app.schema import ComparisonReport
 from serve_app.settings import ModelSettings, ScriptedSettings, Settings
-from tests.samples import card, config, encoded, upload
+from tests.samples import assessed, card, config, encoded, upload
 
 Photo = Callable[[], Any]
 PHOTOS = [data.astronaut, data.coffee, data.chelsea, data.rocket]
@@ -164,6 +166,23 @@ async def test_a_report_has_the_same_id_whether_the_model_managed_to_answer_or_n
             asked = {"on_model_failure": "measurement"}
             ids.append((await compare(model, encoded(card()), encoded(card("red")), **asked)).report_id)
     assert ids[0] == ids[1]
+
+
+async def test_the_revision_that_was_loaded_is_part_of_the_id() -> None:
+    """Where none is pinned the hub's `main` changes under us, and a report from the cache would be another model's."""
+    loaded = ModelIdentity("transformers", "a/model", "the commit")
+
+    class Model:
+        async def assess(self, *_: object) -> Assessment:
+            return assessed(model=loaded)
+
+    settings = Settings(model=ModelSettings(engine="transformers", name="a/model"))
+    examiner = Examiner(settings.limits, settings.preprocessing, shows_images=False)
+    served = Pipeline(examiner, Model(), settings)
+    first, *later = [(await compare(served, encoded(card()), encoded(card("red")))).report_id for _ in range(3)]
+    known = identity.report_id(upload(), upload("red"), config(), loaded)
+    assert later == [known, known]
+    assert first != known
 
 
 async def test_bad_answers_are_degraded_fields_not_errors() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,12 @@ def test_shipped_file_passes_and_stays_on_this_machine() -> None:
 def test_who_listens_for_others_is_told_from_who_does_not(host: str | None, is_local: bool) -> None:
     assert serve_file.is_for_this_machine(serve_file.read(SHIPPED, host=host)) == is_local
     assert not serve_file.is_for_this_machine({"http_options": None})
+
+
+def test_a_file_is_read_before_ray_is_imported() -> None:
+    """Ray reads its environment then, and what that has to say depends on the file."""
+    done = "from serve_app import cli, own_ray, serve_file; import sys; sys.exit('ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", done], check=False, cwd=SHIPPED.parent).returncode == 0
 
 
 def test_shipped_deployments_outlive_the_longest_request(raw: dict[str, Any]) -> None:

@@ -12,14 +12,14 @@ from typing import Final, Protocol
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
-from serve_app import __version__, telemetry
+from serve_app import __version__, identity, telemetry
 from serve_app.admission import Admission, KeyRing, Quota, Ticket
 from serve_app.api import body, envelope
 from serve_app.api.callers import Callers
 from serve_app.api.reception import Arrival, Door, Reception, arrival
 from serve_app.core import Deadline
 from serve_app.errors import ComparisonError, MalformedRequest, MethodNotAllowed, NotFound
-from serve_app.pipeline import Pipeline, identity
+from serve_app.pipeline import Pipeline
 from serve_app.schema import ComparisonReport, Envelope, ImageComparisonConfig
 from serve_app.settings import Settings
 
@@ -89,7 +89,7 @@ def open_door(settings: Settings, *, recorder: telemetry.Recorder = UNRECORDED) 
     limits, keys_file = settings.limits, settings.access.api_keys_file
     keys = KeyRing.load(Path(keys_file)) if keys_file is not None else None
     quota = Quota(limits.requests_per_minute, limits.burst) if limits.requests_per_minute is not None else None
-    admission = Admission(limits, ("examine",) if settings.model.engine == "none" else ("examine", "assess"))
+    admission = Admission(limits, ("examine", "assess") if settings.model.is_asked else ("examine",))
     return Door(Callers(keys, settings.access.trusted_proxies), admission, quota, recorder)
 
 
@@ -135,7 +135,7 @@ def _add_operations(app: FastAPI, settings: Settings, readiness: Readiness, admi
 
     @app.get("/version", summary="Which software and which model answer here?", responses=envelope.responses())
     async def version(request: Request) -> Response:
-        model = identity(settings.model)
+        model = identity.configured(settings.model)
         running = {"engine": model.engine, "name": model.name, "revision": model.revision}
         data = {"name": "pairlens", "version": __version__, "model": running}
         return envelope.success(data, arrival(request).request_id)

@@ -46,8 +46,7 @@ class Preprocessor:
 
     def __init__(self, settings: Settings) -> None:
         _log_to_serve()
-        shows = settings.model.engine != "none"
-        self._examiner = Examiner(settings.limits, settings.preprocessing, shows_images=shows)
+        self._examiner = Examiner(settings.limits, settings.preprocessing, shows_images=settings.model.is_asked)
 
     async def examine(
         self, reference: Upload, candidate: Upload, config: ImageComparisonConfig, deadline: Deadline

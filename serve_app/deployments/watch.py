@@ -16,18 +16,17 @@ from ray.serve.exceptions import RayServeException
 from serve_app import warmup
 from serve_app.api import Door
 from serve_app.core import StageName
+from serve_app.deployments.names import INGRESS, STAGES
 from serve_app.errors import Unavailable
 from serve_app.pipeline import Pipeline
 from serve_app.readiness import ServiceState, StageState
 
 logger = logging.getLogger("ray.serve")
 
-INGRESS: Final = "Ingress"
 # A model in the middle of long work keeps a joining replica's comparison waiting: then it joins all the same.
 JOINS_WITHIN_S: Final = 10.0
 # The controller answers in milliseconds, or it restarts (3 to 4 s) and does not answer at all.
 SILENT_S: Final = 1.5
-STAGES: Final[Mapping[str, StageName]] = {"Preprocessor": "examine", "VLModel": "assess"}
 
 
 class ClusterWatch:

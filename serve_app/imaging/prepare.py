@@ -3,7 +3,6 @@ Knows no limits: `inspect` and `check_decodable` came before. Safe in several th
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,7 +45,7 @@ def prepare(
         height=header.height,
         format=header.file_format,
         bytes=len(upload.data),
-        sha256=hashlib.sha256(upload.data).hexdigest(),
+        sha256=upload.digest,
         shown_width=small[0],
         shown_height=small[1],
         decode_notes=tuple(notes),
