@@ -10,6 +10,8 @@ TORCH_INDEX ?= $(shell command -v nvidia-smi >/dev/null 2>&1 || $(PYTHON) -c "im
 OF_TORCH = $(if $(strip $(TORCH_INDEX)),--extra-index-url $(strip $(TORCH_INDEX)))
 SERVE_OPTIONS := $(if $(MODEL),--model '$(MODEL)') $(if $(PORT),--port $(PORT)) $(if $(HOST),--host '$(HOST)') $(ARGS)
 PYTEST_OPTIONS ?=
+TEST_PROCESSES ?= 2
+PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -22,8 +24,10 @@ help: ## this list
 serve: $(VENV)/.$(if $(MODEL),vl,core) ## install and serve in the foreground; MODEL=<folder or hub id>, PORT=8000, HOST=127.0.0.1
 	@exec $(BIN)/pairlens serve $(SERVE_OPTIONS)
 
-test: $(VENV)/.dev ## install and run every test that needs no GPU; PYTEST_OPTIONS="-k name"
-	$(BIN)/python -m pytest -m "not gpu and not on_demand" $(PYTEST_OPTIONS)
+# Side by side, but those of one Ray cluster after one another. 5: no test has the name that was asked for.
+test: $(VENV)/.dev ## install and run every test that needs no GPU; PYTEST_OPTIONS="-k name", TEST_PROCESSES=2
+	$(PYTEST) -n $(TEST_PROCESSES) -m "not gpu and not on_demand and not cluster" $(PYTEST_OPTIONS) || [ $$? -eq 5 ]
+	$(PYTEST) -m "cluster and not on_demand" $(PYTEST_OPTIONS) || [ $$? -eq 5 ]
 
 lint: $(VENV)/.dev ## style, types, and which module may import which
 	$(BIN)/ruff check .

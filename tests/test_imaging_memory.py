@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 
 from serve_app import imaging
 from serve_app.core import Upload
+from serve_app.own_ray import SERVE_ENVIRONMENT
 from serve_app.settings import Limits
 from tests.imaging_files import saved, smooth
 
@@ -44,7 +46,8 @@ print(json.dumps(status("VmHWM") - before))
 def peak_bytes(upload: Upload, small: Upload, scale: float) -> int:
     """Above what a process holds that has prepared `small`."""
     command = [sys.executable, "-c", _PROGRAM, str(scale), small.data.hex()]
-    result = subprocess.run(command, input=upload.data, capture_output=True, check=True, timeout=120)
+    as_served = {**os.environ, **SERVE_ENVIRONMENT}  # with the service's thresholds of the allocator
+    result = subprocess.run(command, input=upload.data, capture_output=True, check=True, timeout=120, env=as_served)
     return int(json.loads(result.stdout))
 
 

@@ -13,6 +13,8 @@ from serve_app.settings import MIB, Limits
 _STRIP_BYTES = 6 * MIB  # one strip of rows on its way to the raster, with its conversions
 _MARGIN, _BUFFERED_MARGIN = 1.03, 1.08  # the allocator's, the latter where a JPEG freed its coefficients before
 _SHOWN_SIDE = 1024
+# What the heap keeps of pieces that were freed: the service lets it keep more than glibc would (`SERVE_ENVIRONMENT`).
+_KEPT_BYTES = 2 * MIB
 # Bytes a pixel beside Pillow's image, measured with Pillow 13: while decoding, and until the image is closed.
 _WHILE_DECODING = {"WEBP": 12.0, "AVIF": 6.0}
 _UNTIL_CLOSED = {"WEBP": 8.0, "AVIF": 2.5}
@@ -47,7 +49,7 @@ def predicted_bytes(header: Header, scale: float, shown_size: tuple[int, int] = 
         steps[2] += small - held  # the decoded image is closed before the raster is filled
         steps.append(source + copy + rows + small)
     is_buffered = header.jpeg is not None and header.jpeg.is_buffered
-    return math.ceil(max(steps) * (_BUFFERED_MARGIN if is_buffered else _MARGIN)) + MIB
+    return math.ceil(max(steps) * (_BUFFERED_MARGIN if is_buffered else _MARGIN)) + _KEPT_BYTES
 
 
 def check_decodable(header: Header, scale: float, limits: Limits, role: ImageRole) -> None:
