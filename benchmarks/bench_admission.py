@@ -14,7 +14,7 @@ import json
 import random
 from typing import Any, Final
 
-from tests.admission_world import World
+from tests.worlds.admission import World
 
 REPLICAS: Final = 2
 JOB_S: Final = 0.5

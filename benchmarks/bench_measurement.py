@@ -20,8 +20,8 @@ import cv2
 from benchmarks import measurement_speed
 from benchmarks.measurement_speed import raster
 from serve_app import measurement
-from tests.measurement_pairs import distortions, hard_pairs, photographs, screenshot
-from tests.test_measurement_similarity import DISTORTED, PICTURES
+from tests.measurement.test_similarity import DISTORTED, PICTURES
+from tests.worlds.pairs import distortions, hard_pairs, photographs, screenshot
 
 
 def scores() -> list[dict[str, object]]:

@@ -16,7 +16,7 @@ import platform
 import time
 from typing import Any
 
-from benchmarks import load, nodes
+from tests.rigs import load, nodes
 
 CALLERS_A_REPLICA = 3
 

@@ -23,9 +23,10 @@ from typing import Any, Literal
 import torch
 
 from benchmarks import vl_floor, vl_models
-from serve_app.core import Deadline, Inquiry, Stop
+from serve_app.core.measured import Deadline, Inquiry, Stop
 from serve_app.settings import ModelSettings
-from serve_app.vlm import compiled, loading, pretrained
+from serve_app.vlm.local import loading, pretrained
+from serve_app.vlm.local.decoding import compiled
 
 SHORT, LONG = 4, 28  # tokens a text: the difference of both reports' times is 24 decode steps
 

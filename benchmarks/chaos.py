@@ -29,7 +29,7 @@ import httpx
 import psutil
 import yaml
 
-from benchmarks import edge, load, nodes
+from tests.rigs import edge, load, nodes
 
 JOB_S: Final = 0.2
 CALLERS: Final = 6
@@ -263,7 +263,7 @@ def sigterm(workers: int = 6) -> dict[str, Any]:
         path.write_text(yaml.safe_dump(raw), encoding="utf-8")
         served = subprocess.Popen(
             [
-                *(sys.executable, "-c", "from serve_app.cli import app; app()", "serve", "--config", str(path)),
+                *(sys.executable, "-c", "from serve_app.cli.main import app; app()", "serve", "--config", str(path)),
                 *("--dashboard-port", str(dashboard)),
             ],
             env={key: value for key, value in os.environ.items() if not key.startswith("RAY_")},

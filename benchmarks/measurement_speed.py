@@ -24,13 +24,13 @@ import numpy as np
 from PIL import Image
 
 from serve_app import imaging, measurement
-from serve_app.core import Deadline, Pixels, Raster, Upload
-from serve_app.examiner import Examiner
+from serve_app.comparison.examiner import Examiner
+from serve_app.core.measured import Deadline, Pixels, Raster, Upload
 from serve_app.measurement import regions
 from serve_app.measurement.tiles import Grid
 from serve_app.schema import ImageComparisonConfig
 from serve_app.settings import Limits, PreprocessingSettings
-from tests.measurement_pairs import photographs, screenshot
+from tests.worlds.pairs import photographs, screenshot
 
 SIZES: Mapping[str, tuple[int, int]] = {"1 MP": (1000, 1000), "12 MP": (4000, 3000), "37 MP": (3446, 10728)}
 ROUNDS: Mapping[str, int] = {"1 MP": 15, "12 MP": 7, "37 MP": 5}
@@ -183,7 +183,7 @@ def from_files(folder: Path, peers: Path | None, sizes: Mapping[str, tuple[int, 
         server = stack.enter_context(odiff_server(odiff, folder / "d.png")) if odiff else None
         for name, rounds, paths in pairs(folder, sizes):
             files = [str(path) for path in paths]
-            command = "from serve_app.cli import app; app()"
+            command = "from serve_app.cli.main import app; app()"
             contenders: dict[str, Work] = {
                 "service: boxes": lambda paths=paths: service.boxes(paths),  # type: ignore[misc]
                 "service: everything": lambda paths=paths: service.everything(paths),  # type: ignore[misc]

@@ -32,7 +32,8 @@ import numpy as np
 import psutil
 from PIL import Image, ImageDraw
 
-from benchmarks import chaos, nodes
+from benchmarks import chaos
+from tests.rigs import nodes
 
 MODELS: Final = 2
 SAMPLES: Final = 30

@@ -16,19 +16,11 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from serve_app import prompt
-from serve_app.core import (
-    Alignment,
-    Examination,
-    ImageFacts,
-    Inquiry,
-    Measurement,
-    ModelIdentity,
-    ShownImage,
-)
+from serve_app.comparison.dialogue import prompt
+from serve_app.core.measured import Alignment, Examination, ImageFacts, Inquiry, Measurement, ModelIdentity, ShownImage
 from serve_app.schema import ImageComparisonConfig
-from serve_app.vlm import loading
-from tests import checkpoints
+from serve_app.vlm.local import loading
+from tests.worlds import checkpoints
 
 transformers.utils.logging.disable_progress_bar()
 ASPECTS = ("color", "layout", "content", "style", "texture", "text")

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from benchmarks.nodes import ROOT
+from tests.rigs.nodes import ROOT
 
 ELSEWHERE: Final = "127.0.0.2"
 PATIENCE_S: Final = 30.0

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.hostile.row import Bench
-from benchmarks.nodes import ROOT
+from tests.rigs.nodes import ROOT
 
 GRACE_S: Final = 60.0  # to start and to end
 # What no schema can say: that these bytes are a picture that we take, and that there is time for it.

@@ -22,10 +22,11 @@ import atheris
 import httpx
 
 with atheris.instrument_imports(include=["serve_app", "PIL", "starlette", "python_multipart"]):
-    from serve_app import imaging, pipeline
-    from serve_app.api import AlwaysReady, body, create_app
-    from serve_app.core import Upload
+    from serve_app import imaging
+    from serve_app.comparison import pipeline
+    from serve_app.core.measured import Upload
     from serve_app.errors import ComparisonError, ImageRejected
+    from serve_app.serving.api import AlwaysReady, body, create_app
     from serve_app.settings import Limits, Settings
     from tests.hostile import bodies, doors, pictures
     from tests.hostile.deeds import Deeds

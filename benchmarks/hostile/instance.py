@@ -24,9 +24,10 @@ import httpx
 import psutil
 import yaml
 
-from benchmarks import load, nodes, soak
+from benchmarks import soak
+from tests.rigs import load, nodes
 
-COMMAND: Final = (sys.executable, "-c", "from serve_app.cli import app; app()", "serve")
+COMMAND: Final = (sys.executable, "-c", "from serve_app.cli.main import app; app()", "serve")
 STARTS_WITHIN_S: Final = 240.0
 ENDS_WITHIN_S: Final = 150.0
 WARM: Final = 40  # comparisons before anything is measured: each replica has imported and allocated what it will

@@ -14,7 +14,7 @@ from benchmarks.hostile.row import Bench, at_once, fate
 from serve_app.settings import MIB, PreprocessingSettings
 from tests.hostile.bombs import BOMBS, Bomb
 from tests.hostile.pictures import DISGUISES, REFUSED, flipped
-from tests.samples import card, encoded
+from tests.worlds.samples import card, encoded
 
 HONEST: Final = encoded(card(size=(160, 120)))
 BUDGET_MIB: Final = PreprocessingSettings().memory_budget_bytes // MIB

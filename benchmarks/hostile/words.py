@@ -15,8 +15,8 @@ from PIL import Image, PngImagePlugin
 from benchmarks.hostile.row import Bench
 from tests.hostile import wire
 from tests.hostile.bodies import data_urls, form, part, pictures
-from tests.imaging_files import chunk
-from tests.samples import card
+from tests.worlds.imaging_files import chunk
+from tests.worlds.samples import card
 
 KEY: Final = "the-right-key-of-the-shop"
 LOCKED: Final = ("/v1/compare", "/v1/limits", "/v1/", "/v1/no-such-route")

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import cv2
 
-from serve_app.core import Measurement
-from serve_app.measurement import aspects
+from serve_app.core.measured import Measurement
 from serve_app.measurement.pair import VERSION, Pair, measure, place, working_bytes
+from serve_app.measurement.scoring import aspects
 
 __all__ = ["VERSION", "Pair", "aspect_score", "measure", "place", "working_bytes"]
 

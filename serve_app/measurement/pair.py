@@ -11,24 +11,12 @@ from functools import cached_property
 
 import numpy as np
 
-from serve_app.core import Alignment, Box, MeasuredDifference, Measurement, Raster, Visual
-from serve_app.measurement import (
-    alignment,
-    aspects,
-    bands,
-    canvas,
-    change,
-    evidence,
-    kinship,
-    motion,
-    overlay,
-    regions,
-    similarity,
-    tiles,
-    tone,
-)
-from serve_app.measurement.bands import Segment
+from serve_app.core.measured import Alignment, Box, MeasuredDifference, Measurement, Raster, Visual
+from serve_app.measurement import change, charts, motion, overlay, regions, tiles
 from serve_app.measurement.cells import CellMap, collect
+from serve_app.measurement.placing import align, bands
+from serve_app.measurement.placing.bands import Segment
+from serve_app.measurement.scoring import aspects, canvas, kinship, similarity, tone
 from serve_app.measurement.tiles import Grid
 from serve_app.schema import DifferenceKind, VisualKind
 
@@ -55,7 +43,7 @@ class Pair:
     reference: Raster
     candidate: Raster
     is_turned: bool
-    placed: alignment.Placed | None
+    placed: align.Placed | None
 
     @property
     def first(self) -> Raster:
@@ -86,7 +74,7 @@ class Pair:
         """`measured`, of this pair, with charts of both pictures; without, where nothing visible differs."""
         if self.placed is None or not measured.differences:
             return measured
-        one, two = evidence.charts(self.placed, self.cells, self.first, self.second)
+        one, two = charts.charts(self.placed, self.cells, self.first, self.second)
         return replace(measured, charts=(two, one) if self.is_turned else (one, two))
 
     def draw(self, kind: VisualKind, measured: Measurement) -> Visual:
@@ -99,8 +87,8 @@ def place(reference: Raster, candidate: Raster) -> Pair:
     if _identical(reference, candidate):
         return Pair(reference, candidate, False, None)
     if ordered(reference, candidate):
-        return Pair(reference, candidate, False, alignment.align(reference, candidate))
-    return Pair(reference, candidate, True, alignment.align(candidate, reference))
+        return Pair(reference, candidate, False, align.align(reference, candidate))
+    return Pair(reference, candidate, True, align.align(candidate, reference))
 
 
 def measure(reference: Raster, candidate: Raster, *, beside: Executor | None = None) -> Measurement:
@@ -167,15 +155,15 @@ def ordered(reference: Raster, candidate: Raster) -> bool:
     return True
 
 
-def _measure(pair: Pair, placed: alignment.Placed, beside: Executor | None) -> Measurement:
+def _measure(pair: Pair, placed: align.Placed, beside: Executor | None) -> Measurement:
     looking = None if beside is None else beside.submit(_look, placed)
     try:
         seen = _see(pair, placed)
     finally:
         if looking is not None and not looking.cancel():
             wait([looking])  # whatever became of the rest, its memory is in use until here
-    looks, evidence = _look(placed) if looking is None or looking.cancelled() else looking.result()
-    value = similarity.score(evidence, differs=bool(seen.differences))
+    looks, charts = _look(placed) if looking is None or looking.cancelled() else looking.result()
+    value = similarity.score(charts, differs=bool(seen.differences))
     value = _rounded(min(value, 0.9999))  # 1 is for what is identical
     low, high = similarity.interval(value)
     return Measurement(
@@ -187,14 +175,14 @@ def _measure(pair: Pair, placed: alignment.Placed, beside: Executor | None) -> M
         color_delta_e=round(max(look.delta_e for look in looks), 4),
         alignment=placed.alignment,
         smallest_visible_px=round(max(_smallest(pair.first, pair.second), placed.coarseness), 4),
-        aspects={name: _rounded(score) for name, score in evidence.aspects.items()},
+        aspects={name: _rounded(score) for name, score in charts.aspects.items()},
         differences=seen.differences,
         further_differences=max(0, seen.found - len(seen.differences)),
         version=VERSION,
     )
 
 
-def _look(placed: alignment.Placed) -> tuple[list[canvas.Look], similarity.Evidence]:
+def _look(placed: align.Placed) -> tuple[list[canvas.Look], similarity.Evidence]:
     """The whole pair on every background, and what of it counts: the worse of both."""
     looks = [canvas.look(placed.grid, background) for background in placed.grid.backgrounds]
     scores = [aspects.scores(look.first, look.second) for look in looks]
@@ -211,7 +199,7 @@ def _rounded(value: float) -> float:
     return round(min(1.0, max(0.0, value)), 4)
 
 
-def _see(pair: Pair, placed: alignment.Placed) -> _Seen:
+def _see(pair: Pair, placed: align.Placed) -> _Seen:
     first, second, grid = pair.first, pair.second, placed.grid
     found, counted = regions.find(grid, pair.cells)
     whole = grid.width * grid.height
@@ -238,7 +226,7 @@ def _told_apart(grid: Grid, found: list[MeasuredDifference]) -> list[MeasuredDif
     return found if regions.remaining(grid, boxes, found) else joined
 
 
-def _ignorable(first: Raster, second: Raster, placed: alignment.Placed, listed: Sequence[MeasuredDifference]) -> bool:
+def _ignorable(first: Raster, second: Raster, placed: align.Placed, listed: Sequence[MeasuredDifference]) -> bool:
     """Whether nothing is left when all boxes are ignored: two sizes may round a box apart. Always so for one size."""
     if first.pixels.shape == second.pixels.shape:
         return True
@@ -248,7 +236,7 @@ def _ignorable(first: Raster, second: Raster, placed: alignment.Placed, listed: 
         (second, [each.candidate_box for each in listed]),
     ):
         rasters = [_masked(raster, own, [box for box in boxes if box]) for raster in (first, second)]
-        if regions.find(alignment.resized(*rasters).grid)[0]:
+        if regions.find(align.resized(*rasters).grid)[0]:
             return False
     return True
 
@@ -315,7 +303,7 @@ def _blank(first: Raster, second: Raster) -> bool:
     return bool(np.array_equal(one, two) and (first.pixels == one).all() and (second.pixels == two).all())
 
 
-def _framing(first: Raster, second: Raster, placed: alignment.Placed, ratio: float) -> list[MeasuredDifference]:
+def _framing(first: Raster, second: Raster, placed: align.Placed, ratio: float) -> list[MeasuredDifference]:
     """What differs about the frames themselves: everything moved, or a band came between."""
     frames = _frames(first, second)
     severity = max(0.02, 1 - placed.geometry)
@@ -362,9 +350,7 @@ def _framed(
     )
 
 
-def _in_original(
-    found: MeasuredDifference, first: Raster, second: Raster, placed: alignment.Placed
-) -> MeasuredDifference:
+def _in_original(found: MeasuredDifference, first: Raster, second: Raster, placed: align.Placed) -> MeasuredDifference:
     """Boxes of the grid in upright original pixels of each picture."""
     one, two = found.reference_box, found.candidate_box
     return replace(
@@ -397,7 +383,7 @@ _TURNED: Mapping[DifferenceKind, DifferenceKind] = {
 def _turned(measured: Measurement) -> Measurement:
     return replace(
         measured,
-        alignment=alignment.turned(measured.alignment),
+        alignment=align.turned(measured.alignment),
         differences=tuple(_turn_each(measured.differences)),
     )
 

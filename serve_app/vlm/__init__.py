@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from serve_app.core import Inquiry, ModelIdentity, ModelOutput, Stop
+from serve_app.core.byte_cache import OnLookup, uncounted
+from serve_app.core.measured import Inquiry, ModelIdentity, ModelOutput, Stop
 from serve_app.settings import ModelSettings
-from serve_app.vlm.cache import OnLookup, uncounted
 from serve_app.vlm.scripted import ScriptedModel
 from serve_app.vlm.unavailable import ModelUnavailable
 
@@ -50,26 +50,26 @@ def load(settings: ModelSettings, on_lookup: OnLookup = uncounted) -> VisionLang
     if settings.engine == "scripted":
         return ScriptedModel(settings.scripted)
     if settings.engine == "transformers":
-        from serve_app.vlm import checkpoint
+        from serve_app.vlm.local import checkpoint
 
         checkpoint.check(settings)
-        from serve_app.vlm import pretrained
+        from serve_app.vlm.local import pretrained
 
         return pretrained.load(settings, on_lookup)
     if settings.engine == "openai":
-        from serve_app.vlm import chat
+        from serve_app.vlm import remote
 
-        return chat.ChatModel(settings)
+        return remote.ChatModel(settings)
     return None
 
 
 def check(settings: ModelSettings) -> None:
     """Look in seconds, without loading weights, whether the model can be served. Raises ModelUnavailable."""
     if settings.engine == "transformers":
-        from serve_app.vlm import checkpoint
+        from serve_app.vlm.local import checkpoint
 
         checkpoint.check(settings)
     if settings.engine == "openai":
-        from serve_app.vlm import chat
+        from serve_app.vlm import remote
 
-        chat.check(settings)
+        remote.check(settings)

@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any, Final
 
-from benchmarks import load, nodes
+from tests.rigs import load, nodes
 
 CALLERS: Final = 6
 STAGES: Final[dict[str, dict[str, Any]]] = {

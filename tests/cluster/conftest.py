@@ -20,8 +20,8 @@ os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
 os.environ.pop("RAY_ADDRESS", None)
 os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
 
-from benchmarks.nodes import free_port
-from serve_app.own_ray import SERVE_ENVIRONMENT
+from serve_app.operating.own_ray import SERVE_ENVIRONMENT
+from tests.rigs.nodes import free_port
 
 os.environ.update(SERVE_ENVIRONMENT)
 

@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any, Final
 
-from benchmarks import load, nodes
+from tests.rigs import load, nodes
 
 JOB_S: Final = 0.15
 CALLERS: Final = 8

@@ -19,7 +19,7 @@ from ray import serve
 from serve_app.settings import ModelSettings, ScriptedSettings, Settings
 from tests.cluster.conftest import Deploy
 from tests.cluster.waiting import eventually
-from tests.samples import card, encoded
+from tests.worlds.samples import card, encoded
 
 A, B = encoded(card()), encoded(card("red"))
 JOB_S = 1.0

@@ -15,7 +15,7 @@ from tests.cluster.conftest import Deploy
 from tests.cluster.replicas import held_bytes
 from tests.cluster.test_service import A, compare
 from tests.cluster.waiting import eventually
-from tests.samples import encoded
+from tests.worlds.samples import encoded
 
 # Beside what is predicted of the pairs in work: the pages of Python and its libraries that large work touches.
 OVER_BUDGET_BYTES: Final = 350 * MIB

@@ -10,7 +10,7 @@ import pytest
 import ray
 from ray import serve
 
-from serve_app import telemetry
+from serve_app.serving import telemetry
 from serve_app.settings import ModelSettings, ScriptedSettings, Settings
 from tests.cluster.conftest import Deploy
 from tests.cluster.test_service import A, compare

@@ -15,7 +15,7 @@ from tests.cluster.replicas import held_bytes
 from tests.cluster.test_service import A, compare, serve_logs
 from tests.cluster.waiting import eventually
 from tests.hostile.bombs import cut_png
-from tests.samples import card, encoded
+from tests.worlds.samples import card, encoded
 
 TIMES: Final = 50
 # Nothing grows by itself; what the allocator does with the odd buffer is a few MiB.

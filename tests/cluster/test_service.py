@@ -17,10 +17,10 @@ from PIL import Image
 from ray import serve
 
 from serve_app.settings import MIB, Limits, ModelSettings, ScriptedSettings, Settings
-from tests import checkpoints
 from tests.cluster.conftest import Deploy
 from tests.cluster.waiting import eventually
-from tests.samples import card, encoded
+from tests.worlds import checkpoints
+from tests.worlds.samples import card, encoded
 
 A, B = encoded(card()), encoded(card("red"))
 JOB_S = 2.5  # long against what a busy machine adds to a hop, so that a wait for a lost job stands out

@@ -10,8 +10,9 @@ torch = pytest.importorskip("torch", reason="needs the extra [vl]")
 if not torch.cuda.is_available():
     pytest.skip("needs a CUDA device", allow_module_level=True)
 
-from serve_app.vlm import compiled, loading, prefix, pretrained  # noqa: E402
-from tests.test_vlm_pretrained import FAMILIES, a_stop, an_inquiry, settings_for  # noqa: E402
+from serve_app.vlm.local import loading, pretrained  # noqa: E402
+from serve_app.vlm.local.decoding import compiled, prefix  # noqa: E402
+from tests.vlm.local.test_pretrained import FAMILIES, a_stop, an_inquiry, settings_for  # noqa: E402
 
 pytestmark = pytest.mark.gpu
 

@@ -8,7 +8,7 @@ import functools
 from collections.abc import Iterable
 from typing import Final
 
-from tests.samples import card, encoded
+from tests.worlds.samples import card, encoded
 
 # Wherever a caller's own word could come back, it is this one.
 MARK: Final = "zqmarkqz"

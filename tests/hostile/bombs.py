@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from PIL import Image
 
-from tests.imaging_files import chunk, png, saved, scan_bomb, smooth, tiny_webp_of
+from tests.worlds.imaging_files import chunk, png, saved, scan_bomb, smooth, tiny_webp_of
 
 Fate = Literal["report", "image_too_large", "image_unreadable"]
 PNG: Final = b"\x89PNG\r\n\x1a\n"

@@ -16,8 +16,8 @@ from typing import Final, Literal
 from PIL import Image
 
 from tests.hostile.bombs import cut_png, header_only, jpeg_segments
-from tests.imaging_files import exif, noise, saved, scan_bomb, smooth
-from tests.samples import card, encoded
+from tests.worlds.imaging_files import exif, noise, saved, scan_bomb, smooth
+from tests.worlds.samples import card, encoded
 
 Fate = Literal["report", "unsupported_image_type", "image_too_large", "image_unreadable"]
 

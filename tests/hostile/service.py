@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import httpx
 
-from serve_app import pipeline
-from serve_app.api import AlwaysReady, create_app
+from serve_app.comparison import pipeline
+from serve_app.serving.api import AlwaysReady, create_app
 from serve_app.settings import Limits, Settings
 
 

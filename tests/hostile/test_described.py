@@ -10,10 +10,10 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi.checks import negative_data_rejection as refuses
 from schemathesis.specs.openapi.checks import positive_data_acceptance as accepts
 
-from serve_app.api import AlwaysReady, create_app
-from serve_app.assessor import Assessor
-from serve_app.examiner import Examiner
-from serve_app.pipeline import Pipeline
+from serve_app.comparison.assessor import Assessor
+from serve_app.comparison.examiner import Examiner
+from serve_app.comparison.pipeline import Pipeline
+from serve_app.serving.api import AlwaysReady, create_app
 from serve_app.settings import Settings
 from tests.hostile.service import Log
 

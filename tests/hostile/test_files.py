@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from serve_app import pipeline
-from serve_app.core import Upload
+from serve_app.comparison import pipeline
+from serve_app.comparison.examiner import plan_pair
+from serve_app.comparison.pipeline import Pipeline
+from serve_app.core.measured import Upload
 from serve_app.errors import ComparisonError
-from serve_app.examiner import plan_pair
-from serve_app.pipeline import Pipeline
 from serve_app.schema import ImageComparisonConfig
 from serve_app.settings import Limits, PreprocessingSettings, Settings
 from tests.hostile.bombs import BOMBS, Bomb
 from tests.hostile.deeds import Deeds
 from tests.hostile.pictures import DISGUISES, KINDS, REFUSED, Picture, flipped, valid
-from tests.samples import card, encoded
+from tests.worlds.samples import card, encoded
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Pillow's, of damaged metadata
 HONEST = Upload(encoded(card()))

@@ -1,0 +1,229 @@
+"""The CPU stage: two uploads in, everything their pixels say out.
+No Ray, no HTTP, no model: it reserves memory, decodes, measures and draws in threads."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from serve_app import imaging, measurement
+from serve_app.comparison.budget import MemoryBudget
+from serve_app.comparison.dialogue import closeups
+from serve_app.core.measured import Box, Crop, Deadline, Examination, Measurement, PreparedImage, Stop, Upload, Visual
+from serve_app.errors import ComparisonError, ImageTooLarge
+from serve_app.schema import ImageComparisonConfig
+from serve_app.settings import MIB, Limits, PreprocessingSettings
+
+DRAFT_SCALES: Final = (2.0, 4.0, 8.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a pair will cost, decided from the two headers before anything is decoded."""
+
+    reference: imaging.Header
+    candidate: imaging.Header
+    scale: float  # original pixels per measured pixel, the same for both images
+    reserved_bytes: int
+    decodes_together: bool
+
+
+class Examiner:
+    """Examines pairs inside a memory budget; a pair that doesn't fit now waits for its turn.
+
+    `shows_images`: whether a model will look, so that its copies are to be made.
+    """
+
+    def __init__(self, limits: Limits, settings: PreprocessingSettings, *, shows_images: bool) -> None:
+        self._limits = limits
+        self._shows_images = shows_images
+        self._budget = MemoryBudget(settings.memory_budget_bytes)
+        self._pairs = ThreadPoolExecutor(settings.threads, thread_name_prefix="pair")
+        # The second image of a pair decodes here, beside the first: a pool of its own, because a pair
+        # that waited in the pool it occupies would wait for ever.
+        self._seconds = ThreadPoolExecutor(settings.threads, thread_name_prefix="second")
+
+    async def examine(
+        self, reference: Upload, candidate: Upload, config: ImageComparisonConfig, deadline: Deadline
+    ) -> Examination:
+        """Raises `ImageRejected` and its kinds, and `DeadlineExceeded`.
+
+        A C decode can't be interrupted: when the deadline passes or the caller leaves, the thread ends
+        at its next step, and only then gives its memory back.
+        """
+        try:
+            return await self._examine(reference, candidate, config, deadline)
+        except ComparisonError as refusal:
+            raise refusal.bare() from None  # its frames hold the pixels of both pictures, and one of them holds it
+
+    async def _examine(
+        self, reference: Upload, candidate: Upload, config: ImageComparisonConfig, deadline: Deadline
+    ) -> Examination:
+        deadline.check()
+        loop = asyncio.get_running_loop()
+        plan = await loop.run_in_executor(
+            None, plan_pair, reference, candidate, config.max_image_size, self._limits, self._budget.total_bytes
+        )
+        await self._budget.reserve(plan.reserved_bytes, deadline)
+        stop = Stop(deadline)
+        job = loop.run_in_executor(self._pairs, self._work, reference, candidate, config, plan, stop)
+        job.add_done_callback(lambda done: self._finish(done, plan.reserved_bytes))
+        try:
+            async with asyncio.timeout(deadline.remaining_s):
+                return await asyncio.shield(job)
+        except TimeoutError:
+            raise deadline.exceeded() from None
+        finally:
+            stop.cancel()
+
+    def close(self) -> None:
+        """Free the threads; pairs in work end at their next step."""
+        self._pairs.shutdown(wait=False, cancel_futures=True)
+        self._seconds.shutdown(wait=False, cancel_futures=True)
+
+    def _finish(self, job: asyncio.Future[Examination], reserved_bytes: int) -> None:
+        self._budget.release(reserved_bytes)
+        if job.cancelled():
+            return
+        error = job.exception()  # marks it retrieved: an abandoned pair's error has no reader
+        if isinstance(error, ComparisonError):
+            error.bare()
+
+    def _work(
+        self, reference: Upload, candidate: Upload, config: ImageComparisonConfig, plan: Plan, stop: Stop
+    ) -> Examination:
+        stop.check()
+        started = time.perf_counter()
+        first, second = self._prepare_both(reference, candidate, config, plan)
+        stop.check()
+        prepared = time.perf_counter()
+        pair = measurement.place(first.raster, second.raster)
+        measured = pair.measure(beside=self._seconds)
+        visuals: list[Visual] = []
+        for kind in dict.fromkeys(config.visuals):
+            stop.check()
+            visuals.append(pair.draw(kind, measured))
+        closer: tuple[Crop, ...] = ()
+        if self._shows_images:
+            stop.check()
+            measured = pair.chart(measured)
+            closer = _cropped(first, second, measured, config)
+        return Examination(
+            reference=first.facts,
+            candidate=second.facts,
+            shown_reference=first.shown,
+            shown_candidate=second.shown,
+            measurement=measured,
+            aspect_scores=tuple(measurement.aspect_score(measured, name) for name in config.comparison_aspects),
+            visuals=tuple(visuals),
+            prepare_ms=(prepared - started) * 1000,
+            measure_ms=(time.perf_counter() - prepared) * 1000,
+            crops=closer,
+        )
+
+    def _prepare_both(
+        self, reference: Upload, candidate: Upload, config: ImageComparisonConfig, plan: Plan
+    ) -> tuple[PreparedImage, PreparedImage]:
+        shown = imaging.ShownSpec(config.max_image_size, config.image_quality, encode=self._shows_images)
+        masks = [Box(*region) for region in config.ignore_regions]
+
+        def prepare_reference() -> PreparedImage:
+            return imaging.prepare(reference, plan.reference, "reference", scale=plan.scale, masks=masks, shown=shown)
+
+        def prepare_candidate() -> PreparedImage:
+            moved = masks_on_candidate(masks, plan)
+            return imaging.prepare(candidate, plan.candidate, "candidate", scale=plan.scale, masks=moved, shown=shown)
+
+        if not plan.decodes_together:
+            return prepare_reference(), prepare_candidate()
+        beside = self._seconds.submit(prepare_candidate)
+        try:
+            first = prepare_reference()
+        finally:
+            wait([beside])  # whatever became of the reference, the reserved memory is in use until here
+        return first, beside.result()
+
+
+def plan_pair(
+    reference: Upload, candidate: Upload, shown_size: tuple[int, int], limits: Limits, budget_bytes: int
+) -> Plan:
+    """Check both headers, then decide scale, memory and order. Raises `ImageRejected` and its kinds.
+
+    A pair that fits at no finer scale is measured at a half, a quarter or an eighth: what a JPEG decoder
+    skips for nothing. The refusal of one that fits at none tells the numbers of the finest.
+    """
+    first = imaging.inspect(reference, limits, "reference")
+    second = imaging.inspect(candidate, limits, "candidate")
+    pixels = max(first.width * first.height, second.width * second.height)
+    finest = max(1.0, math.sqrt(pixels / limits.max_measured_pixels))
+    try:
+        return _fit(first, second, finest, shown_size, limits, budget_bytes)
+    except ImageTooLarge:
+        for coarser in (scale for scale in DRAFT_SCALES if scale > finest):
+            with suppress(ImageTooLarge):
+                return _fit(first, second, coarser, shown_size, limits, budget_bytes)
+        raise
+
+
+def _cropped(
+    first: PreparedImage, second: PreparedImage, measured: Measurement, config: ImageComparisonConfig
+) -> tuple[Crop, ...]:
+    """The worst regions of both pictures as they are, masks in them as in all that the model sees."""
+    most, quality = closeups.largest(config.max_image_size), config.image_quality
+    return tuple(
+        Crop(
+            place.index,
+            imaging.cut(first.raster, place.reference, most, quality),
+            imaging.cut(second.raster, place.candidate, most, quality),
+        )
+        for place in closeups.places(measured, first.facts, second.facts, config.max_image_size)
+    )
+
+
+def masks_on_candidate(masks: Sequence[Box], plan: Plan) -> list[Box]:
+    """The masks of the reference on the candidate: same relative place where the sizes differ."""
+    reference, candidate = plan.reference, plan.candidate
+    if (reference.width, reference.height) == (candidate.width, candidate.height):
+        return list(masks)
+    across = candidate.width / reference.width
+    down = candidate.height / reference.height
+    moved = []
+    for mask in masks:
+        left, top = math.floor(mask.x * across), math.floor(mask.y * down)
+        right, bottom = math.ceil(mask.right * across), math.ceil(mask.bottom * down)
+        moved.append(Box(left, top, right - left, bottom - top))
+    return moved
+
+
+def _fit(
+    first: imaging.Header,
+    second: imaging.Header,
+    scale: float,
+    shown_size: tuple[int, int],
+    limits: Limits,
+    budget_bytes: int,
+) -> Plan:
+    """Both decodes at once if the budget holds them, else one after the other, else a refusal."""
+    imaging.check_decodable(first, scale, limits, "reference")
+    imaging.check_decodable(second, scale, limits, "candidate")
+    decode = [imaging.predicted_bytes(header, scale, shown_size) for header in (first, second)]
+    # RGB and alpha stay until the pair is measured.
+    kept = [math.ceil(4 * header.width * header.height / scale**2) for header in (first, second)]
+    width = math.ceil(max(first.width, second.width) / scale)
+    height = math.ceil(max(first.height, second.height) / scale)
+    measuring = sum(kept) + measurement.working_bytes(width, height)
+    together = max(sum(decode), measuring)
+    in_turn = max(decode[0], kept[0] + decode[1], measuring)
+    if in_turn > budget_bytes:
+        raise ImageTooLarge(
+            f"Comparing these two images needs about {in_turn // MIB} MiB of memory; "
+            f"this service gives a pair {budget_bytes // MIB} MiB."
+        )
+    decodes_together = together <= budget_bytes
+    return Plan(first, second, scale, together if decodes_together else in_turn, decodes_together)

@@ -1,0 +1,32 @@
+"""Which model a report names, and the report's id: known before the work, from what decides a report.
+Knows no pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from serve_app import __version__, measurement
+from serve_app.comparison.dialogue import prompt
+from serve_app.core.measured import ModelIdentity, Upload
+from serve_app.schema import ImageComparisonConfig
+from serve_app.settings import ModelSettings
+
+
+def configured(settings: ModelSettings) -> ModelIdentity:
+    """The model that the settings name; which revision of it, only the engine can tell where none is pinned."""
+    if not settings.is_asked:
+        return ModelIdentity("none", None, None)
+    return ModelIdentity(settings.engine, settings.public_name, settings.revision)
+
+
+def report_id(reference: Upload, candidate: Upload, config: ImageComparisonConfig, model: ModelIdentity) -> str:
+    """SHA-256 of all that decides a report: both files, config, model, versions. Time limits decide none of it."""
+    parts = {
+        "reference": reference.digest,
+        "candidate": candidate.digest,
+        "config": config.model_dump(mode="json", exclude={"processing_timeout"}),
+        "model": [model.engine, model.name, model.revision],
+        "versions": [__version__, measurement.VERSION, prompt.VERSION if model.engine != "none" else ""],
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

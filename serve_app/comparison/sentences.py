@@ -1,0 +1,176 @@
+"""The service's own sentences: one value a language, so that another language is one value more.
+Knows no request and no pixels: names and numbers in, a sentence out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from serve_app.core.measured import Box, MeasuredDifference, Measurement, QuestionKind
+from serve_app.schema import DifferenceKind, FocusStatus, Language, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Sentences:
+    """All that the report says by itself. Fields in braces are filled in by the methods below."""
+
+    # The summary: what was measured, and what follows from it.
+    verdicts: Mapping[Verdict, str]
+    identical: str
+    nothing_differs: str
+    one_differs: str
+    several_differ: str
+    # A difference that no model has named: where and how large.
+    kinds: Mapping[DifferenceKind, str]
+    region: str
+    # An aspect's explanation where no model gave one.
+    measured: str
+    unmeasured: str
+    # A focus element's explanation: nothing visible differs; nothing around it; no model looked; it was not understood;
+    # what it wrote belongs to another status.
+    unchanged: str
+    unchanged_there: str
+    unassessed: str
+    unreadable_element: str
+    unexplained: str
+    # Warnings: what the model said against the pixels.
+    refuted: str
+    overlooked: str
+    refuted_finding: str
+    # Warnings: what of its answers could not be read, in both orders of the pictures or in one, or was assumed.
+    questions: Mapping[QuestionKind, str]
+    unreadable_choice: str
+    unreadable_order: str
+    unreadable_text: str
+    assumed: str
+    # Warnings: the model can't tell pictures apart; left measured differences unnamed; rates a pair lower than its
+    # pixels and confirms none of them; sees changes that aren't there.
+    indifferent: str
+    unnamed: str
+    unconfirmed: str
+    sees_ghosts: str
+    # Warnings: the report is the measurement alone; the caller's time was over the operator's ceiling.
+    timed_out: str
+    failed: str
+    clamped: str
+
+    def summary(self, measurement: Measurement, verdict: Verdict, similarity: float) -> str:
+        """One short paragraph."""
+        found = len(measurement.differences) + measurement.further_differences
+        if measurement.identical:
+            sentence = self.identical
+        elif not found:
+            sentence = self.nothing_differs
+        else:
+            sentence = self.one_differs if found == 1 else self.several_differ
+        return sentence.format(
+            found=found, share=measurement.changed_ratio, similarity=similarity, outcome=self.verdicts[verdict]
+        )
+
+    def difference(self, found: MeasuredDifference) -> str:
+        box = found.reference_box or found.candidate_box or Box(0, 0, 1, 1)
+        return self.region.format(box=box, what=self.kinds[found.kind])
+
+    def measured_aspect(self, score: float | None) -> str:
+        return self.unmeasured if score is None else self.measured.format(score=score)
+
+    def unsaid_element(self, status: FocusStatus, *, asked: bool) -> str:
+        """`asked`: a model looked, and was not understood."""
+        if status == "unchanged":
+            return self.unchanged
+        return self.unreadable_element if asked else self.unassessed
+
+    def asked(self, kind: QuestionKind, index: int) -> str:
+        """What a question was about."""
+        name = self.questions[kind]
+        return name if kind in ("summary", "findings") else f"{name} {index + 1}"
+
+
+_ENGLISH: Final = Sentences(
+    verdicts={"match": "a match", "mismatch": "a mismatch", "uncertain": "too close to the threshold to tell"},
+    identical="The decoded pixels of both images are identical: {outcome}.",
+    nothing_differs="Nothing visible differs; similarity {similarity:.2f}: {outcome}.",
+    one_differs="1 visible difference, covering {share:.2%} of the pixels; similarity {similarity:.2f}: {outcome}.",
+    several_differ=(
+        "{found} visible differences, covering {share:.2%} of the pixels; similarity {similarity:.2f}: {outcome}."
+    ),
+    kinds={"changed": "changed", "added": "added", "removed": "removed", "moved": "moved"},
+    region="The region of {box.width} x {box.height} px at ({box.x}, {box.y}) was {what}.",
+    measured="Measured {score:.2f} from the pixels.",
+    unmeasured="This aspect can't be measured from pixels alone.",
+    unchanged="Nothing visible differs, so it is unchanged.",
+    unchanged_there="Nothing visible differs there, so it is unchanged.",
+    unassessed="Not assessed: no model looked for it.",
+    unreadable_element="Not assessed: the model's answer can't be read.",
+    unexplained="The model gave no explanation that fits this answer.",
+    refuted="The model said that “{name}” changed; no pixel differs visibly there, so it is reported as unchanged.",
+    overlooked="The model said that nothing happened to “{name}”; most pixels there differ visibly.",
+    refuted_finding="The model named “{description}”; no pixel differs visibly there, so it is not listed.",
+    questions={
+        "aspect": "aspect",
+        "focus_element": "focus element",
+        "region": "region",
+        "findings": "other findings",
+        "summary": "the summary",
+    },
+    unreadable_choice="The model chose none of the answers offered for {asked}.",
+    unreadable_order=(
+        "In one order of the pictures the model chose none of the answers offered for {asked}: it counts as less sure."
+    ),
+    unreadable_text="The model wrote nothing readable for {asked}.",
+    assumed="The model's server gives no probabilities: scores rest on the words it chose, how sure it was is assumed.",
+    indifferent=(
+        "This model can't tell an equal picture from an unrelated one, so the similarity's interval is wider."
+    ),
+    unnamed="The model left measured differences unnamed, so the measured similarity stands.",
+    unconfirmed=(
+        "The model rates this pair lower than its pixels do and confirms none of the differences: it is uncertain."
+    ),
+    sees_ghosts=(
+        "The model also saw a change where no pixel differs visibly: what it says of the differences doesn't count."
+    ),
+    timed_out="The model did not answer in time; this report is the measurement alone.",
+    failed="The model could not answer; this report is the measurement alone.",
+    clamped="processing_timeout of {asked_s:g} s is over this service's ceiling; {ceiling_s:g} s applied.",
+)
+
+_CHINESE: Final = Sentences(
+    verdicts={"match": "判定为一致", "mismatch": "判定为不一致", "uncertain": "无法确定"},
+    identical="两张图像解码后的像素完全相同，{outcome}。",
+    nothing_differs="未发现可见差异，相似度 {similarity:.2f}，{outcome}。",
+    one_differs="发现 1 处可见差异，涉及 {share:.2%} 的像素，相似度 {similarity:.2f}，{outcome}。",
+    several_differ="发现 {found} 处可见差异，涉及 {share:.2%} 的像素，相似度 {similarity:.2f}，{outcome}。",
+    kinds={"changed": "发生变化", "added": "新增", "removed": "消失", "moved": "移动"},
+    region="位于 ({box.x}, {box.y})、大小 {box.width}×{box.height} 像素的区域{what}。",
+    measured="由像素测得 {score:.2f}。",
+    unmeasured="仅凭像素无法衡量此方面。",
+    unchanged="没有可见差异，因此未变化。",
+    unchanged_there="该处没有可见差异，因此未变化。",
+    unassessed="未评估：没有模型查看该元素。",
+    unreadable_element="未评估：模型的回答无法读取。",
+    unexplained="模型没有给出与此结果相符的说明。",
+    refuted="模型称“{name}”有变化，但该处像素没有可见差异，因此报告为未变化。",
+    overlooked="模型称“{name}”没有变化，但该处多数像素有可见差异。",
+    refuted_finding="模型提到“{description}”，但该处像素没有可见差异，因此未列出。",
+    questions={
+        "aspect": "对比方面",
+        "focus_element": "关注元素",
+        "region": "区域",
+        "findings": "其他发现",
+        "summary": "总结",
+    },
+    unreadable_choice="对{asked}，模型未选择任何给定选项。",
+    unreadable_order="对{asked}，模型在图片的一种先后顺序下未选择任何给定选项，因此其把握程度降低。",
+    unreadable_text="对{asked}，模型的文字无法读取。",
+    assumed="模型服务器不提供概率：得分来自模型所选的词，其把握程度是假定的，而非测得的。",
+    indifferent="该模型区分不了相同的图片和无关的图片，因此相似度区间放宽。",
+    unnamed="模型未说明所有测得的差异，因此相似度以测量为准。",
+    unconfirmed="模型评分低于像素测量结果，却未确认任何测得的差异，因此无法确定。",
+    sees_ghosts="模型在没有可见变化的位置也称有变化，因此它对各处差异的说明不作为依据。",
+    timed_out="模型未能及时作答，报告仅含测量结果。",
+    failed="模型未能作答，报告仅含测量结果。",
+    clamped="processing_timeout {asked_s:g} 秒超过上限，按 {ceiling_s:g} 秒执行。",
+)
+
+SENTENCES: Final[Mapping[Language, Sentences]] = {"en": _ENGLISH, "zh": _CHINESE}

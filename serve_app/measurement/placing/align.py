@@ -1,0 +1,373 @@
+"""Brings two pictures onto one grid by the cheapest step that explains the pair.
+Decides places only; what differs there is others' work."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from serve_app.core.measured import Alignment, Box, Pixels, Raster
+from serve_app.measurement import regions
+from serve_app.measurement.cells import collect
+from serve_app.measurement.placing import bands, features, shifts
+from serve_app.measurement.placing.bands import Segment
+from serve_app.measurement.placing.features import Transform
+from serve_app.measurement.placing.shifts import Shift
+from serve_app.measurement.tiles import Grid
+
+ASPECT_SLACK = 0.01  # of the aspect ratio: rounding of a resize
+FITS = 0.004  # of the pixels may be off before a shift is looked for
+BETTER = 0.5  # of the mismatch without it: what a shift or transform must reach to explain the pair
+CUT_OUT = 0.2  # of the pixels that may differ in a part cut out
+IN_PLACE = 0.05  # of the edges may be off where nothing as a whole moved
+FEW_EDGES = 64  # in the rows sampled: too few to tell anything
+MIDDLE = 256  # pixels a side of the middle that is looked at first
+MUCH = 0.1  # of its pixels changed visibly: no residue of an encoder, a difference
+UNRELATED = 0.45  # of the pixels off, and no transform found: nothing explains the pair
+OFF_WARPED = 20  # levels that a pixel of a warped pair may be off: interpolation softens
+WARPED_SIDE = 1024  # pixels of the longer side that turned and zoomed pairs are measured on: corners are known
+# to a fraction of a canvas pixel, not of a native one
+Places = Callable[[Box], tuple[Box, Box]]
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A pair on one grid. `places`: a box of the grid in raster pixels of each picture.
+
+    `geometry`: 1 for one frame, less the more the frames differ. `coarseness`: original pixels per grid pixel.
+    `is_same_frame`: the same relative place shows the same thing in both. `segments`: of
+    rows, from the top, where some were inserted or taken out between them; else none.
+    """
+
+    grid: Grid
+    alignment: Alignment
+    places: Places
+    geometry: float
+    is_same_frame: bool
+    coarseness: float = 1.0
+    segments: tuple[Segment, ...] = ()
+
+    @property
+    def parts(self) -> list[Box]:
+        """Boxes of the grid that lie as rectangles in both pictures; none where one is turned."""
+        width, height = self.grid.width, self.grid.height
+        if abs(self.alignment.rotation_deg) > 0.2:
+            return []
+        if not self.segments:
+            return [Box(0, 0, width, height)]
+        tops = bands.tops(self.segments)
+        return [Box(0, top, width, each.rows) for top, each in zip(tops, self.segments, strict=True)]
+
+
+def align(first: Raster, second: Raster) -> Placed:
+    """`first` is the smaller picture, or of one size with `second`. The steps in order of their cost."""
+    if first.pixels.shape == second.pixels.shape:
+        return _same_size(first, second)
+    return _banded(first, second) or _any_size(first, second)
+
+
+def _same_size(first: Raster, second: Raster) -> Placed:
+    one, two = first.pixels, second.pixels
+    off = shifts.mismatch(one, two)
+    grid = Grid(one, two, first.alpha, second.alpha)
+    moved = _moved(first, second, off)
+    # Noise may lie on a shifted picture better than on its own place: who sees no difference needs no alignment.
+    if moved is not None and _differs(grid):
+        return moved
+    kind = "none" if off < UNRELATED or _alike(one, two) else "unaligned"
+    return Placed(grid, Alignment(kind, confidence=round(1 - off, 4)), lambda box: (box, box), 1.0, True)
+
+
+def _differs(grid: Grid) -> bool:
+    """Whether anything is seen: what moved as a whole shows it in the middle, and the rest needn't be looked at."""
+    x, y = max(0, grid.width - MIDDLE) // 2, max(0, grid.height - MIDDLE) // 2
+    view = (slice(y, y + MIDDLE), slice(x, x + MIDDLE))
+    alphas = [None if alpha is None else alpha[view] for alpha in (grid.first_alpha, grid.second_alpha)]
+    middle = Grid(grid.first[view], grid.second[view], alphas[0], alphas[1], grid.jitter)
+    changed = int(collect(middle).count.sum(dtype=np.int64))
+    return changed > MUCH * middle.width * middle.height or bool(regions.find(grid)[0])
+
+
+def _in_place(first: Pixels, second: Pixels) -> bool:
+    """Nearly every edge of one picture is at the same place in the other: only parts of it changed.
+
+    Whatever moved takes its edges along; looking for how far takes 20 ms, this 1.
+    """
+    step = max(1, first.shape[0] // shifts.ROWS)
+    one, two = (shifts.luma(image[::step]).astype(np.int16) for image in (first, second))
+    apart = one - two
+    fits = np.abs(apart - np.int16(np.median(apart[::4, ::4]))) <= shifts.OFF
+    for plane in (one, two):
+        edges = np.abs(np.diff(plane, axis=1)) > shifts.OFF
+        found = np.count_nonzero(edges)
+        if found < FEW_EDGES or np.count_nonzero(edges & ~fits[:, 1:]) >= IN_PLACE * found:
+            return False
+    return True
+
+
+def _moved(first: Raster, second: Raster, off: float) -> Placed | None:
+    """Two pictures of one size whose content lies elsewhere; None where the same place explains them as well."""
+    one, two = first.pixels, second.pixels
+    if off <= FITS or _in_place(one, two):
+        return None
+    shift = shifts.find(one, two)
+    if shift is not None and shift != (0, 0):
+        rest = shifts.mismatch(one, two, shift)
+        if rest < BETTER * off and rest < BETTER * shifts.mismatch_inside(one, two, shift):
+            band = _banded(first, second) if shift[0] == 0 else None  # what is pushed down leaves its top in place
+            if band is not None and not band.segments[0].by:
+                return band
+            return _shifted(first, second, shift, "shift", 1 - rest / off)
+    if off <= 4 * FITS:
+        return _banded(first, second)
+    rough = features.find(one, two)
+    if rough is not None and not _is_upright(rough):
+        # Rows that were pushed down leave most corners upright: what is turned or zoomed needs no search for them.
+        return _transformed(first, second, off, rough) or _banded(first, second)
+    return _banded(first, second) or _transformed(first, second, off, rough)
+
+
+def _any_size(first: Raster, second: Raster) -> Placed:
+    stretched = resized(first, second)
+    off = shifts.mismatch(stretched.grid.first, stretched.grid.second)
+    if off <= 4 * FITS and stretched.is_same_frame:
+        return stretched
+    warped = _cut_out(first, second, off)
+    warped = warped or _transformed(first, second, off, features.find(first.pixels, second.pixels))
+    if warped is not None and not (stretched.is_same_frame and not regions.find(stretched.grid)[0]):
+        return warped
+    if stretched.is_same_frame and (off < UNRELATED or _alike(stretched.grid.first, stretched.grid.second)):
+        return stretched
+    alone = Alignment("unaligned", scale=stretched.alignment.scale, confidence=round(1 - off, 4))
+    return Placed(stretched.grid, alone, stretched.places, stretched.geometry, False, stretched.coarseness)
+
+
+def _cut_out(first: Raster, second: Raster, off: float) -> Placed | None:
+    """The smaller picture as a part of the larger one, at its resolution."""
+    shift = shifts.place(first.pixels, second.pixels)
+    rest = 1.0 if shift is None else shifts.mismatch(first.pixels, second.pixels, shift)
+    if shift is None or rest > BETTER * off or rest > CUT_OUT:
+        return None
+    return _shifted(first, second, shift, "crop", 1 - rest)
+
+
+def _alike(first: Pixels, second: Pixels) -> bool:
+    """The same shapes under another tone: correlation of both pictures made very small."""
+    one, two = (
+        shifts.luma(np.asarray(cv2.resize(image, (24, 24), interpolation=cv2.INTER_AREA))).astype(np.float64).ravel()
+        for image in (first, second)
+    )
+    one, two = one - one.mean(), two - two.mean()
+    power = math.sqrt(float(one @ one) * float(two @ two))
+    return power < 1 or abs(float(one @ two)) > 0.7 * power
+
+
+def turned(found: Alignment) -> Alignment:
+    """The same alignment seen from the other picture."""
+    scale = 1 / found.scale
+    angle = math.radians(found.rotation_deg)
+    x, y = found.shift
+    back = (-(x * math.cos(angle) + y * math.sin(angle)) * scale, (x * math.sin(angle) - y * math.cos(angle)) * scale)
+    return Alignment(
+        found.kind,
+        (round(back[0], 2) + 0.0, round(back[1], 2) + 0.0),
+        round(scale, 4),
+        round(-found.rotation_deg, 2) + 0.0,
+        found.confidence,
+    )
+
+
+def _shifted(first: Raster, second: Raster, shift: Shift, kind: str, confidence: float) -> Placed:
+    dx, dy = shift
+    views = shifts.overlapping(first.pixels, second.pixels, shift)
+    assert views is not None, "a shift is only taken where pictures overlap"
+    height, width = views[0].shape[:2]
+    x, y = max(0, -dx), max(0, -dy)
+    alphas = [
+        None if raster.alpha is None else raster.alpha[top : top + height, left : left + width]
+        for raster, left, top in ((first, x, y), (second, x + dx, y + dy))
+    ]
+
+    def places(box: Box) -> tuple[Box, Box]:
+        return box._replace(x=box.x + x, y=box.y + y), box._replace(x=box.x + x + dx, y=box.y + y + dy)
+
+    scale = first.original_width / first.width
+    found = Alignment(kind, (round(dx * scale, 2), round(dy * scale, 2)), confidence=round(confidence, 4))
+    share = width * height / max(raster.width * raster.height for raster in (first, second))
+    geometry = min(0.98, 1 - 0.6 * (1 - share) ** 0.75)
+    return Placed(Grid(views[0], views[1], alphas[0], alphas[1], jitter=1), found, places, geometry, False)
+
+
+def _banded(first: Raster, second: Raster) -> Placed | None:
+    if first.width != second.width or first.alpha is not None or second.alpha is not None:
+        return None
+    segments = bands.find(first.pixels, second.pixels)
+    if not segments:
+        return None
+    pixels = [
+        np.concatenate([raster.pixels[start : start + each.rows] for each, start in zip(segments, starts, strict=True)])
+        for raster, starts in (
+            (first, [each.first for each in segments]),
+            (second, [each.second for each in segments]),
+        )
+    ]
+    confidence = 1 - shifts.mismatch(pixels[0], pixels[1])
+    tops = bands.tops(segments)
+
+    def places(box: Box) -> tuple[Box, Box]:
+        """A box over several segments takes what lies between them along."""
+        top, last = (bisect.bisect_right(tops, y) - 1 for y in (box.y, box.bottom - 1))
+        upper = [start + box.y - tops[top] for start in segments[top][:2]]
+        lower = [start + box.bottom - tops[last] for start in segments[last][:2]]
+        one, two = (box._replace(y=y, height=bottom - y) for y, bottom in zip(upper, lower, strict=True))
+        return one, two
+
+    scale = first.original_height / first.height
+    most = max((each for each in segments if each.by), key=lambda each: each.rows)
+    found = Alignment("bands", (0.0, round(most.by * scale, 2)), confidence=round(confidence, 4))
+    came = sum(abs(after - before) for before, after in itertools.pairwise([0, *(each.by for each in segments)]))
+    geometry = 1 - 0.5 * came / max(first.height, second.height) - 0.03
+    return Placed(Grid(pixels[0], pixels[1]), found, places, max(0.3, geometry), False, segments=segments)
+
+
+def _is_upright(rough: Transform) -> bool:
+    return abs(rough.scale - 1) < 0.012 and abs(rough.rotation_deg) < 0.3
+
+
+def _transformed(first: Raster, second: Raster, off: float, rough: Transform | None) -> Placed | None:
+    same_size = first.pixels.shape == second.pixels.shape
+    if rough is None or (same_size and rough.is_still(first.width, first.height)):
+        return None
+    if _is_upright(rough):
+        centre = (first.width / 2 * (rough.scale - 1), first.height / 2 * (rough.scale - 1))
+        whole = (round(rough.shift[0] + centre[0]), round(rough.shift[1] + centre[1]))
+        shift = shifts.settled(first.pixels, second.pixels, whole, 6)
+        if shift is not None and shift != (0, 0):
+            rest = shifts.mismatch(first.pixels, second.pixels, shift)
+            stays = same_size and rest >= BETTER * shifts.mismatch_inside(first.pixels, second.pixels, shift)
+            if rest < BETTER * off and not stays:
+                return _shifted(first, second, shift, "crop" if first.width != second.width else "shift", 1 - rest)
+    return _warped(first, second, rough, off)
+
+
+def _warped(first: Raster, second: Raster, rough: Transform, off: float) -> Placed | None:
+    """The second picture laid on the first one's frame; where it shows nothing, the first stands for it."""
+    factor = max(1.0, max(first.width, first.height) / WARPED_SIDE, 1 / rough.scale)
+    size = (max(8, round(first.width / factor)), max(8, round(first.height / factor)))
+    shrink = max(1.0, rough.scale * factor)
+    other = (max(8, round(second.width / shrink)), max(8, round(second.height / shrink)))
+    one, two = _to(first.pixels, size), _to(second.pixels, other)
+    fx, fy = first.width / size[0], second.width / other[0]
+    start = Transform(rough.scale * fx / fy, rough.rotation_deg, (rough.shift[0] / fy, rough.shift[1] / fy), 0)
+    fine = features.refined(one, two, start)
+    matrix = fine.matrix
+    laid = np.asarray(cv2.warpAffine(two, matrix, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP), np.uint8)
+    shown = _shown(matrix, size, other)
+    seen = cv2.countNonZero(shown.view(np.uint8)) / shown.size
+    if seen < 0.05:
+        return None
+    soft = _softened(one)
+    rest = _mismatch_where(soft, _softened(laid), shown)
+    before = off
+    if first.pixels.shape == second.pixels.shape:
+        before = _mismatch_where(soft, _softened(_to(two, size)), shown)
+    if rest > min(0.4, BETTER * max(before, 0.02)):
+        return None
+    cv2.copyTo(one, (~shown).view(np.uint8), laid)
+
+    def places(box: Box) -> tuple[Box, Box]:
+        return _onto(box, size, first), _through(box, matrix, fy, second)
+
+    scale = fine.scale * fy / fx
+    share = seen * first.width * first.height
+    share /= max(first.width * first.height, second.width * second.height / max(scale, 1e-6) ** 2)
+    turn = fine.rotation_deg
+    geometry = (1 - 0.6 * (1 - min(1.0, share)) ** 0.75) * (1 - min(0.3, abs(turn) / 60)) * 0.98
+    original = first.original_width / first.width
+    found = Alignment(
+        "features",
+        (round(fine.shift[0] * fy * original, 2), round(fine.shift[1] * fy * original, 2)),
+        round(scale, 4),
+        round(turn, 2) + 0.0,
+        round(max(0.0, 1 - rest), 4),
+    )
+    coarse = max(fx * original, fy * second.original_width / second.width)
+    return Placed(Grid(one, laid, jitter=2), found, places, geometry, False, coarse)
+
+
+def _shown(matrix: NDArray[np.float64], size: tuple[int, int], other: tuple[int, int]) -> NDArray[np.bool_]:
+    """Where on a canvas of `size` a picture of `other` size lies, both (width, height); `matrix`: from there to it."""
+    right, bottom = other[0] - 2, other[1] - 2
+    frame = np.array([(1, 1, 1), (right, 1, 1), (right, bottom, 1), (1, bottom, 1)], float)
+    corners = frame @ cv2.invertAffineTransform(matrix).T
+    covered = np.zeros(size[::-1], np.uint8)
+    cv2.fillConvexPoly(covered, np.round(corners * 256).astype(np.int32), 1, shift=8)
+    # Two pixels further in, so that every pixel that a cubic one leans on is shown too.
+    return np.asarray(cv2.erode(covered, np.ones((5, 5), np.uint8)) > 0)
+
+
+def _mismatch_where(one: Pixels, two: Pixels, shown: NDArray[np.bool_]) -> float:
+    """Share of shown pixels of two softened pictures that don't fit."""
+    apart = (one.astype(np.int16) - two)[shown[::2, ::2][: one.shape[0], : one.shape[1]]]
+    return float((np.abs(apart - np.int16(np.median(apart[::7]))) > OFF_WARPED).mean())
+
+
+def _softened(image: Pixels) -> Pixels:
+    """Luma at half size, by a blur that forgives a pixel of misplacement."""
+    plane = shifts.luma(image)
+    size = (max(1, plane.shape[1] // 2), max(1, plane.shape[0] // 2))
+    half = np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.uint8).reshape(size[::-1])
+    return np.asarray(cv2.GaussianBlur(half, (0, 0), 0.7), np.uint8)
+
+
+def _through(box: Box, matrix: NDArray[np.float64], factor: float, second: Raster) -> Box:
+    """The upright box in the second picture around where the box's corners land."""
+    corners = np.array([(x, y, 1) for x in (box.x, box.right) for y in (box.y, box.bottom)], float)
+    landed = corners @ matrix.T * factor
+    left, top = (math.floor(value + 1e-6) for value in landed.min(axis=0))
+    right, bottom = (math.ceil(value - 1e-6) for value in landed.max(axis=0))
+    left, top = min(max(0, left), second.width - 1), min(max(0, top), second.height - 1)
+    right, bottom = min(second.width, max(left + 1, right)), min(second.height, max(top + 1, bottom))
+    return Box(left, top, right - left, bottom - top)
+
+
+def resized(first: Raster, second: Raster) -> Placed:
+    """Both at the smaller resolution: detail that one picture never had is no difference."""
+    stretch = (second.width / first.width) / (second.height / first.height)
+    rounding = 0.5 / min(first.width, first.height, second.width, second.height)
+    same_aspect = abs(math.log(stretch)) <= ASPECT_SLACK + 2 * rounding
+    size = (min(first.width, second.width), min(first.height, second.height))
+    pixels = [_to(raster.pixels, size) for raster in (first, second)]
+    alphas = [None if raster.alpha is None else _to(raster.alpha, size) for raster in (first, second)]
+    grid = Grid(pixels[0], pixels[1], alphas[0], alphas[1], jitter=1)
+    scale = math.sqrt(second.width * second.height / (first.width * first.height))
+
+    def places(box: Box) -> tuple[Box, Box]:
+        return _onto(box, size, first), _onto(box, size, second)
+
+    found = Alignment("resized", scale=round(scale, 4))
+    geometry = 1 - 0.02 * min(1.0, abs(math.log2(scale))) - min(0.15, 0.3 * abs(math.log(stretch)))
+    coarse = max(raster.original_width / size[0] for raster in (first, second))
+    return Placed(grid, found, places, geometry, same_aspect, coarse)
+
+
+def _to(image: Pixels, size: tuple[int, int]) -> Pixels:
+    if (image.shape[1], image.shape[0]) == size:
+        return image
+    shape = (size[1], size[0], *image.shape[2:])
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8).reshape(shape)
+
+
+def _onto(box: Box, size: tuple[int, int], raster: Raster) -> Box:
+    across, down = raster.width / size[0], raster.height / size[1]
+    left, top = math.floor(box.x * across + 1e-9), math.floor(box.y * down + 1e-9)
+    right = min(raster.width, math.ceil(box.right * across - 1e-9))
+    bottom = min(raster.height, math.ceil(box.bottom * down - 1e-9))
+    return Box(left, top, right - left, bottom - top)

@@ -1,0 +1,286 @@
+"""A request body in, two uploads and a config out: multipart in the seed's form or named parts, or JSON.
+Decodes no image, and never repeats what a caller sent back at them."""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import io
+import re
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from tempfile import SpooledTemporaryFile
+from typing import Any, BinaryIO, Final, cast
+
+import pydantic_core
+from fastapi import Request
+from pydantic import ValidationError
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import FormData, Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from serve_app.core.measured import Upload
+from serve_app.errors import ImageRole, InvalidConfig, MalformedRequest, TwoImagesRequired
+from serve_app.schema import ImageComparisonConfig, Language
+from serve_app.serving.api.reception import arrival
+
+TWO_IMAGES: Final = "Send exactly two images: the field files twice, or the parts reference and candidate."
+# A field name that may be repeated in a pointer: what a person would have typed, nothing else.
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_MAX_CONFIG_BYTES: Final = 256 * 1024  # 20 elements, 12 aspects and 64 regions take under 20 KB
+# Counted before they are parsed: each costs 60 to 90 times what it takes in the body.
+_MAX_JSON_VALUES: Final = 20_000
+# Up to here JSON is parsed at once, in about a millisecond; above it waits on disk for its turn in a thread.
+_SMALL_BYTES: Final = 1024 * 1024
+# Of a body on its way to disk, and of base64 in characters (a multiple of four).
+_PIECE: Final = 256 * 1024
+_MAX_HEAD: Final = 200  # of a data: URL, up to its comma
+# Of a form, as RFC 2046 has them (which asks for at most 70).
+_BOUNDARY: Final = re.compile(rb"[A-Za-z0-9'()+_,./:=? -]{1,200}")
+
+_FILE: Final = {"type": "string", "format": "binary"}
+_URL: Final = {
+    "type": "string",
+    "pattern": "^data:[^,]{0,180};base64,"
+    "(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)$",
+    "description": "data: URL (base64)",
+}
+_CONFIG: Final = ImageComparisonConfig.model_json_schema()
+OPENAPI: Final[dict[str, Any]] = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "anyOf": [{"required": ["files"]}, {"required": ["reference", "candidate"]}],
+                "additionalProperties": False,
+                "properties": {
+                    "reference": _FILE,
+                    "candidate": _FILE,
+                    "files": {
+                        "type": "array",
+                        "items": _FILE,
+                        "minItems": 2,
+                        "maxItems": 2,
+                        "description": "or both images here, reference first",
+                    },
+                    "config": {"type": "string", "description": "ImageComparisonConfig as a JSON object"},
+                },
+            }
+        },
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": ["reference", "candidate"],
+                "additionalProperties": False,
+                "properties": {
+                    "reference": _URL,
+                    "candidate": _URL,
+                    "config": _CONFIG,
+                },
+            }
+        },
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One comparison as asked for."""
+
+    reference: Upload
+    candidate: Upload
+    config: ImageComparisonConfig
+
+
+class Bodies:
+    """Reads the bodies of one app: those that are large as JSON one at a time, in a thread.
+
+    A form is parsed piece by piece, its files wait on disk. JSON takes its own size twice and holds Python's lock
+    meanwhile: sixteen bodies of 60 MB at once took 2.1 GiB.
+    """
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Semaphore(1)
+
+    async def read(self, request: Request) -> Asked:
+        """Read and check the body. Raises `MalformedRequest` and its kinds, `InvalidConfig`, `BodyTooLarge`."""
+        content_type, options = parse_options_header(request.headers.get("content-type"))
+        if content_type == b"multipart/form-data":
+            return await _read_form(request, options.get(b"boundary", b""))
+        if content_type == b"application/json":
+            return await self._read_json(request)
+        raise MalformedRequest("Send multipart/form-data or application/json.")
+
+    async def _read_json(self, request: Request) -> Asked:
+        with SpooledTemporaryFile(max_size=_SMALL_BYTES) as file:
+            spool = UploadFile(cast(BinaryIO, file), size=0)
+            async with aclosing(_of_few_values(request.stream())) as counted, aclosing(_gathered(counted)) as pieces:
+                async for piece in pieces:
+                    await spool.write(piece)
+            await spool.seek(0)
+            if (spool.size or 0) <= _SMALL_BYTES:
+                return _of_json(request, file.read)
+            async with self._turn:
+                return await asyncio.to_thread(_of_json, request, file.read)
+
+
+def parse_config(text: str | bytes) -> ImageComparisonConfig:
+    """A config from JSON. Raises `MalformedRequest` or `InvalidConfig` with a pointer to the field."""
+    try:
+        return ImageComparisonConfig.model_validate_json(text)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False, include_input=False, include_context=False)[0]
+    if first["type"] == "json_invalid":
+        raise MalformedRequest("The config is not a JSON object.", field="/config")
+    field = _pointer(first["loc"])
+    if first["type"] == "extra_forbidden":
+        raise InvalidConfig("The config has a field of an unknown name.", field=field)
+    raise InvalidConfig(f"{field}: {first['msg']}.", field=field)
+
+
+def _pointer(loc: tuple[int | str, ...]) -> str:
+    pointer = "/config"
+    for step in loc:
+        if not _PLAIN_NAME.fullmatch(str(step)):
+            break
+        pointer += f"/{step}"
+    return pointer
+
+
+def language_of(text: str | bytes) -> Language:
+    """The language a config asks for, even where the rest of it is wrong."""
+    try:
+        return _language(pydantic_core.from_json(text))
+    except ValueError:
+        return "en"
+
+
+def _language(config: object) -> Language:
+    return "zh" if isinstance(config, dict) and config.get("language") == "zh" else "en"
+
+
+async def _read_form(request: Request, boundary: bytes) -> Asked:
+    if not _BOUNDARY.fullmatch(boundary):
+        raise MalformedRequest("The multipart form has no boundary, or none that a form may have.")
+    # Names and fields are UTF-8 (RFC 7578), whatever charset a caller names: some of Python's codecs raise what no
+    # parser of forms expects.
+    headers = Headers({"content-type": f'multipart/form-data; boundary="{boundary.decode()}"'})
+    # Generous counts: the cap on the body bounds them, and a third image gets its own sentence below.
+    try:
+        async with aclosing(request.stream()) as stream, aclosing(_gathered(stream)) as pieces:
+            parser = MultiPartParser(headers, pieces, max_files=100, max_fields=100, max_part_size=_MAX_CONFIG_BYTES)
+            form = await parser.parse()
+    except MultiPartException:
+        raise MalformedRequest("The multipart form can't be read.") from None
+    try:
+        config_text = await _config_text(form)
+        arrival(request).language = language_of(config_text)
+        images = await _images(form)
+        return Asked(*images, parse_config(config_text))
+    finally:
+        await form.close()
+
+
+async def _config_text(form: FormData) -> str | bytes:
+    parts = form.getlist("config")
+    if not parts:
+        return "{}"
+    if len(parts) > 1:
+        raise MalformedRequest("Send one config part.", field="/config")
+    part = parts[0]
+    if isinstance(part, str):
+        return part
+    if (part.size or 0) > _MAX_CONFIG_BYTES:
+        raise MalformedRequest("The config part is too long.", field="/config")
+    return await part.read()
+
+
+async def _images(form: FormData) -> tuple[Upload, Upload]:
+    for name in form:
+        if name not in ("files", "reference", "candidate", "config"):
+            raise MalformedRequest("The form has a part that is none of files, reference, candidate, config.")
+    pair = form.getlist("files") or [*form.getlist("reference"), *form.getlist("candidate")]
+    mixed = "files" in form and ("reference" in form or "candidate" in form)
+    one_side = len(form.getlist("reference")) > 1 or len(form.getlist("candidate")) > 1
+    files = [part for part in pair if isinstance(part, UploadFile)]
+    if len(pair) != 2 or len(files) != 2 or mixed or one_side:
+        raise TwoImagesRequired(TWO_IMAGES)
+    return Upload(await files[0].read()), Upload(await files[1].read())
+
+
+async def _gathered(stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """The same bytes in larger pieces: each that goes to disk costs a hop to a thread, and who writes more slowly than
+    the caller sends has the rest of the body in memory."""
+    pieces: list[bytes] = []
+    async for piece in stream:
+        pieces.append(piece)
+        if sum(map(len, pieces)) >= _PIECE:
+            yield b"".join(pieces)
+            pieces.clear()
+    if pieces:
+        yield b"".join(pieces)
+
+
+async def _of_few_values(stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """The same pieces of JSON. Raises `MalformedRequest` where it is of very many values."""
+    num_values = 0
+    async for piece in stream:
+        num_values += sum(piece.count(mark) for mark in (b",", b"[", b"{"))
+        if num_values > _MAX_JSON_VALUES:
+            raise MalformedRequest(f"The JSON body has more than {_MAX_JSON_VALUES} values.")
+        yield piece
+
+
+def _of_json(request: Request, read: Callable[[], bytes]) -> Asked:
+    try:
+        asked = pydantic_core.from_json(read(), allow_inf_nan=False)
+    except ValueError:
+        raise MalformedRequest("The body is not JSON.") from None
+    if not isinstance(asked, dict):
+        raise MalformedRequest("The body is not a JSON object.")
+    config = asked.get("config", {})
+    arrival(request).language = _language(config)
+    if not asked.keys() <= {"reference", "candidate", "config"}:
+        raise MalformedRequest("The body has a field that is none of reference, candidate, config.")
+    if "reference" not in asked or "candidate" not in asked:
+        raise TwoImagesRequired("Send exactly two images: reference and candidate.")
+    # Each out of `asked` as it is decoded: at most one is there twice.
+    reference = _image(asked.pop("reference"), "reference")
+    candidate = _image(asked.pop("candidate"), "candidate")
+    config_text = pydantic_core.to_json(config)
+    if len(config_text) > _MAX_CONFIG_BYTES:
+        raise MalformedRequest("The config is too long.", field="/config")
+    return Asked(reference, candidate, parse_config(config_text))
+
+
+def _image(source: object, role: ImageRole) -> Upload:
+    """The bytes of a `data:` URL (RFC 2397), base64 only."""
+    field = f"/{role}"
+    if not isinstance(source, str):
+        raise MalformedRequest("An image is given as a data: URL.", image=role, field=field)
+    if source[:6].lower() == "https:":
+        raise MalformedRequest("URL input is not turned on here; send a data: URL.", image=role, field=field)
+    comma = source.find(",", 0, _MAX_HEAD)
+    head = source[: max(comma, 0)].lower()
+    if not head.startswith("data:") or not head.endswith(";base64"):
+        raise MalformedRequest("An image is given as a data: URL in base64.", image=role, field=field)
+    try:
+        return Upload(_decoded(source, comma + 1))
+    except ValueError:  # with binascii.Error
+        raise MalformedRequest("The data: URL is not valid base64.", image=role, field=field) from None
+
+
+def _decoded(text: str, start: int) -> bytes:
+    """Base64 from `start` on, in pieces: decoding holds Python's lock, 5 ms a MiB, and others get in between.
+
+    Raises ValueError.
+    """
+    data = io.BytesIO()  # its value is no copy, as that of a bytearray would be
+    for begin in range(start, len(text), _PIECE):
+        piece = text[begin : begin + _PIECE]
+        if piece.endswith("=") and begin + _PIECE < len(text):
+            raise ValueError("padding in the middle")
+        data.write(binascii.a2b_base64(piece, strict_mode=True))
+    return data.getvalue()

@@ -1,0 +1,73 @@
+"""What every answer is wrapped in: `{code, msg, data, error, request_id}`, the status equal to the code.
+Knows errors and languages, no routes."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fastapi import Response
+from pydantic import BaseModel
+
+from serve_app.errors import ApiKeyRequired, ComparisonError, Unavailable
+from serve_app.schema import Envelope, ErrorReport, Language
+from serve_app.serving import messages
+
+# What a caller is told to wait where nobody has measured how long it will be.
+DEFAULT_RETRY_AFTER_S: Final = 2
+
+_DESCRIPTIONS: Final = {
+    400: "Not exactly two images, or not parsable",
+    401: "No API key, where the operator has set keys",
+    403: "An API key that is not known",
+    404: "No such route",
+    405: "The route does not take this method; see Allow",
+    413: "The request body is over the limit",
+    415: "An image type that is not on the operator's list",
+    422: "A config field out of range, an unreadable or too large image",
+    429: "Over the caller's quota; see Retry-After",
+    500: "A bug, or a model that failed",
+    503: "Not ready, overloaded or draining; see Retry-After",
+    504: "The time was over",
+}
+Responses = dict[int | str, dict[str, Any]]
+# What any address may answer: where it is mistyped, where a worker was lost, where there is a bug.
+ANYWHERE: Final = (404, 405, 500, 503, 504)
+KEYED: Final = (401, 403)  # every route under /v1
+
+
+def responses(*statuses: int) -> Responses:
+    """For the OpenAPI page: these refusals of a route, and those of every route."""
+    return {
+        status: {"model": Envelope[None], "description": _DESCRIPTIONS[status]}
+        for status in sorted({*statuses, *ANYWHERE})
+    }
+
+
+def success(data: BaseModel | dict[str, Any], request_id: str) -> Response:
+    """200 with `data`."""
+    return _response(Envelope[Any](code=200, msg=messages.OK, data=data, error=None, request_id=request_id), {})
+
+
+def failure(error: ComparisonError, language: Language, request_id: str) -> Response:
+    """The error's status, its general sentence in the reader's language and its own detail."""
+    headers = {}
+    if isinstance(error, ApiKeyRequired):
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, Unavailable) or error.retry_after_s is not None:
+        headers["Retry-After"] = str(error.retry_after_s or DEFAULT_RETRY_AFTER_S)
+    told = ErrorReport(type=error.type, detail=error.detail, image=error.image, field=error.field)
+    return _response(
+        Envelope[None](
+            code=error.status,
+            msg=messages.message(error.type, language),
+            data=None,
+            error=told,
+            request_id=request_id,
+        ),
+        headers,
+    )
+
+
+def _response(answer: BaseModel, headers: dict[str, str]) -> Response:
+    code: int = answer.code  # type: ignore[attr-defined]
+    return Response(answer.model_dump_json(), status_code=code, headers=headers, media_type="application/json")

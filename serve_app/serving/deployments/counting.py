@@ -1,0 +1,69 @@
+"""What happens, counted in Ray's metrics: `ray_pairlens_*` on each node's metrics port.
+Knows the names only; what they mean stands in `telemetry`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ray.serve import metrics
+
+from serve_app.core.measured import StageName
+from serve_app.serving import telemetry
+from serve_app.serving.telemetry import RequestRecord
+
+# Refusals are the answers that a caller could avoid by coming later or with a key; the others are their own fault.
+_REFUSED = frozenset({401, 403, 429, 503})
+
+
+class RayRecorder:
+    """A `telemetry.Recorder` for one ingress replica. Serve adds application, deployment and replica."""
+
+    def __init__(self) -> None:
+        self._requests = metrics.Counter(
+            telemetry.REQUESTS, "Requests ended, by route, outcome and error type.", ("path", "outcome", "error")
+        )
+        self._admitted = metrics.Counter(telemetry.ADMITTED, "Comparisons that were promised an answer in time.")
+        self._misses = metrics.Counter(telemetry.DEADLINE_MISSES, "Promised comparisons that missed their deadline.")
+        self._refusals = metrics.Counter(telemetry.REFUSALS, "Requests refused, by error type.", ("error",))
+        self._verdicts = metrics.Counter(telemetry.VERDICTS, "Reports, by verdict.", ("verdict",))
+        self._retries = metrics.Counter(telemetry.RETRIES, "Calls sent once more after a lost replica.", ("stage",))
+        self._stages = metrics.Histogram(
+            telemetry.STAGE_SECONDS,
+            "Seconds of answered comparisons: queue (all waiting), prepare, measure, assess, total.",
+            list(telemetry.SECONDS_BOUNDARIES),
+            ("stage",),
+        )
+        self._wait = metrics.Gauge(telemetry.EXPECTED_WAIT_SECONDS, "Expected wait of a request that comes now.")
+        self._pending = metrics.Gauge(telemetry.PENDING_REQUESTS, "Requests let in and not yet answered.")
+
+    def request(self, record: RequestRecord) -> None:
+        error = record.error or "none"
+        self._requests.inc(tags={"path": record.path, "outcome": record.outcome, "error": error})
+        if record.status in _REFUSED:
+            self._refusals.inc(tags={"error": error})
+        if record.admitted:
+            self._admitted.inc()
+            if record.error == "deadline_exceeded":
+                self._misses.inc()
+        if record.verdict is not None:
+            self._verdicts.inc(tags={"verdict": record.verdict})
+        for stage, seconds in record.stage_seconds():
+            self._stages.observe(seconds, tags={"stage": stage})
+
+    def retried(self, stage: StageName) -> None:
+        self._retries.inc(tags={"stage": stage})
+
+    def load(self, pending: int, expected_wait_s: float) -> None:
+        self._pending.set(pending)
+        self._wait.set(expected_wait_s)
+
+
+def abandoned_seconds() -> metrics.Counter:
+    """The model stage's own counter."""
+    return metrics.Counter(telemetry.ABANDONED_SECONDS, "Seconds the model worked on after its caller had gone.")
+
+
+def model_cache() -> Callable[[str, str], None]:
+    """To be told of each look into the model's cache: what was looked for, and `hit` or `miss`."""
+    looked = metrics.Counter(telemetry.MODEL_CACHE, "Looks into the model's cache.", ("kind", "outcome"))
+    return lambda kind, outcome: looked.inc(tags={"kind": kind, "outcome": outcome})

@@ -1,0 +1,144 @@
+"""Calls from one deployment to another: the stages behind handles, refusals across processes, one retry.
+No logic of a comparison."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
+
+from grpc.aio import AioRpcError  # with Ray: its Serve calls from replica to replica over it
+from ray.exceptions import RayActorError, TaskCancelledError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
+from ray.serve.handle import DeploymentHandle
+
+from serve_app.core.measured import Assessment, Deadline, Examination, StageName, Upload
+from serve_app.errors import ComparisonError, Overloaded, Unavailable
+from serve_app.schema import ImageComparisonConfig
+
+T = TypeVar("T")
+# Told of each second try, with the stage it is at.
+OnRetry = Callable[[StageName], None]
+logger = logging.getLogger("ray.serve")
+
+# A stage ends by its own clock and says why; the caller's patience is this much longer, for the way back.
+HOP_GRACE_S: Final = 0.5
+# One retry: a comparison changes nothing, so a second try is safe; a third would only add load to a fault.
+ATTEMPTS: Final = 2
+
+
+async def handed_back(work: Awaitable[T]) -> T | ComparisonError:
+    """What a stage answers to its caller in another process: its result, or the refusal as a value.
+
+    Raised through Serve, a refusal would be an ERROR with a traceback in its log, so that callers fill the log and
+    nobody can hear an alarm in it, and the traceback would keep the pixels of the refused picture.
+    """
+    try:
+        return await work
+    except ComparisonError as refusal:
+        return refusal.bare()
+    except Exception as bug:  # noqa: BLE001 - whatever it was: its text must reach neither the log nor the caller
+        where = "".join(traceback.format_tb(bug.__traceback__))
+        logger.error("bug: %s\n%s", type(bug).__name__, where)  # noqa: TRY400 - its text may quote a caller
+        return ComparisonError("Something went wrong here; the request is in our log.")
+
+
+def _result(outcome: T | ComparisonError) -> T:
+    """The other end of `handed_back`: a refusal is raised where it is dealt with."""
+    try:
+        if isinstance(outcome, ComparisonError):
+            raise outcome
+        return outcome
+    finally:
+        del outcome  # else this frame and the error would hold each other, and the uploads in the frames above
+
+
+class RemoteExaminer:
+    """The `Examining` stage behind a handle."""
+
+    def __init__(self, handle: DeploymentHandle, on_retry: OnRetry) -> None:
+        self._handle = handle
+        self._on_retry = on_retry
+
+    async def examine(
+        self, reference: Upload, candidate: Upload, config: ImageComparisonConfig, deadline: Deadline
+    ) -> Examination:
+        def send() -> Any:
+            return self._handle.examine.remote(reference, candidate, config, deadline)
+
+        examination: Examination = _result(await answered(send, deadline, lambda: self._on_retry("examine")))
+        return examination
+
+
+class RemoteAssessor:
+    """The `Assessing` stage behind a handle."""
+
+    def __init__(self, handle: DeploymentHandle, on_retry: OnRetry) -> None:
+        self._handle = handle
+        self._on_retry = on_retry
+
+    async def assess(self, config: ImageComparisonConfig, examination: Examination, deadline: Deadline) -> Assessment:
+        def send() -> Any:
+            return self._handle.assess.remote(config, examination, deadline)
+
+        assessment: Assessment = _result(await answered(send, deadline, lambda: self._on_retry("assess")))
+        return assessment
+
+
+async def answered(send: Callable[[], Any], deadline: Deadline, on_retry: Callable[[], None]) -> Any:
+    """Send a call to a deployment and await its answer, once more if its replica died under it.
+
+    Raises our own errors as they were raised there, without Ray's wrapper; `DeadlineExceeded`;
+    `Overloaded` where the queue is full; `Unavailable` where no replica could answer. Whatever ends the
+    wait also cancels the call, because Serve does not do so by itself when a timeout is ours.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        if attempt > 1:
+            on_retry()
+        response = send()
+        try:
+            async with asyncio.timeout(deadline.remaining_s + HOP_GRACE_S):
+                return await unwrapped(response)
+        except TimeoutError:
+            response.cancel()
+            raise deadline.exceeded() from None
+        except asyncio.CancelledError:
+            response.cancel()
+            if _is_being_cancelled():
+                raise
+            logger.warning("call dropped by a replica, attempt %d of %d", attempt, ATTEMPTS)
+        except BackPressureError:
+            raise Overloaded("The queue for the model is full.") from None
+        except (RayActorError, DeploymentUnavailableError, AioRpcError) as exc:
+            logger.warning("replica lost (%s), attempt %d of %d", type(exc).__name__, attempt, ATTEMPTS)
+        except TaskCancelledError:
+            # Not by us: the replica is going away and drops what it has not begun.
+            logger.warning("call dropped by a replica, attempt %d of %d", attempt, ATTEMPTS)
+        if deadline.passed:
+            raise deadline.exceeded()
+    raise Unavailable("A worker was lost while it compared these images; please try again.")
+
+
+async def unwrapped(response: Awaitable[T]) -> T:
+    """Await a handle's response; hide what it raised: a stage hands its refusals back as values (`handed_back`).
+
+    Serve's own errors and the loss of a replica or of the connection to it pass, for `answered`.
+    """
+    try:
+        return await response
+    except (RayActorError, TaskCancelledError, RayServeException, AioRpcError):
+        raise
+    except Exception as exc:  # noqa: BLE001 - whatever a stage raised: it must not reach a caller
+        cause = getattr(exc, "cause", exc)
+        logger.error("stage failed: %s", type(cause).__name__)  # noqa: TRY400 - its text may quote a caller
+        if isinstance(cause, RayActorError):
+            raise cause from None
+        raise ComparisonError("Something went wrong here; the request is in our log.") from None
+
+
+def _is_being_cancelled() -> bool:
+    """Whether it is this task that was cancelled: a replica that drops a call sends back the very same exception."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

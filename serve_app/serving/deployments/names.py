@@ -1,0 +1,14 @@
+"""What the deployments are called: in the graph, in `serve_config.yaml`, in Serve's status.
+Imports nothing of Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from serve_app.core.measured import StageName
+
+INGRESS: Final = "Ingress"
+PREPROCESSOR: Final = "Preprocessor"
+VL_MODEL: Final = "VLModel"
+STAGES: Final[Mapping[str, StageName]] = {PREPROCESSOR: "examine", VL_MODEL: "assess"}

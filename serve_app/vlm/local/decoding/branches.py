@@ -1,0 +1,170 @@
+"""Many continuations of one prefix as one batch that shares its cache.
+No images, no text: token ids and logits, and a stop that is looked at before every layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from serve_app.core.measured import Stop
+from serve_app.vlm.local import transfer
+from serve_app.vlm.local.decoding import attention
+from serve_app.vlm.local.decoding.compiled import Step
+from serve_app.vlm.local.decoding.suffixes import Tails
+
+
+class Branches:
+    """Rows that continue one prefix, each with its own tokens."""
+
+    def __init__(
+        self,
+        model: Any,
+        cache: Any,
+        places: Sequence[int],
+        *,
+        length: int,
+        next_position: int,
+        has_axes: bool,
+        step: Step | None = None,
+    ) -> None:
+        """`cache`: of `length` tokens a row, left as it is; row i here continues its row `places[i]`.
+
+        `has_axes`: positions have three axes (M-RoPE). Equal places should stand together. `step`: takes the steps
+        of one token a row where it can.
+        """
+        self._step = step
+        self._model = model
+        self._device = model.device
+        self._has_axes = has_axes
+        self._ahead = next_position - length
+        self._cache = Tails(cache, places, length, self._device)
+        self._lengths = [length] * len(places)
+
+    def feed(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Append each row's tokens (at least one); gives the logits after them, (rows, vocabulary) float32.
+
+        Shorter rows are padded in front and the padding is masked. A recurrent state would read padding: there the
+        rows go together as far as the shortest, then those with tokens left, and so on.
+        """
+        if self._step is not None and self._step.is_on and all(len(row) == 1 for row in rows):
+            return self._one_each(self._step, rows)
+        if not self._cache.is_recurrent or len({len(row) for row in rows}) == 1:
+            return self._pass(None, rows)
+        logits: list[Any] = [None] * len(rows)
+        left = [list(row) for row in rows]
+        while active := [i for i, row in enumerate(left) if row]:
+            width = min(len(left[i]) for i in active)
+            together = self._pass(active if len(active) < len(rows) else None, [left[i][:width] for i in active])
+            for i, after in zip(active, together, strict=True):
+                logits[i], left[i] = after, left[i][width:]
+        return torch.stack(logits)
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these rows only."""
+        self._cache.keep(rows)
+        self._lengths = [self._lengths[i] for i in rows]
+
+    def _one_each(self, step: Step, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+        tokens = [row[0] for row in rows]
+        logits = step.take(self._cache, tokens, self._lengths, ahead=self._ahead, has_axes=self._has_axes)
+        if logits is None or step.is_unproven:
+            plain = self._pass(None, rows)
+            if logits is not None:
+                step.compare(logits, plain)
+            return plain
+        self._cache.board.columns += 1
+        self._lengths = [length + 1 for length in self._lengths]
+        return logits
+
+    def _pass(self, active: Sequence[int] | None, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+        """One forward pass over all rows, or over the active ones only."""
+        width = max(map(len, rows))
+        numbers = range(len(rows)) if active is None else active
+        ids, index = [], []
+        for i, row in zip(numbers, rows, strict=True):
+            padding, start = width - len(row), self._lengths[i]
+            ids.append([0] * padding + list(row))
+            index.append([-1] * padding + list(range(start, start + len(row))))
+            self._lengths[i] += len(row)
+        tensors = transfer.sent([ids, index], self._device)
+        positions = (tensors[1] + self._ahead).clamp(min=0)
+        with self._cache.at_work(active, tensors[1]), attention.shared(self._model):
+            output = self._model(
+                input_ids=tensors[0],
+                position_ids=positions[None].expand(3, -1, -1) if self._has_axes else positions,
+                past_key_values=self._cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+        return output.logits[:, -1].float()  # type: ignore[no-any-return]
+
+
+class Single:
+    """What Branches is, for one row and any cache, which it changes."""
+
+    def __init__(self, model: Any, cache: Any, *, length: int, next_position: int, has_axes: bool) -> None:
+        self._model = model
+        self._cache = cache
+        self._axes = 3 if has_axes else 0
+        self._length = length
+        self._next = next_position
+
+    def feed(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+        """See Branches."""
+        ids = transfer.sent(rows, self._model.device)
+        positions = torch.arange(self._next, self._next + ids.shape[1], device=ids.device)[None]
+        self._length, self._next = self._length + ids.shape[1], self._next + ids.shape[1]
+        output = self._model(
+            input_ids=ids,
+            attention_mask=torch.ones(1, self._length, dtype=torch.long, device=ids.device),
+            position_ids=positions.expand(self._axes, 1, -1) if self._axes else positions,
+            past_key_values=self._cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        return output.logits[:, -1].float()  # type: ignore[no-any-return]
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """There is one row and it stays."""
+
+
+def most_likely(logits: torch.Tensor, masks: torch.Tensor) -> list[int]:
+    """For each row of `logits` (rows, vocabulary) the likeliest token whose bit is set in `masks`, see `JsonText`.
+
+    The one wait of a step: masks go to the device while it still computes the logits, and become bits there.
+    """
+    bits = masks.to(logits.device, non_blocking=True).view(torch.uint8)[:, :, None]
+    places = torch.arange(8, dtype=torch.uint8, device=logits.device)
+    allowed = ((bits >> places) & 1).bool().view(len(logits), -1)[:, : logits.shape[1]]
+    tokens: list[int] = logits.masked_fill(~allowed, -torch.inf).argmax(-1).tolist()
+    return tokens
+
+
+@contextmanager
+def stoppable(model: torch.nn.Module, stop: Stop, step: Step | None = None) -> Iterator[None]:
+    """Inside it, a forward pass raises DeadlineExceeded before the next layer once `stop` has a reason.
+
+    A compiled `step` raises it before it begins.
+    """
+
+    def look(*_: object) -> None:
+        if not torch.compiler.is_compiling():
+            stop.check()
+
+    layers = [layer for group in model.modules() if isinstance(group, torch.nn.ModuleList) for layer in group]
+    hooks = [layer.register_forward_pre_hook(look) for layer in layers]
+    if step is not None:
+        step.stop = stop
+    try:
+        stop.check()
+        yield
+        stop.check()
+    finally:
+        if step is not None:
+            step.stop = None
+        for hook in hooks:
+            hook.remove()

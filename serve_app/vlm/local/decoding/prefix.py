@@ -1,0 +1,165 @@
+"""What all questions about a pair have in common, read once: one prefill and its cache.
+No images, no text: tensors of the prompt in, continuations out.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from serve_app.vlm.local import transfer
+from serve_app.vlm.local.decoding import compiled, suffixes
+from serve_app.vlm.local.decoding.branches import Branches, Single
+
+logger = logging.getLogger("pairlens.vlm")
+
+
+class Prefix:
+    """Prompts of one length, one a row, and what the model keeps of them.
+
+    `length`: tokens in each row of the cache. `next_position`: of the token after them; under M-RoPE it is smaller
+    than the length, because a picture advances positions by its longer side and not by its tokens. It is the same
+    in every row: rows hold the same pictures in other orders.
+    """
+
+    def __init__(self, model: Any, cache: Any, *, length: int, next_position: int, has_axes: bool) -> None:
+        self.model = model
+        self.length = length
+        self.next_position = next_position
+        self.has_axes = has_axes
+        self._cache = cache
+
+    @property
+    def can_batch(self) -> bool:
+        """Whether continuations may share a batch: every layer's cache is of a kind that tails.py knows."""
+        return suffixes.can_share(self._cache)
+
+    @property
+    def cache(self) -> Any:
+        """Keys and values, or states, of every layer."""
+        return self._cache
+
+    @property
+    def num_rows(self) -> int:
+        return next(tensor.shape[0] for layer in self._cache.layers for tensor in tensors(layer))
+
+    def branch(
+        self, rows: Sequence[int], *, together: bool = True, step: compiled.Step | None = None
+    ) -> Branches | Single:
+        """One continuation of the given row each; the prefix stays as it is and is not copied.
+
+        `step`: see Branches. Not `together`: one row, with a copy of the prefix, for caches and models that can't
+        share it.
+        """
+        at: dict[str, Any] = {"length": self.length, "next_position": self.next_position, "has_axes": self.has_axes}
+        if together:
+            return Branches(self.model, self._cache, rows, step=step, **at)
+        return Single(self.model, selected(self._cache, rows), **at)
+
+
+def read(model: Any, inputs: Mapping[str, Any]) -> Prefix:
+    """One forward pass over all rows of `inputs`, from the first token or from the end of `past_key_values`."""
+    if "past_key_values" not in inputs:
+        for module in model.modules():
+            if hasattr(module, "rope_deltas"):
+                module.rope_deltas = None  # of the prompt before this one: a prompt without pictures would keep it
+    output = model(**inputs, use_cache=True, logits_to_keep=1)
+    past = inputs.get("attention_mask", inputs["input_ids"]).shape[1]
+    deltas = next((m.rope_deltas for m in model.modules() if getattr(m, "rope_deltas", None) is not None), None)
+    ahead = int(deltas.flatten()[0]) if deltas is not None else 0
+    return Prefix(model, output.past_key_values, length=past, next_position=past + ahead, has_axes=deltas is not None)
+
+
+def joined(first: Prefix, second: Prefix) -> Prefix:
+    """Both prefixes' rows as one; both are given up. They are plain and of one length."""
+    cache = first.cache
+    for mine, its in zip(cache.layers, second.cache.layers, strict=True):
+        mine.keys = torch.cat([mine.keys, its.keys])
+        mine.values = torch.cat([mine.values, its.values])
+        its.keys = its.values = None
+    return first
+
+
+def beginning(cache: Any, row: int, length: int) -> Any:
+    """A copy of the first `length` tokens of one row of a plain cache."""
+    part = copy.copy(cache)
+    part.layers = [copy.copy(layer) for layer in cache.layers]
+    for layer in part.layers:
+        layer.keys = layer.keys[row : row + 1, :, :length].clone()
+        layer.values = layer.values[row : row + 1, :, :length].clone()
+    return part
+
+
+def is_plain(cache: Any) -> bool:
+    """Whether every layer keeps keys and values of all tokens, and nothing else."""
+    from transformers.cache_utils import DynamicLayer
+
+    return all(type(layer) is DynamicLayer for layer in cache.layers)
+
+
+def is_recurrent(cache: Any) -> bool:
+    """Whether some layer keeps a state that every token changes, padding too."""
+    from transformers.cache_utils import LinearAttentionCacheLayerMixin
+
+    return any(isinstance(layer, LinearAttentionCacheLayerMixin) for layer in cache.layers)
+
+
+def selected(cache: Any, rows: Sequence[int], *, shares: bool = False) -> Any:
+    """A cache of these rows, in tensors of its own.
+
+    `shares`: the tensors may be the old one's where the rows are: of a plain cache, which never writes into them.
+    """
+    chosen = copy.copy(cache)
+    chosen.layers = []
+    for layer in cache.layers:
+        own = copy.copy(layer)
+        for name, value in vars(layer).items():
+            if isinstance(value, dict):
+                setattr(own, name, dict(value))
+        held = next(tensors(own), None)
+        if held is not None and not (shares and list(rows) == list(range(held.shape[0]))):
+            # `reorder_cache` is the one way to pick rows that every kind of layer has.
+            own.reorder_cache(transfer.sent(rows, held.device))
+        chosen.layers.append(own)
+    return chosen
+
+
+def tensors(layer: Any) -> Iterator[torch.Tensor]:
+    """Everything a cache layer holds per row."""
+    for value in vars(layer).values():
+        for one in value.values() if isinstance(value, dict) else (value,):
+            if isinstance(one, torch.Tensor) and one.ndim > 1:
+                yield one
+
+
+def held_bytes(cache: Any) -> int:
+    return sum(tensor.numel() * tensor.element_size() for layer in cache.layers for tensor in tensors(layer))
+
+
+def can_share(model: Any) -> bool:
+    """Tries with a few tokens whether rows that share a prefix get what a plain pass gives; if not, says so once."""
+    begun, rows, last = list(range(3, 12)), ([3, 4, 5], [6]), ([7], [8])
+    problem = "its answers differ"
+    try:
+        with torch.inference_mode():
+            ids = torch.tensor([begun], device=model.device)
+            branches = read(model, {"input_ids": ids, "attention_mask": torch.ones_like(ids)}).branch([0, 0])
+            shared = [*branches.feed(rows), *branches.feed(last)]
+            wholes = [begun + row for row in rows] + [begun + row + more for row, more in zip(rows, last, strict=True)]
+            if all(_is_plain_pass(model, whole, logits) for whole, logits in zip(wholes, shared, strict=True)):
+                return True
+    except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as exc:
+        # Whatever a foreign family's attention does with what it takes for tensors: the plain way remains.
+        problem = type(exc).__name__
+    logger.warning("questions are asked one at a time with this model: %s", problem)
+    return False
+
+
+def _is_plain_pass(model: Any, tokens: list[int], logits: torch.Tensor) -> bool:
+    plain = model(input_ids=torch.tensor([tokens], device=model.device), logits_to_keep=1).logits[0, -1].float()
+    # As wide as the rounding of half precision, far narrower than one token seen or missed.
+    return torch.allclose(logits, plain, rtol=0.05, atol=0.05 * float(plain.abs().max()))

@@ -1,0 +1,310 @@
+"""Engine `transformers`: any local vision-language checkpoint answers an inquiry.
+No scores, no thresholds: it gives the probabilities of labels and what was written.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from PIL import Image
+
+from serve_app.core.byte_cache import ByteCache, OnLookup, uncounted
+from serve_app.core.measured import (
+    MAX_FINDINGS,
+    Deadline,
+    Inquiry,
+    MemoryPlan,
+    ModelIdentity,
+    ModelOutput,
+    Question,
+    Reply,
+    ShownImage,
+    Stop,
+    Wording,
+)
+from serve_app.errors import Overloaded
+from serve_app.settings import ModelSettings
+from serve_app.vlm.local import dialogue, frames, free_memory, grammar, loading, transfer
+from serve_app.vlm.local.decoding import compiled, prefix, reading
+from serve_app.vlm.local.decoding.branches import Branches, Single, most_likely, stoppable
+from serve_app.vlm.local.decoding.compiled import Step
+from serve_app.vlm.local.decoding.prefix import Prefix
+from serve_app.vlm.local.grammar import JsonText, Writing
+from serve_app.vlm.local.lexicon import ANSWER_OPENING, Lexicon
+from serve_app.vlm.local.planning.plan import Planner, Work
+from serve_app.vlm.local.vision import Sight
+from serve_app.vlm.unavailable import ModelUnavailable
+
+logger = logging.getLogger("pairlens.vlm")
+_WARM_UP_S = 600.0
+_RETRY_SCALE = 0.5  # of the pictures' sides, after memory ran out
+_LETTERS = ("A", "B", "C", "D", "E")
+_WARM_UP = Wording(
+    'How different are they? Options: A (not) to E (wholly).\nAnswer as {"answer":"<option>"}.', _LETTERS
+)
+
+
+@dataclass(slots=True)
+class _Row:
+    """One question on its way through the model."""
+
+    question: Question
+    order: int  # of the pictures: 0 as they came, 1 exchanged
+    wording: Wording
+    label_ids: tuple[int, ...]
+    suffix: list[int]
+    opening: str = ""  # JSON put into the model's mouth
+    probabilities: tuple[float, ...] = ()
+    writing: Writing | None = None
+
+
+def load(settings: ModelSettings, on_lookup: OnLookup = uncounted) -> PretrainedModel:
+    """Raises ModelUnavailable."""
+    model = PretrainedModel(loading.load(settings), settings, on_lookup=on_lookup)
+    try:
+        model.lexicon.choose(Question("aspect", 0, (_WARM_UP,)))
+    except LookupError:
+        raise ModelUnavailable(f"{settings.name} has no single tokens for the letters A to E.") from None
+    return model
+
+
+class PretrainedModel:
+    """Asks a loaded checkpoint: one prefill an order of the pictures, all questions as one batch."""
+
+    def __init__(
+        self,
+        loaded: loading.Loaded,
+        settings: ModelSettings,
+        free_bytes: Callable[[torch.device], int] = free_memory.free_bytes,
+        on_lookup: OnLookup = uncounted,
+        step: Step | None = None,
+    ) -> None:
+        """`on_lookup`: told of every hit and miss of the cache. `step`: instead of what the settings choose."""
+        self.cache = ByteCache(settings.cache_bytes, on_lookup)
+        self._sight = Sight(loaded.model, loaded.processor, self.cache)
+        self.identity: ModelIdentity = loaded.identity
+        self.model = loaded.model
+        self.lexicon = Lexicon(loaded.processor.tokenizer)
+        self._processor = loaded.processor
+        self._settings = settings
+        self._shares = prefix.can_share(loaded.model)
+        self._step = step or compiled.step_for(loaded.model, settings)
+        self._planner = Planner(self._sight, settings, self.cache, free_bytes, shares=self._shares)
+        self._json = JsonText(
+            loaded.processor.tokenizer,
+            loaded.model.get_output_embeddings().weight.shape[0],
+            max_finding_tokens=max(1, settings.max_summary_tokens // MAX_FINDINGS),
+            device=loaded.model.device,
+        )
+
+    def answer(self, inquiry: Inquiry, stop: Stop) -> ModelOutput:
+        """See the protocol. Memory is planned before the work; out of memory all the same, it tries once more, with
+        pictures of half the sides and one question at a time.
+
+        Raises also ImageTooLarge where the pair fits in no size, and Overloaded where it ran out of memory twice.
+        """
+        before, after = self.prompt(inquiry.instructions, len(inquiry.pictures), inquiry.captions)
+        rows = self._rows(inquiry, after)
+        plan, work = self._planner.decide(self._work(inquiry, before, rows), stop)
+        try:
+            return self._answer(inquiry, plan, work, rows, stop)
+        except torch.OutOfMemoryError:
+            logger.warning("out of memory: trying once more, smaller")
+        # Outside the handler: the error's traceback would keep the tensors of the failed try alive.
+        self._give_back()
+        plan = plan and replace(plan, rows_per_batch=1, scale=plan.scale * _RETRY_SCALE)
+        rows = self._rows(inquiry, after)
+        try:
+            return self._answer(inquiry, plan, work.scaled(_RETRY_SCALE), rows, stop, one_by_one=True)
+        except torch.OutOfMemoryError:
+            logger.error("out of memory twice")  # noqa: TRY400 - its text is the allocator's
+        self._give_back()
+        raise Overloaded("The model's device ran out of memory on this pair, even at half its size.", retry_after_s=5)
+
+    def _give_back(self) -> None:
+        self.cache.clear()
+        if self._step is not None:
+            self._step.clear()
+        if self.model.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _answer(
+        self,
+        inquiry: Inquiry,
+        plan: MemoryPlan | None,
+        work: Work,
+        rows: Sequence[_Row],
+        stop: Stop,
+        *,
+        one_by_one: bool = False,
+    ) -> ModelOutput:
+        pictures = [_shrunk(opened(shown), size) for shown, size in zip(inquiry.pictures, work.sizes, strict=True)]
+        orders = [[pictures[i] for i in order] for order in work.orders]
+        with torch.inference_mode(), stoppable(self.model, stop, self._step):
+            prompts = self._sight.prompts(work.before, orders)
+            visual_tokens = prompts[0].count(self._processor.image_token_ids)
+            resized = frames.resized(prompts[0].inputs, self._processor, work.orders[0])
+            prefixes = reading.read(self.model, prompts, self.cache)
+            del prompts
+            tokens = sum(one.length * one.num_rows for one in prefixes)
+            most = plan.rows_per_batch if plan else len(rows)
+            self._ask_all(prefixes, rows, 1 if one_by_one else most)
+        swapped = len(inquiry.questions)
+        if plan:
+            lengths = {"visual_tokens": visual_tokens, "prompt_tokens": prefixes[0].length}
+            plan = replace(plan, **lengths, shown_reference=work.sizes[0], shown_candidate=work.sizes[1])
+        return ModelOutput(
+            replies=tuple(self._reply(row) for row in rows[:swapped]),
+            swapped_replies=tuple(self._reply(row) for row in rows[swapped:]),
+            prompt_tokens=tokens + sum(len(row.suffix) for row in rows),
+            generated_tokens=sum(len(row.writing.tokens) for row in rows if row.writing),
+            plan=plan,
+            resized=resized,
+        )
+
+    def _rows(self, inquiry: Inquiry, after: str) -> list[_Row]:
+        """All questions, those that write first."""
+        tail = self.lexicon.template(after)
+        rows = [self._row(question, tail, 0) for question in inquiry.questions]
+        return rows + [self._row(question, tail, 1) for question in inquiry.swapped_questions]
+
+    def _work(self, inquiry: Inquiry, before: str, rows: Sequence[_Row]) -> Work:
+        count = len(inquiry.pictures)
+        orders = (tuple(range(count)), tuple(i ^ 1 for i in range(count)))  # reference and candidate exchanged
+        asked = [bool(inquiry.questions), bool(inquiry.swapped_questions)]
+        return Work(
+            before=before,
+            sizes=tuple((shown.width, shown.height) for shown in inquiry.pictures),
+            orders=tuple(order for order, is_asked in zip(orders, asked, strict=True) if is_asked),
+            places=tuple(row.order if all(asked) else 0 for row in rows),
+            num_writing=len(inquiry.questions),
+            lengths=tuple(len(row.suffix) for row in rows),
+            longest_text=self._longest_text(inquiry),
+        )
+
+    def _longest_text(self, inquiry: Inquiry) -> int:
+        """Tokens of the longest answer, with the JSON around it that is put in for the model."""
+        given = [f"{grammar.opening(question)},{question.text_key}" for question in inquiry.questions]
+        around = max((len(self.lexicon.template(text)) for text in given), default=0)
+        return around + max(self._settings.max_explanation_tokens, self._settings.max_summary_tokens)
+
+    def can_choose(self, labels: Sequence[str]) -> bool:
+        """See the protocol."""
+        return self.lexicon.label_ids(tuple(labels)) is not None
+
+    def warm_up(self) -> None:
+        """Ask one question and a summary about two small grey pictures, in both orders."""
+        grey = ShownImage(64, 64, "rgb", bytes([128]) * 64 * 64 * 3)
+        asked = Question("aspect", 0, (_WARM_UP,))
+        summary = Question("summary", 0, (Wording('Answer as {"summary":"<one sentence>"}.'),))
+        inquiry = Inquiry(grey, grey, "These are two pictures.", (asked, summary), (asked,), "en", "")
+        self.answer(inquiry, Stop(Deadline.after(_WARM_UP_S)))
+
+    def prompt(self, instructions: str, num_pictures: int = 2, captions: Sequence[str] = ()) -> tuple[str, str]:
+        """The chat template's text before the question and after it."""
+        return dialogue.around(self._processor, instructions, num_pictures, captions)
+
+    def inputs(self, before: str, pictures: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
+        """The processor's tensors for the shared part of the prompt, on the model's device and in its type."""
+        return self._sight.together(before, pictures)
+
+    def _ask_all(self, prefixes: Sequence[Prefix], rows: Sequence[_Row], rows_per_batch: int) -> None:
+        """Both orders' questions as one batch if they share a prefix; in turns where memory is short."""
+        for number, one in enumerate(prefixes):
+            mine = [row for row in rows if len(prefixes) == 1 or row.order == number]
+            together = self._shares and one.can_batch
+            most = rows_per_batch if together else 1
+            for start in range(0, len(mine), most):
+                batch = mine[start : start + most]
+                places = [row.order if one.num_rows > 1 else 0 for row in batch]
+                self._ask(one.branch(places, together=together, step=self._step), batch)
+
+    def _ask(self, branches: Branches | Single, rows: Sequence[_Row]) -> None:
+        """Read every row's label; rows of the first order then write."""
+        logits = branches.feed([row.suffix for row in rows])
+        openings = [self._read_label(row, row_logits) for row, row_logits in zip(rows, logits, strict=True)]
+        writing = [i for i, row in enumerate(rows) if row.order == 0]
+        if not writing:
+            return
+        if len(writing) < len(rows):
+            branches.keep(writing)
+        self._write(branches, [rows[i] for i in writing], branches.feed([openings[i] for i in writing]))
+
+    def _row(self, question: Question, tail: Sequence[int], order: int) -> _Row:
+        wording, label_ids = self.lexicon.choose(question)
+        suffix = [*self.lexicon.data(wording.text), *tail]
+        if question.num_labels:
+            suffix += self.lexicon.template(ANSWER_OPENING)
+        return _Row(question, order, wording, label_ids, suffix)
+
+    def _read_label(self, row: _Row, logits: torch.Tensor) -> list[int]:
+        """Read the label's probabilities, choose it, and give the tokens up to the text's first."""
+        rest = grammar.opening(row.question)
+        if not row.label_ids:
+            row.opening = rest
+            return self.lexicon.template(rest)
+        probabilities = logits.softmax(-1)[transfer.sent(row.label_ids, logits.device)]
+        row.probabilities = tuple(probabilities.tolist())
+        chosen = int(probabilities.argmax())
+        row.opening = ANSWER_OPENING + row.wording.labels[chosen] + rest
+        return self._ids_of(row, row.label_ids[chosen], rest)
+
+    def _ids_of(self, row: _Row, label_id: int, rest: str) -> list[int]:
+        """The label and what follows, as the tokenizer cuts it there: alone, some put a space before the rest."""
+        head = [*self.lexicon.template(ANSWER_OPENING), label_id]
+        whole = self.lexicon.template(row.opening)
+        return whole[len(head) - 1 :] if whole[: len(head)] == head else [label_id, *self.lexicon.template(rest)]
+
+    def _write(self, branches: Branches | Single, rows: Sequence[_Row], logits: torch.Tensor) -> None:
+        """Greedy decoding under the grammar; a row that is done leaves the batch."""
+        active = list(rows)
+        while True:
+            texts = [self._text(row) for row in active]
+            tokens = most_likely(logits, self._json.masks(texts))  # the masks are made while the device works
+            fed = [text.accept(token) for text, token in zip(texts, tokens, strict=True)]
+            going = [i for i, row in enumerate(active) if not self._is_done(row)]
+            if not going:
+                return
+            if len(going) < len(active):
+                branches.keep(going)
+                active = [active[i] for i in going]
+            logits = branches.feed([fed[i] for i in going])
+
+    def _text(self, row: _Row) -> Writing:
+        if row.writing is None:
+            row.writing = self._json.begin(row.question)
+        return row.writing
+
+    def _is_done(self, row: _Row) -> bool:
+        if row.writing is None:
+            return False
+        is_long = row.question.kind in ("summary", "findings")
+        most = self._settings.max_summary_tokens if is_long else self._settings.max_explanation_tokens
+        return row.writing.is_done or len(row.writing.tokens) >= most
+
+    def _reply(self, row: _Row) -> Reply:
+        if row.writing is None:
+            return Reply(row.probabilities, "")
+        written = self._processor.tokenizer.decode(row.writing.tokens, clean_up_tokenization_spaces=False)
+        return Reply(row.probabilities, row.opening + written.rstrip("\ufffd"))  # a character cut in two
+
+
+def exchanged(pictures: Sequence[Image.Image]) -> list[Image.Image]:
+    """Every pair in the other order: the same pictures as `Inquiry.exchanged_pictures`."""
+    return [pictures[i ^ 1] for i in range(len(pictures))]
+
+
+def _shrunk(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    return picture if picture.size == size else picture.resize(size, Image.Resampling.LANCZOS)
+
+
+def opened(shown: ShownImage) -> Image.Image:
+    """The picture as RGB."""
+    if shown.encoding == "rgb":
+        return Image.frombytes("RGB", (shown.width, shown.height), shown.data)
+    with Image.open(io.BytesIO(shown.data), formats=["JPEG"]) as image:
+        return image.convert("RGB")

@@ -1,0 +1,253 @@
+"""Pictures and text to what a prompt's forward pass wants, each picture looked at once and remembered.
+No questions, no decoding: tensors of a prompt come out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from PIL import Image
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from serve_app.core.byte_cache import ByteCache
+
+logger = logging.getLogger("pairlens.vlm")
+_CANT_COMPOSE = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
+# Of two shapes and larger than the tiles of small checkpoints, so that what depends on a picture's size shows.
+_PROBE_SIZES = ((96, 64), (64, 112))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One picture as the model takes it.
+
+    `stretch`: its part of the prompt, each (1, tokens); `layout`: its grid or sizes, (1, ...) each; `features`:
+    what the vision tower made of it.
+    """
+
+    stretch: Mapping[str, torch.Tensor]
+    layout: Mapping[str, torch.Tensor]
+    features: BaseModelOutputWithPooling
+
+    @property
+    def num_bytes(self) -> int:
+        parts = [*self.stretch.values(), *self.layout.values(), *_flat(dict(self.features))]
+        return sum(tensor.numel() * tensor.element_size() for tensor in parts)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The tensors of one row's forward pass; `first_picture_ends`: its tokens up to there are the same for
+    every prompt with the same text and the same first picture, which `beginning` names."""
+
+    inputs: Mapping[str, Any]
+    first_picture_ends: int | None = None
+    beginning: str = ""
+    rest_of_pictures: BaseModelOutputWithPooling | None = None
+
+    @property
+    def length(self) -> int:
+        return int(self.inputs["input_ids"].shape[1])
+
+    def count(self, tokens: Sequence[int | None]) -> int:
+        """How many of these tokens it has."""
+        ids = self.inputs["input_ids"]
+        wanted = torch.tensor([token for token in tokens if token is not None], device=ids.device)
+        return int(torch.isin(ids, wanted).sum())
+
+    def lengthened(self, more: int) -> Prompt:
+        """With its last token that many times more."""
+        shape = self.inputs["input_ids"].shape
+        longer = dict(self.inputs)
+        for name, value in self.inputs.items():
+            if isinstance(value, torch.Tensor) and value.shape == shape:
+                longer[name] = torch.cat([value, value[:, -1:].expand(-1, more)], dim=1)
+        return replace(self, inputs=longer)
+
+
+class Sight:
+    """Looks at pictures with one model and its processor."""
+
+    def __init__(self, model: Any, processor: Any, cache: ByteCache) -> None:
+        self.model = model
+        self.processor = processor
+        self._cache = cache
+        self.composes: bool | None = None  # not tried yet
+
+    def prompts(self, before: str, orders: Sequence[Sequence[Image.Image]]) -> list[Prompt]:
+        """One prompt for each order of the pictures.
+
+        Each picture goes through the vision tower once, alone, whatever the number of orders, or not at all if it
+        is remembered. With a family whose processor treats several pictures other than one (LLaVA-OneVision), all
+        are read together, in each order anew.
+        """
+        if not self.can_compose(before):
+            return [Prompt(self.together(before, pictures)) for pictures in orders]
+        seen: dict[int, tuple[str, Seen]] = {}
+        for picture in (one for pictures in orders for one in pictures):
+            if id(picture) not in seen:
+                seen[id(picture)] = self._seen(picture)
+        return [self.composed(before, [seen[id(picture)] for picture in pictures]) for pictures in orders]
+
+    def can_compose(self, before: str) -> bool:
+        """Whether prompts can be put together from pictures looked at one by one; tried once, on small ones."""
+        if self.composes is None:
+            self.composes = self._tried(before)
+        return self.composes
+
+    def together(self, before: str, pictures: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
+        """The processor's own tensors for the whole prompt, on the model's device and in its type."""
+        bos = self.processor.tokenizer.bos_token
+        return self._processed(before, pictures, add_special_tokens=not (bos and before.startswith(bos)))
+
+    def _processed(self, text: str, pictures: Sequence[Image.Image], **more: Any) -> dict[str, torch.Tensor]:
+        batch = self.processor(text=[text], images=[list(pictures)], return_tensors="pt", **more)
+        if self.model.device.type == "cuda":  # from pinned memory the copy goes on while Python does
+            for name, value in batch.to(dtype=self.model.dtype).items():
+                batch[name] = value.pin_memory() if isinstance(value, torch.Tensor) else value
+        return dict(batch.to(self.model.device, dtype=self.model.dtype, non_blocking=True))
+
+    def _seen(self, picture: Image.Image) -> tuple[str, Seen]:
+        key = content_key(picture) if self._cache.capacity_bytes else ""
+        seen = self._cache.get("vision", key)
+        if seen is None:
+            seen = self.look(picture)
+            self._cache.put("vision", key, seen, seen.num_bytes)
+        return key, seen
+
+    def look(self, picture: Image.Image) -> Seen:
+        """One picture alone through the vision tower."""
+        tensors = self._processed(self.processor.image_token, [picture], add_special_tokens=False)
+        shape = tensors["input_ids"].shape
+        stretch = {name: value for name, value in tensors.items() if value.shape == shape and "pixel" not in name}
+        layout = {name: value for name, value in tensors.items() if name not in stretch and "pixel" not in name}
+        wanted = inspect.signature(self.model.get_image_features).parameters
+        pixels = {name: value for name, value in tensors.items() if name not in stretch and name in wanted}
+        features = self.model.get_image_features(**pixels, return_dict=True)
+        return Seen(stretch, layout, _kept(features))
+
+    def composed(self, before: str, pictures: Sequence[tuple[str, Seen]]) -> Prompt:
+        """The prompt's text around the pictures, tokenized piece by piece, and their stretches between."""
+        pieces = before.split(self.processor.image_token)
+        if len(pieces) != len(pictures) + 1:
+            raise ValueError("the template has not one place for each picture")
+        bos = self.processor.tokenizer.bos_token
+        begins = not (bos and before.startswith(bos))
+        names = list(pictures[0][1].stretch)
+        parts = [self._text(piece, names, begins=begins and not i) for i, piece in enumerate(pieces)]
+        whole: list[Mapping[str, torch.Tensor]] = [parts[0]]
+        for (_, seen), part in zip(pictures, parts[1:], strict=True):
+            whole += [seen.stretch, part]
+        inputs: dict[str, Any] = {name: torch.cat([part[name] for part in whole], dim=1) for name in names}
+        features = [seen.features for _, seen in pictures]
+        for name in pictures[0][1].layout:
+            inputs[name] = torch.cat([seen.layout[name] for _, seen in pictures])
+        inputs["mm_encoder_outputs"] = {"image": merged(features)}
+        key = hashlib.sha256(f"{pieces[0]}\0{pictures[0][0]}".encode()).hexdigest()
+        ends = sum(part["input_ids"].shape[1] for part in whole[:2])
+        rest = merged(features[1:]) if len(features) > 1 else None
+        return Prompt(inputs, ends, key, rest)
+
+    def _text(self, text: str, names: Sequence[str], *, begins: bool) -> dict[str, torch.Tensor]:
+        ids = self.processor.tokenizer(text, add_special_tokens=begins)["input_ids"] if text else []
+        device = self.model.device
+        fillers = {"input_ids": torch.tensor([ids], dtype=torch.long).to(device)}
+        for name in names:
+            if name != "input_ids":
+                fillers[name] = torch.full((1, len(ids)), int(name == "attention_mask"), device=device)
+        return fillers
+
+    def _tried(self, before: str) -> bool:
+        """Whether a prompt put together from parts is the processor's own, and its features the model's own."""
+        count = before.count(getattr(self.processor, "image_token", None) or "\0")
+        pictures = [_noise(_PROBE_SIZES[i % 2], i) for i in range(count)]
+        problem = "the template has no place for pictures"
+        if pictures:
+            try:
+                problem = self._difference(before, pictures)
+            except _CANT_COMPOSE as exc:
+                # Whatever a family does otherwise with one picture than with several: the plain way remains.
+                problem = type(exc).__name__
+        if problem:
+            logger.warning("pictures are read together and not remembered with this model: %s", problem)
+        return not problem
+
+    def _difference(self, before: str, pictures: Sequence[Image.Image]) -> str:
+        composed = self.composed(before, [("", self.look(picture)) for picture in pictures]).inputs
+        whole = self.together(before, pictures)
+        for name in composed:
+            if name != "mm_encoder_outputs" and not torch.equal(composed[name], whole[name]):
+                return name
+        wanted = inspect.signature(self.model.get_image_features).parameters
+        own = _kept(self.model.get_image_features(**{k: v for k, v in whole.items() if k in wanted}, return_dict=True))
+        ours = composed["mm_encoder_outputs"]["image"]
+        # As wide as the rounding of half precision, whose products depend on how many rows go together.
+        same = all(torch.allclose(_tall(ours[k]), _tall(own[k]), rtol=0.02, atol=0.02) for k in dict(own))
+        return "" if same else "features"
+
+
+def stacked(prompts: Sequence[Prompt]) -> dict[str, Any] | None:
+    """All prompts as rows of one forward pass; None where they differ in length or in the form of their pictures.
+
+    Padding would make them equally long, but a recurrent state reads it and M-RoPE counts it. Pixels of several
+    pictures in one row (MiniCPM-V) are not rows of anything.
+    """
+    first, *others = [prompt.inputs for prompt in prompts]
+    if others and "target_sizes" in first and len(first["pixel_values"]) < len(first["target_sizes"]):
+        return None
+    rows: dict[str, Any] = {}
+    for name, value in first.items():
+        if name == "mm_encoder_outputs":
+            rows[name] = {"image": merged([value["image"], *(other[name]["image"] for other in others)])}
+        elif any(other[name].shape[1:] != value.shape[1:] for other in others):
+            return None
+        else:
+            rows[name] = torch.cat([value, *(other[name] for other in others)])
+    return rows
+
+
+def merged(features: Sequence[BaseModelOutputWithPooling]) -> BaseModelOutputWithPooling:
+    """The features of several pictures as one call for all would give them."""
+    fields = {name: [dict(one)[name] for one in features] for name in dict(features[0])}
+    return type(features[0])(**{name: _joined(parts) for name, parts in fields.items()})
+
+
+def _joined(parts: list[Any]) -> Any:
+    if isinstance(parts[0], torch.Tensor):
+        return torch.cat(parts)
+    if all(isinstance(one, torch.Tensor) for one in parts[0]):  # a tensor for each picture
+        return [one for part in parts for one in part]
+    return [_joined(list(level)) for level in zip(*parts, strict=True)]  # so in each of several levels
+
+
+def _kept(features: BaseModelOutputWithPooling) -> BaseModelOutputWithPooling:
+    """Only what a language model reads: the hidden states of the tower's layers may go."""
+    names = [name for name in ("pooler_output", "deepstack_features") if features.get(name) is not None]
+    return type(features)(**{name: features[name] for name in names})
+
+
+def _flat(value: Any) -> list[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        return [value]
+    inner = value.values() if isinstance(value, Mapping) else value
+    return [tensor for one in inner for tensor in _flat(one)]
+
+
+def _tall(value: Any) -> torch.Tensor:
+    """All rows below one another, however they are split by pictures."""
+    return torch.cat([tensor.reshape(-1, tensor.shape[-1]).float() for tensor in _flat(value)])
+
+
+def content_key(picture: Image.Image) -> str:
+    """The same for equal pixels, however they were sent."""
+    return hashlib.sha256(f"{picture.size}".encode() + picture.tobytes()).hexdigest()
+
+
+def _noise(size: tuple[int, int], seed: int) -> Image.Image:
+    return Image.effect_noise(size, 64 + seed).convert("RGB")

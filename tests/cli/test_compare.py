@@ -1,0 +1,247 @@
+"""The command line as a person or a script meets it: what is printed where, and the exit code."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image, ImageDraw
+from rich.console import Console
+from typer.testing import CliRunner, Result
+
+from serve_app.cli.main import app
+from serve_app.client import sync
+from serve_app.schema import ComparisonReport, Envelope, ErrorReport, ImageComparisonConfig
+from serve_app.views import terminal
+
+ROOT = Path(__file__).parents[2]
+
+
+def pairlens(*arguments: object) -> Result:
+    """The command in this process; it quiets our loggers for good, which other tests listen to."""
+    loggers = logging.getLogger("pairlens")
+    level = loggers.level
+    try:
+        return CliRunner().invoke(app, [str(each) for each in arguments])
+    finally:
+        loggers.setLevel(level)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """a.png; b.png with one more square; c.png of another world."""
+    folder = tmp_path_factory.mktemp("images")
+    image = Image.new("RGB", (320, 240), "white")
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((20, 20, 120, 90), fill="navy")
+    image.save(folder / "a.png")
+    draw.rectangle((200, 150, 240, 190), fill="red")
+    image.save(folder / "b.png")
+    Image.effect_mandelbrot((320, 240), (-2, -1.5, 1, 1.5), 60).convert("RGB").save(folder / "c.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(images: Path) -> ComparisonReport:
+    options = ("--focus", "标志", "--visual", f"overlay={images / 'out.png'}", "--json")
+    result = pairlens("compare", images / "a.png", images / "b.png", *options)
+    return ComparisonReport.model_validate_json(result.stdout)
+
+
+def test_same_file_is_a_match(images: Path) -> None:
+    result = pairlens("compare", images / "a.png", images / "a.png")
+
+    assert result.exit_code == 0
+    assert "MATCH" in result.stdout
+    assert "identical, pixel for pixel" in result.stdout
+
+
+def test_other_picture_is_a_mismatch(images: Path) -> None:
+    result = pairlens("compare", images / "a.png", images / "c.png")
+
+    assert result.exit_code == 22
+    assert "MISMATCH" in result.stdout
+
+
+def test_threshold_inside_the_interval_is_uncertain(images: Path, report: ComparisonReport) -> None:
+    middle = sum(report.similarity_interval) / 2
+    result = pairlens("compare", images / "a.png", images / "b.png", "--threshold", middle)
+
+    assert result.exit_code == 23
+    assert "UNCERTAIN" in result.stdout
+
+
+def test_json_is_the_whole_report_and_nothing_else(images: Path) -> None:
+    result = pairlens("compare", images / "a.png", images / "b.png", "--json")
+
+    printed = json.loads(result.stdout)
+    assert set(printed) == set(ComparisonReport.model_fields)
+    assert result.stderr == ""
+
+
+def test_ignoring_the_difference_is_a_match(images: Path) -> None:
+    result = pairlens("compare", images / "a.png", images / "b.png", "--json", "--ignore", "198,148,45,45")
+
+    assert json.loads(result.stdout)["differences"] == []
+
+
+def test_options_are_laid_over_the_config(images: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    config.write_text('{"language": "zh", "comparison_aspects": ["color"], "similarity_threshold": 0.1}')
+    options = ("--config", config, "--threshold", "0.3", "--aspect", "layout", "--aspect", "texture", "--json")
+    printed = json.loads(pairlens("compare", images / "a.png", images / "b.png", *options).stdout)
+
+    assert printed["similarity_threshold"] == 0.3
+    assert [aspect["name"] for aspect in printed["aspects"]] == ["layout", "texture"]
+    assert any("\u4e00" <= letter <= "\u9fff" for letter in printed["summary"])
+
+
+def test_visual_is_saved(images: Path, report: ComparisonReport) -> None:
+    assert [picture.kind for picture in report.visuals] == ["overlay"]
+    with Image.open(images / "out.png") as overlay:
+        assert overlay.format == "PNG"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("a.png", "none.png"), "does not exist"),
+        (("a.png", "."), "is a folder, not an image"),
+        (("a.png", "words.png"), "The candidate image"),
+        (("a.png", "b.png", "--threshold", "3"), "similarity_threshold"),
+        (("a.png", "b.png", "--config", '{"nonsense": 1}'), "nonsense"),
+        (("a.png", "b.png", "--config", "{"), "not valid JSON"),
+        (("a.png", "b.png", "--config", "none.json"), "does not exist"),
+        (("a.png", "b.png", "--ignore", "1,2"), "X,Y,WIDTH,HEIGHT"),
+        (("a.png", "b.png", "--visual", "overlay"), "KIND=FILE.png"),
+        (("a.png", "b.png", "--language", "fr"), "language"),
+        (("a.png", "b.png", "--server", "http://127.0.0.1:1"), "can't be reached"),
+        (("a.png", "b.png", "--server", "nonsense"), "is no URL of a server"),
+        (("a.png", "b.png", "--server", "http://127.0.0.1:1", "--model", "x"), "--model is for comparing here"),
+    ],
+)
+def test_failure_is_one_sentence_and_exit_code_1(
+    images: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], sentence: str
+) -> None:
+    (images / "words.png").write_text("no image")
+    monkeypatch.chdir(images)
+    result = pairlens("compare", *arguments)
+
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("pairlens: ")
+    assert len(result.stderr.splitlines()) == 1
+    assert sentence in result.stderr
+
+
+# Seconds for Ray and torch; httpx with rich 40 ms, FastAPI 100.
+HEAVY = ("ray", "torch", "transformers", "fastapi", "httpx", "rich")
+
+
+def test_comparing_here_imports_nothing_heavy_that_it_does_not_use(images: Path) -> None:
+    script = (
+        f"import sys; from serve_app.cli.main import app; HEAVY = {HEAVY}\n"
+        f"try: app(['compare', {str(images / 'a.png')!r}, {str(images / 'b.png')!r}, '--json'])\n"
+        "finally: print([name for name in HEAVY if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT)
+
+    assert done.stderr.strip() == "[]"
+
+
+def answering(answer: httpx.Response) -> httpx.MockTransport:
+    return httpx.MockTransport(lambda request: answer)
+
+
+def test_server_is_sent_both_images_and_the_config(report: ComparisonReport) -> None:
+    sent: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        envelope = Envelope[ComparisonReport](code=200, msg="ok", data=report, error=None, request_id="r")
+        return httpx.Response(200, content=envelope.model_dump_json())
+
+    config = ImageComparisonConfig(similarity_threshold=0.5)
+    got = sync.compare("http://host/", b"first", b"second", config, transport=httpx.MockTransport(answer))
+
+    assert got == report
+    assert str(sent[0].url) == "http://host/v1/compare"
+    body = sent[0].read()
+    assert body.index(b"first") < body.index(b"second")
+    assert b'"similarity_threshold":0.5' in body
+
+
+def test_error_of_the_server_is_a_sentence_with_its_request_id() -> None:
+    error = ErrorReport(type="overloaded", detail="The queue for the model is full.")
+    envelope = Envelope[ComparisonReport](code=503, msg="busy", data=None, error=error, request_id="r-7")
+    transport = answering(httpx.Response(503, content=envelope.model_dump_json()))
+
+    with pytest.raises(sync.ServerFailed, match=r"^The queue for the model is full\. \(503 overloaded, request r-7\)$"):
+        sync.compare("http://host", b"", b"", ImageComparisonConfig(), transport=transport)
+
+
+def test_stranger_s_server_is_told_apart() -> None:
+    with pytest.raises(sync.ServerFailed, match="answered 200, but not as PairLens does"):
+        sync.compare("http://host", b"", b"", ImageComparisonConfig(), transport=answering(httpx.Response(200)))
+
+
+@pytest.mark.parametrize("width", [30, 80, 200])
+def test_report_fits_the_terminal(report: ComparisonReport, width: int) -> None:
+    console = Console(width=width, record=True, color_system=None)
+    with console.capture() as capture:
+        terminal.show(report, console)
+
+    text = capture.get()
+    assert "标志" in text
+    assert "\x1b" not in text
+    assert max(len(line) for line in text.splitlines()) <= width
+
+
+def test_text_of_others_cannot_steer_the_terminal(report: ComparisonReport) -> None:
+    hostile = report.model_copy(update={"summary": "\x1b]0;owned\x07\x1b[2J", "warnings": ("\x1b[31m",)})
+    console = Console(width=80, color_system=None)
+    with console.capture() as capture:
+        terminal.show(hostile, console)
+
+    assert "\x1b" not in capture.get()
+    assert "\x07" not in capture.get()
+
+
+def test_version_is_printed() -> None:
+    assert pairlens("version").stdout.startswith("pairlens 0.")
+
+
+def test_wrong_serve_config_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "serve.yaml"
+    path.write_text("aplications: []\nhttp_options: {host: 127.0.0.1}\n")
+    command = [sys.executable, "-c", "from serve_app.cli.main import app; app()", "serve", "--config", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+
+    assert done.returncode == 1
+    assert "`aplications` is not a setting. Did you mean `applications`?" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_size_says_what_to_run_and_what_it_costs() -> None:
+    result = pairlens("size", "--per-day", 172_800, "--model-s", 1, "--cpu-s", 0.2, "--deadline", 5, "--gpu-price", 3)
+
+    assert result.exit_code == 0
+    assert "2 comparisons/s on average, 6/s at the peak" in result.stdout
+    assert "8 of VLModel at the peak and 1 spare: 9 GPUs" in result.stdout
+    assert "19,710 a month" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("load", "why"),
+    [((), "Say the load"), (("--per-second", 1, "--deadline", 0.5), "no number of replicas helps")],
+)
+def test_size_without_an_answer_is_one_sentence(load: tuple[object, ...], why: str) -> None:
+    result = pairlens("size", "--model-s", 1, "--cpu-s", 0.2, *load)
+
+    assert result.exit_code == 1
+    assert why in result.stderr
