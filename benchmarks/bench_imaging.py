@@ -34,7 +34,7 @@ import PIL
 from PIL import Image, ImageDraw
 
 from serve_app import imaging
-from serve_app.core.measured import Upload
+from serve_app.core.pictures import Upload
 from serve_app.settings import Limits
 
 MAX_SIZE = (1024, 1024)

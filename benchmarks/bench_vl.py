@@ -23,7 +23,8 @@ from typing import Any, Literal
 import torch
 
 from benchmarks import vl_floor, vl_models
-from serve_app.core.measured import Deadline, Inquiry, Stop
+from serve_app.core.clock import Deadline, Stop
+from serve_app.core.inquiry import Inquiry
 from serve_app.settings import ModelSettings
 from serve_app.vlm.local import loading, pretrained
 from serve_app.vlm.local.decoding import compiled

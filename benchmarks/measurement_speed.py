@@ -25,7 +25,8 @@ from PIL import Image
 
 from serve_app import imaging, measurement
 from serve_app.comparison.examiner import Examiner
-from serve_app.core.measured import Deadline, Pixels, Raster, Upload
+from serve_app.core.clock import Deadline
+from serve_app.core.pictures import Pixels, Raster, Upload
 from serve_app.measurement import regions
 from serve_app.measurement.tiles import Grid
 from serve_app.schema import ImageComparisonConfig

@@ -17,7 +17,9 @@ import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from serve_app.comparison.dialogue import prompt
-from serve_app.core.measured import Alignment, Examination, ImageFacts, Inquiry, Measurement, ModelIdentity, ShownImage
+from serve_app.core.inquiry import Inquiry, ModelIdentity
+from serve_app.core.measured import Alignment, Examination, Measurement
+from serve_app.core.pictures import ImageFacts, ShownImage
 from serve_app.schema import ImageComparisonConfig
 from serve_app.vlm.local import loading
 from tests.worlds import checkpoints

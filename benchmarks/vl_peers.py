@@ -32,7 +32,9 @@ from PIL import Image
 
 from benchmarks import vl_models
 from serve_app import vlm
-from serve_app.core.measured import Deadline, Inquiry, ShownImage, Stop
+from serve_app.core.clock import Deadline, Stop
+from serve_app.core.inquiry import Inquiry
+from serve_app.core.pictures import ShownImage
 from serve_app.settings import ModelSettings
 
 Dtype = Literal["float32", "bfloat16"]

@@ -7,7 +7,8 @@ import ray
 from ray import serve
 from ray.serve.config import RequestRouterConfig
 
-from serve_app.serving.deployments import Ingress, Preprocessor, VLModel, names
+from serve_app.serving.deployments import names
+from serve_app.serving.deployments.stages import Ingress, Preprocessor, VLModel
 from serve_app.settings import ModelSettings, Settings
 
 # Readiness promises to notice a lost stage within 5 s, and Serve starts a replacement only once it has noticed:

@@ -21,12 +21,16 @@ from typing import Final
 import atheris
 import httpx
 
+from serve_app.local import open_pipeline
+
 with atheris.instrument_imports(include=["serve_app", "PIL", "starlette", "python_multipart"]):
     from serve_app import imaging
     from serve_app.comparison import pipeline
-    from serve_app.core.measured import Upload
+    from serve_app.core.pictures import Upload
     from serve_app.errors import ComparisonError, ImageRejected
-    from serve_app.serving.api import AlwaysReady, body, create_app
+    from serve_app.serving.api import body
+    from serve_app.serving.api.app import create_app
+    from serve_app.serving.readiness import AlwaysReady
     from serve_app.settings import Limits, Settings
     from tests.hostile import bodies, doors, pictures
     from tests.hostile.deeds import Deeds
@@ -72,7 +76,7 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {"decode": decode, "config"
 
 @functools.cache
 def _opened() -> AbstractAsyncContextManager[pipeline.Pipeline]:
-    return pipeline.open_local(Settings())  # kept: it closes what it opened when it is forgotten
+    return open_pipeline(Settings())  # kept: it closes what it opened when it is forgotten
 
 
 @functools.cache

@@ -8,7 +8,8 @@ from functools import cache
 
 from PIL import Image, ImageDraw
 
-from serve_app.core.measured import PictureBox, ShownImage
+from serve_app.core.assessed import PictureBox
+from serve_app.core.pictures import ShownImage
 
 SIDE = 336  # a whole number of patches of 14, 16 and 28 pixels: small, and large enough to be seen
 MARKED_SIZE = 672, 448  # as whole, not square, and not near 1000: a place has other numbers in each convention

@@ -12,8 +12,11 @@ from serve_app import vlm
 from serve_app.comparison import calibration
 from serve_app.comparison.device import Device, uncounted
 from serve_app.comparison.dialogue import answer, prompt
-from serve_app.comparison.dialogue.habits import Habits
-from serve_app.core.measured import Assessment, Deadline, Examination, ModelIdentity, Stop
+from serve_app.core.assessed import Assessment
+from serve_app.core.clock import Deadline, Stop
+from serve_app.core.habits import Habits
+from serve_app.core.inquiry import ModelIdentity
+from serve_app.core.measured import Examination
 from serve_app.errors import ComparisonError, ModelFailed
 from serve_app.schema import ImageComparisonConfig, Language
 from serve_app.settings import ModelSettings

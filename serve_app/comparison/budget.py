@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from serve_app.core.measured import Deadline
+from serve_app.core.clock import Deadline
 
 
 class MemoryBudget:

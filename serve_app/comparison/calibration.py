@@ -11,8 +11,10 @@ from typing import Final, get_args
 from serve_app import vlm
 from serve_app.comparison import anchors
 from serve_app.comparison.dialogue import answer, prompt
-from serve_app.comparison.dialogue.habits import ASKED, CONVENTIONS, Convention, Habits
-from serve_app.core.measured import Anchors, Deadline, Inquiry, ModelOutput, Stop
+from serve_app.core.assessed import Anchors
+from serve_app.core.clock import Deadline, Stop
+from serve_app.core.habits import ASKED, CONVENTIONS, Convention, Habits
+from serve_app.core.inquiry import Inquiry, ModelOutput
 from serve_app.errors import ComparisonError
 from serve_app.schema import Language
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
-from serve_app.core.measured import Stop
+from serve_app.core.clock import Stop
 
 T = TypeVar("T")
 

@@ -8,7 +8,8 @@ import json
 
 from serve_app import __version__, measurement
 from serve_app.comparison.dialogue import prompt
-from serve_app.core.measured import ModelIdentity, Upload
+from serve_app.core.inquiry import ModelIdentity
+from serve_app.core.pictures import Upload
 from serve_app.schema import ImageComparisonConfig
 from serve_app.settings import ModelSettings
 

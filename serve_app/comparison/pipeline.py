@@ -10,12 +10,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final, Protocol
 
 from serve_app.comparison import identity
-from serve_app.comparison.assessor import Assessor
 from serve_app.comparison.dialogue import prompt
-from serve_app.comparison.examiner import Examiner
 from serve_app.comparison.sentences import SENTENCES
 from serve_app.comparison.verdict import report
-from serve_app.core.measured import Assessment, Deadline, Examination, StageName, Upload
+from serve_app.core.assessed import Assessment
+from serve_app.core.clock import Deadline, StageName
+from serve_app.core.measured import Examination
+from serve_app.core.pictures import Upload
 from serve_app.errors import DeadlineExceeded, ImageTooLarge, ModelFailed, Unavailable
 from serve_app.schema import ComparisonReport, ImageComparisonConfig, ModelStatus, TimingsReport
 from serve_app.settings import Settings
@@ -138,21 +139,6 @@ async def _digested(*uploads: Upload) -> tuple[Upload, ...]:
     if sum(len(upload.data) for upload in uploads) < _HASHED_AT_ONCE:
         return tuple(upload.digested() for upload in uploads)
     return await asyncio.to_thread(lambda: tuple(upload.digested() for upload in uploads))
-
-
-@asynccontextmanager
-async def open_local(settings: Settings) -> AsyncIterator[Pipeline]:
-    """The whole pipeline in this process, for the command line and for tests.
-
-    Raises `vlm.ModelUnavailable` where the model can't be loaded.
-    """
-    examiner = Examiner(settings.limits, settings.preprocessing, shows_images=settings.model.is_asked)
-    assessor = Assessor(settings.model)
-    try:
-        yield Pipeline(examiner, assessor, settings)
-    finally:
-        examiner.close()
-        assessor.close()
 
 
 def _timings(examination: Examination, assessment: Assessment, total_ms: float) -> TimingsReport:

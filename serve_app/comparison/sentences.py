@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from serve_app.core.measured import Box, MeasuredDifference, Measurement, QuestionKind
+from serve_app.core.inquiry import QuestionKind
+from serve_app.core.measured import MeasuredDifference, Measurement
+from serve_app.core.pictures import Box
 from serve_app.schema import DifferenceKind, FocusStatus, Language, Verdict
 
 

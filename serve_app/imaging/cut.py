@@ -8,7 +8,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from serve_app.core.measured import Box, Raster, ShownImage
+from serve_app.core.pictures import Box, Raster, ShownImage
 from serve_app.imaging.shown import encode, fitted
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from serve_app.core.measured import Upload
+from serve_app.core.pictures import Upload
 from serve_app.errors import ImageRejected, ImageRole, ImageTooLarge, UnsupportedImageType
 from serve_app.imaging import decode
 from serve_app.imaging.animation import count_frames, first_frame_note

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image, ImageCms
 
-from serve_app.core.measured import Pixels
+from serve_app.core.pictures import Pixels
 
 _STRIP_PIXELS = 1 << 18  # about 1 MiB a strip: fits a core's cache
 _GREY_RANGES = (1.0, 255.0, 65535.0, 2.0**31 - 1)

@@ -7,7 +7,7 @@ import zlib
 
 from PIL import ExifTags, Image
 
-from serve_app.core.measured import Box, Pixels
+from serve_app.core.pictures import Box, Pixels
 from serve_app.imaging import directories
 
 # An upright pixel (x, y) is found in the stored image by exchanging x and y, then mirroring.

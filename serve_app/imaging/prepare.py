@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from serve_app.core.measured import Box, ImageFacts, Pixels, PreparedImage, Raster, ShownImage, Upload
+from serve_app.core.pictures import Box, ImageFacts, Pixels, PreparedImage, Raster, ShownImage, Upload
 from serve_app.errors import ImageRejected, ImageRole
 from serve_app.imaging import decode, modes
 from serve_app.imaging.colour import Colour, colour_of

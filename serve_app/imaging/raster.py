@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from serve_app.core.measured import Box, Pixels
+from serve_app.core.pictures import Box, Pixels
 from serve_app.imaging.colour import Colour
 from serve_app.imaging.modes import plain, strips
 from serve_app.imaging.orientation import is_exchanged, turned, upright_band

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from serve_app.core.measured import Pixels, ShownImage
+from serve_app.core.pictures import Pixels, ShownImage
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.core.measured import Box, Pixels
+from serve_app.core.pictures import Box, Pixels
 from serve_app.measurement import visible
 from serve_app.measurement.tiles import CELL, Grid, Tile, by_cell, differing
 

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.core.measured import Box, MeasuredDifference, Pixels
+from serve_app.core.measured import MeasuredDifference
+from serve_app.core.pictures import Box, Pixels
 from serve_app.measurement import colour, presence
 from serve_app.measurement.regions import Region
 from serve_app.measurement.tiles import Grid

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.core.measured import UNMEASURED, Box, Chart, Pixels, Raster
+from serve_app.core.measured import UNMEASURED, Chart
+from serve_app.core.pictures import Box, Pixels, Raster
 from serve_app.measurement.cells import CellMap
-from serve_app.measurement.placing.align import Placed
+from serve_app.measurement.placing.placed import Placed
 from serve_app.measurement.tiles import CELL
 
 FIELDS = 32  # along each side: a field is 3 % of a side, about as exact as a model places a box

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.core.measured import Pixels
+from serve_app.core.pictures import Pixels
 
 Lab = NDArray[np.float32]
 

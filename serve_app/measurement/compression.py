@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.core.measured import Box, Pixels
+from serve_app.core.pictures import Box, Pixels
 from serve_app.measurement.tiles import MASK_GREY, Grid
 
 BLOCK = 16  # pixels of a block whose colour is kept at half size

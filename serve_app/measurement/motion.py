@@ -10,7 +10,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from serve_app.core.measured import Box, MeasuredDifference, Pixels
+from serve_app.core.measured import MeasuredDifference
+from serve_app.core.pictures import Box, Pixels
 from serve_app.measurement.change import surround
 from serve_app.measurement.tiles import Grid
 

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from serve_app.core.measured import Box, MeasuredDifference, Measurement, Pixels, Raster, Visual
+from serve_app.core.measured import MeasuredDifference, Measurement, Visual
+from serve_app.core.pictures import Box, Pixels, Raster
 from serve_app.measurement import visible
-from serve_app.measurement.placing.align import Placed
+from serve_app.measurement.placing.placed import Placed
 from serve_app.measurement.tiles import Grid
 from serve_app.schema import VisualKind
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.core.measured import Box, Pixels
+from serve_app.core.pictures import Box, Pixels
 from serve_app.measurement.tiles import Grid
 from serve_app.schema import DifferenceKind
 

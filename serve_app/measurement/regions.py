@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.core.measured import Box, MeasuredDifference
+from serve_app.core.measured import MeasuredDifference
+from serve_app.core.pictures import Box
 from serve_app.measurement import compression
 from serve_app.measurement.cells import CellMap, collect
 from serve_app.measurement.tiles import CELL, Grid

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.core.measured import Box, Pixels
+from serve_app.core.pictures import Box, Pixels
 
 CELL = 8  # pixels: the grain of regions; a byte holds one row of a cell
 TILE = 512  # pixels of a tile's side without halo: its buffers (0.9 MB) stay in a core's cache

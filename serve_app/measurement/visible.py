@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.core.measured import Pixels
+from serve_app.core.pictures import Pixels
 from serve_app.measurement.tiles import CELL, HALO, REACH, TILE, by_cell
 
 SLACK = (3, 4, 4)  # levels of Y, Cr, Cb: below one just noticeable difference on any ground

@@ -6,10 +6,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from serve_app.errors import ComparisonError, Unavailable
 
@@ -19,6 +19,27 @@ logger = logging.getLogger("pairlens.readiness")
 STALE_S: Final = 4.0
 # For a comparison in place of the cluster's word; with the wait before it, less than what makes an answer stale.
 PROOF_S: Final = 2.0
+
+
+class Readiness(Protocol):
+    """Knows whether a comparison sent now would be answered."""
+
+    async def check(self) -> None:
+        """Raise `Unavailable` with the reason if not."""
+
+    def watch(self) -> AbstractAsyncContextManager[None]:
+        """Keep knowing for as long as the context is open: the server's life."""
+
+
+class AlwaysReady:
+    """For a pipeline in this process: its model was loaded and asked before it came to be."""
+
+    async def check(self) -> None:
+        return None
+
+    @asynccontextmanager
+    async def watch(self) -> AsyncIterator[None]:
+        yield
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,9 @@ class Unrecorded:
         pass
 
 
+UNRECORDED: Final = Unrecorded()
+
+
 def log_request(logger: logging.Logger, record: RequestRecord) -> None:
     """One entry named "request"; the fields become top-level keys under a JSON formatter."""
     fields = {key: value for key, value in asdict(record).items() if value is not None}

@@ -8,7 +8,7 @@ import io
 from PIL import Image, ImageDraw
 
 from serve_app.comparison.pipeline import Pipeline, Turns
-from serve_app.core.measured import Upload
+from serve_app.core.pictures import Upload
 from serve_app.errors import ComparisonError
 from serve_app.schema import ComparisonReport, ImageComparisonConfig
 

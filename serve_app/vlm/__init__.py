@@ -1,75 +1,7 @@
-"""Engines that look at two pictures and answer questions, behind one protocol.
-No prompts, no scores, no Ray: an inquiry goes in, replies come out.
-"""
-
-from __future__ import annotations
-
-from collections.abc import Sequence
-from typing import Protocol
+"""Engines that look at two pictures and answer questions, behind one protocol."""
 
 from serve_app.core.byte_cache import OnLookup, uncounted
-from serve_app.core.measured import Inquiry, ModelIdentity, ModelOutput, Stop
-from serve_app.settings import ModelSettings
-from serve_app.vlm.scripted import ScriptedModel
+from serve_app.vlm.engine import VisionLanguageModel, check, load
 from serve_app.vlm.unavailable import ModelUnavailable
 
 __all__ = ["ModelUnavailable", "OnLookup", "VisionLanguageModel", "check", "load", "uncounted"]
-
-
-class VisionLanguageModel(Protocol):
-    """What the assessor needs of an engine.
-
-    It is called by one thread at a time; engine `openai` by `ModelSettings.comparisons_at_once`.
-    """
-
-    @property
-    def identity(self) -> ModelIdentity: ...
-
-    def answer(self, inquiry: Inquiry, stop: Stop) -> ModelOutput:
-        """Answer all questions; blocks.
-
-        Raises DeadlineExceeded within one decode step after `stop` has a reason; anything else that an
-        engine raises is its own failure.
-        """
-        ...
-
-    def can_choose(self, labels: Sequence[str]) -> bool:
-        """Whether the first token of an answer tells these labels apart: else letters stand for them."""
-        ...
-
-    def warm_up(self) -> None:
-        """Send one small inquiry through the whole path; raises what `answer` raises."""
-        ...
-
-
-def load(settings: ModelSettings, on_lookup: OnLookup = uncounted) -> VisionLanguageModel | None:
-    """The engine that the settings name, ready but not warm; None for engine `none`.
-
-    `on_lookup`: told of each hit and miss of an engine's cache. Raises ModelUnavailable.
-    """
-    if settings.engine == "scripted":
-        return ScriptedModel(settings.scripted)
-    if settings.engine == "transformers":
-        from serve_app.vlm.local import checkpoint
-
-        checkpoint.check(settings)
-        from serve_app.vlm.local import pretrained
-
-        return pretrained.load(settings, on_lookup)
-    if settings.engine == "openai":
-        from serve_app.vlm import remote
-
-        return remote.ChatModel(settings)
-    return None
-
-
-def check(settings: ModelSettings) -> None:
-    """Look in seconds, without loading weights, whether the model can be served. Raises ModelUnavailable."""
-    if settings.engine == "transformers":
-        from serve_app.vlm.local import checkpoint
-
-        checkpoint.check(settings)
-    if settings.engine == "openai":
-        from serve_app.vlm import remote
-
-        remote.check(settings)

@@ -11,8 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from serve_app.comparison.dialogue.habits import CONVENTIONS, Frame
-from serve_app.core.measured import Inquiry, ModelIdentity, ModelOutput, PictureBox, Question, Reply, ShownImage, Stop
+from serve_app.core.assessed import PictureBox
+from serve_app.core.clock import Stop
+from serve_app.core.habits import CONVENTIONS, Frame
+from serve_app.core.inquiry import Inquiry, ModelIdentity, ModelOutput, Question, Reply
+from serve_app.core.pictures import ShownImage
 from serve_app.settings import ScriptedFinding, ScriptedSettings
 
 CHOSEN = 0.9  # probability of the chosen label; half of the rest lies outside the labels

@@ -7,8 +7,9 @@ import pytest
 
 from serve_app import measurement
 from serve_app.comparison import anchors
-from serve_app.comparison.dialogue.habits import CONVENTIONS, Convention, Frame
-from serve_app.core.measured import PictureBox, Raster, ShownImage
+from serve_app.core.assessed import PictureBox
+from serve_app.core.habits import CONVENTIONS, Convention, Frame
+from serve_app.core.pictures import Raster, ShownImage
 
 
 def raster(shown: ShownImage) -> Raster:

@@ -11,23 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve_app.comparison.dialogue import answer, reply_text
-from serve_app.comparison.dialogue.habits import CONVENTIONS, Convention, Frame, Habits
-from serve_app.core.measured import (
-    Anchors,
+from serve_app.core.assessed import Anchors, AspectAssessment, Assessment, Finding, PictureBox
+from serve_app.core.habits import CONVENTIONS, Convention, Frame, Habits
+from serve_app.core.inquiry import (
     AnswerShape,
-    AspectAssessment,
-    Assessment,
-    Finding,
     Inquiry,
     ModelIdentity,
     ModelOutput,
-    PictureBox,
     Question,
     QuestionKind,
     Reply,
-    ShownImage,
     Wording,
 )
+from serve_app.core.pictures import ShownImage
 from serve_app.schema import Language
 
 LABELS = ("none", "small", "medium", "large", "total")

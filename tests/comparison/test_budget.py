@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from serve_app.comparison.budget import MemoryBudget
-from serve_app.core.measured import Deadline
+from serve_app.core.clock import Deadline
 from serve_app.errors import DeadlineExceeded
 
 

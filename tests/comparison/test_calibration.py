@@ -11,8 +11,10 @@ import pytest
 from serve_app import vlm
 from serve_app.comparison import calibration
 from serve_app.comparison.anchors import MARKED_SIZE, MARKS
-from serve_app.comparison.dialogue.habits import CONVENTIONS, THOUSANDTHS, Convention, Corners, Frame, Habits
-from serve_app.core.measured import Inquiry, ModelIdentity, ModelOutput, PictureBox, Reply, Stop
+from serve_app.core.assessed import PictureBox
+from serve_app.core.clock import Stop
+from serve_app.core.habits import CONVENTIONS, THOUSANDTHS, Convention, Corners, Frame, Habits
+from serve_app.core.inquiry import Inquiry, ModelIdentity, ModelOutput, Reply
 from serve_app.errors import ModelFailed
 from serve_app.settings import ModelSettings, ScriptedSettings
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from serve_app import imaging
 from serve_app.comparison.dialogue import closeups
-from serve_app.core.measured import Box, ImageFacts, Raster
+from serve_app.core.pictures import Box, ImageFacts, Raster
 from tests.worlds.samples import difference, measured
 
 SHOWN = (1024, 1024)

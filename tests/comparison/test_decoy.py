@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve_app.comparison.dialogue import decoy
-from serve_app.core.measured import UNMEASURED, Alignment, Box, Chart, Examination
+from serve_app.core.measured import UNMEASURED, Alignment, Chart, Examination
+from serve_app.core.pictures import Box
 from tests.worlds.samples import difference, examined, measured
 
 SIDE = 10  # fields; the pictures of `examined` have 200 x 120 pixels, the difference lies at (120, 60) and is 30 x 30

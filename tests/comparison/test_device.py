@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from serve_app.comparison.device import Device
-from serve_app.core.measured import Deadline, Stop
+from serve_app.core.clock import Deadline, Stop
 from serve_app.errors import DeadlineExceeded
 
 

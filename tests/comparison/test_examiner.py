@@ -8,8 +8,10 @@ from contextlib import suppress
 import pytest
 from PIL import Image
 
-from serve_app.comparison.examiner import Examiner, masks_on_candidate, plan_pair
-from serve_app.core.measured import Box, Deadline, PreparedImage, Upload
+from serve_app.comparison.examiner import Examiner
+from serve_app.comparison.pair_plan import masks_on_candidate, plan_pair
+from serve_app.core.clock import Deadline
+from serve_app.core.pictures import Box, PreparedImage, Upload
 from serve_app.errors import DeadlineExceeded, ImageRejected, ImageTooLarge, UnsupportedImageType
 from serve_app.settings import MIB, Limits, PreprocessingSettings
 from tests.worlds.samples import card, config, encoded, noise, soon, upload, without_collection

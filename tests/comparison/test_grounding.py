@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve_app.comparison.verdict import grounding
-from serve_app.comparison.verdict.grounding import Grounds
-from serve_app.core.measured import UNMEASURED, Box, Chart, Examination, Finding, MeasuredDifference, PictureBox
+from serve_app.comparison import grounding
+from serve_app.comparison.grounding import Grounds
+from serve_app.core.assessed import Finding, PictureBox
+from serve_app.core.measured import UNMEASURED, Chart, Examination, MeasuredDifference
+from serve_app.core.pictures import Box
 from serve_app.schema import DifferenceKind
 from tests.worlds.samples import difference, examined, measured
 

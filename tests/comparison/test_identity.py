@@ -9,7 +9,8 @@ import pytest
 from serve_app import measurement
 from serve_app.comparison import identity
 from serve_app.comparison.dialogue import prompt
-from serve_app.core.measured import ModelIdentity, Upload
+from serve_app.core.inquiry import ModelIdentity
+from serve_app.core.pictures import Upload
 from serve_app.settings import ModelSettings
 from tests.worlds.samples import config
 

@@ -12,11 +12,15 @@ from PIL import Image, ImageDraw
 from skimage import data
 
 from serve_app.comparison import identity
-from serve_app.comparison.dialogue.habits import CONVENTIONS
 from serve_app.comparison.examiner import Examiner
-from serve_app.comparison.pipeline import Pipeline, open_local
-from serve_app.core.measured import Assessment, Box, Deadline, ModelIdentity, Upload
+from serve_app.comparison.pipeline import Pipeline
+from serve_app.core.assessed import Assessment
+from serve_app.core.clock import Deadline
+from serve_app.core.habits import CONVENTIONS
+from serve_app.core.inquiry import ModelIdentity
+from serve_app.core.pictures import Box, Upload
 from serve_app.errors import DeadlineExceeded, ModelFailed
+from serve_app.local import open_pipeline
 from serve_app.schema import ComparisonReport
 from serve_app.settings import ModelSettings, ScriptedSettings, Settings
 from tests.worlds.samples import assessed, card, config, encoded, upload
@@ -27,7 +31,7 @@ PHOTOS = [data.astronaut, data.coffee, data.chelsea, data.rocket]
 
 @pytest.fixture
 async def local() -> AsyncIterator[Pipeline]:
-    async with open_local(Settings()) as opened:
+    async with open_pipeline(Settings()) as opened:
         yield opened
 
 
@@ -135,13 +139,13 @@ async def test_a_change_of_alpha_alone_is_a_difference(local: Pipeline) -> None:
 
 
 async def test_the_model_is_not_asked_about_equal_pixels() -> None:
-    async with open_local(scripted(fails=True)) as failing:
+    async with open_pipeline(scripted(fails=True)) as failing:
         report = await compare(failing, encoded(card()), encoded(card(), "BMP"))
     assert (report.model.status, report.verdict) == ("skipped", "match")
 
 
 async def test_a_model_out_of_time_is_a_deadline_or_the_measurement_alone() -> None:
-    async with open_local(scripted(delay_s=60)) as slow:
+    async with open_pipeline(scripted(delay_s=60)) as slow:
         asked = config(processing_timeout=1.0)
         with pytest.raises(DeadlineExceeded):
             await slow.compare(upload(), upload("red"), asked, Deadline.after(1.0))
@@ -152,7 +156,7 @@ async def test_a_model_out_of_time_is_a_deadline_or_the_measurement_alone() -> N
 
 
 async def test_a_model_that_fails_is_an_error_or_the_measurement_alone() -> None:
-    async with open_local(scripted(fails=True)) as failing:
+    async with open_pipeline(scripted(fails=True)) as failing:
         with pytest.raises(ModelFailed):
             await compare(failing, encoded(card()), encoded(card("red")))
         report = await compare(failing, encoded(card()), encoded(card("red")), on_model_failure="measurement")
@@ -162,7 +166,7 @@ async def test_a_model_that_fails_is_an_error_or_the_measurement_alone() -> None
 async def test_a_report_has_the_same_id_whether_the_model_managed_to_answer_or_not() -> None:
     ids = []
     for fails in (True, False):
-        async with open_local(scripted(fails=fails)) as model:
+        async with open_pipeline(scripted(fails=fails)) as model:
             asked = {"on_model_failure": "measurement"}
             ids.append((await compare(model, encoded(card()), encoded(card("red")), **asked)).report_id)
     assert ids[0] == ids[1]
@@ -186,7 +190,7 @@ async def test_the_revision_that_was_loaded_is_part_of_the_id() -> None:
 
 
 async def test_bad_answers_are_degraded_fields_not_errors() -> None:
-    async with open_local(scripted(answers_badly=True)) as bad:
+    async with open_pipeline(scripted(answers_badly=True)) as bad:
         report = await compare(bad, encoded(card()), encoded(card("red")), focus_elements=["square"])
     assert report.model.status == "answered"
     assert report.focus_elements[0].status == "unassessed"
@@ -202,7 +206,7 @@ async def test_a_finding_where_pixels_changed_is_confirmed_and_one_where_none_di
         {"box": ON_THE_SQUARE, "description": "A red square."},
         {"box": ON_NOTHING, "description": "A ghost.", "kind": "removed"},
     ]
-    async with open_local(scripted(label=0, findings=findings)) as model:
+    async with open_pipeline(scripted(label=0, findings=findings)) as model:
         report = await compare(model, encoded(card()), encoded(card("red")))
     (found,) = report.differences
     assert (found.evidence, found.description) == ("confirmed", "A red square.")
@@ -213,7 +217,7 @@ async def test_a_finding_where_pixels_cannot_tell_is_listed_as_the_models_alone(
     whole = photograph(data.astronaut)
     part = edited(whole).crop((60, 40, 320, 240))
     findings = [{"box": (0, 0, 100, 100), "description": "A flag.", "kind": "removed"}]
-    async with open_local(scripted(label=1, findings=findings)) as model:
+    async with open_pipeline(scripted(label=1, findings=findings)) as model:
         report = await compare(model, encoded(whole), encoded(part))
     found = report.differences[-1]
     assert (found.evidence, found.reference_box, found.candidate_box) == ("model_only", (0, 0, 32, 24), None)
@@ -226,7 +230,7 @@ async def test_a_finding_where_pixels_cannot_tell_is_listed_as_the_models_alone(
 async def test_an_element_is_as_the_model_says_unless_no_pixel_changed_there(
     box: tuple[int, ...], status: str, place: tuple[int, ...]
 ) -> None:
-    async with open_local(scripted(label=1, box=box)) as model:
+    async with open_pipeline(scripted(label=1, box=box)) as model:
         report = await compare(model, encoded(card()), encoded(card("red")), focus_elements=["square"])
     (element,) = report.focus_elements
     assert (element.status, element.boxes) == (status, (place,))
@@ -236,7 +240,7 @@ async def test_an_element_is_as_the_model_says_unless_no_pixel_changed_there(
 async def test_boxes_are_understood_in_every_convention(boxes: str) -> None:
     findings = [{"box": ON_THE_SQUARE, "description": "A red square."}]
     asked: dict[str, Any] = {"focus_elements": ["square"], "max_image_size": [128, 128]}
-    async with open_local(scripted(label=1, box=ON_THE_SQUARE, findings=findings, boxes=boxes)) as model:
+    async with open_pipeline(scripted(label=1, box=ON_THE_SQUARE, findings=findings, boxes=boxes)) as model:
         report = await compare(model, encoded(card()), encoded(card("red")), **asked)
     (element,) = report.focus_elements
     assert (element.status, report.model.boxes) == ("changed", boxes)
@@ -247,7 +251,7 @@ async def test_boxes_are_understood_in_every_convention(boxes: str) -> None:
 
 async def test_a_model_that_finds_no_mark_places_nothing_and_no_box_of_its_refutes_anything() -> None:
     findings = [{"box": ON_NOTHING, "description": "A ghost."}]
-    async with open_local(scripted(label=1, box=ON_NOTHING, findings=findings, boxes=None)) as model:
+    async with open_pipeline(scripted(label=1, box=ON_NOTHING, findings=findings, boxes=None)) as model:
         report = await compare(model, encoded(card()), encoded(card("red")), focus_elements=["square"])
     (element,) = report.focus_elements
     assert (element.status, element.boxes, report.model.boxes) == ("changed", (), None)
@@ -256,7 +260,7 @@ async def test_a_model_that_finds_no_mark_places_nothing_and_no_box_of_its_refut
 
 
 async def test_a_model_that_rates_all_pictures_alike_is_known_from_its_start() -> None:
-    async with open_local(scripted(label=1, anchors=(2, 2))) as model:
+    async with open_pipeline(scripted(label=1, anchors=(2, 2))) as model:
         report = await compare(model, encoded(card()), encoded(card("red")))
     assert report.model.anchors is not None
     assert report.model.anchors.same == report.model.anchors.unrelated
@@ -267,19 +271,19 @@ async def test_a_model_that_rates_all_pictures_alike_is_known_from_its_start() -
 @pytest.mark.parametrize(("sees", "evidence"), [(False, "confirmed"), (True, "measured_only")])
 async def test_a_model_that_says_yes_to_everything_confirms_nothing(sees: bool, evidence: str) -> None:
     """It is asked about one place more, on which the pixels show no change."""
-    async with open_local(scripted(label=1, sees_ghosts=sees)) as model:
+    async with open_pipeline(scripted(label=1, sees_ghosts=sees)) as model:
         report = await compare(model, encoded(card()), encoded(card("red")))
     assert (report.model.sees_ghosts, report.differences[0].evidence) == (sees, evidence)
 
 
 async def test_a_score_lies_between_the_models_own_ends() -> None:
-    async with open_local(scripted(label=1, anchors=(1, 3))) as model:
+    async with open_pipeline(scripted(label=1, anchors=(1, 3))) as model:
         report = await compare(model, encoded(card()), encoded(card("red")))
     assert {aspect.score for aspect in report.aspects} == {1.0}
 
 
 async def test_a_chinese_report_of_a_model_that_answers_badly_is_chinese() -> None:
-    async with open_local(scripted(answers_badly=True)) as bad:
+    async with open_pipeline(scripted(answers_badly=True)) as bad:
         report = await compare(bad, encoded(card()), encoded(card("red")), focus_elements=["方块"], language="zh")
     assert report.warnings
     assert all(any("一" <= letter <= "鿿" for letter in warning) for warning in report.warnings)
@@ -296,7 +300,7 @@ async def test_a_checkpoint_with_crops_boxes_and_findings_goes_the_whole_way(tmp
     first, second = (
         encoded(card(square, size=(1500, 900), place=(1000, 400)), compress_level=1) for square in (None, "red")
     )
-    async with open_local(Settings(model=tiny)) as model:
+    async with open_pipeline(Settings(model=tiny)) as model:
         report = await compare(model, first, second, focus_elements=["square"], max_image_size=[128, 128])
         whole = await compare(model, first, second, max_image_size=[1500, 900])
     assert report.model.status == "answered"
@@ -311,7 +315,7 @@ async def test_a_checkpoint_with_crops_boxes_and_findings_goes_the_whole_way(tmp
 
 
 async def test_without_a_swap_check_there_is_no_order_gap() -> None:
-    async with open_local(scripted(label=1)) as model:
+    async with open_pipeline(scripted(label=1)) as model:
         once = await compare(model, encoded(card()), encoded(card("red")), swap_check=False)
         twice = await compare(model, encoded(card()), encoded(card("red")), swap_check=True)
     assert once.model.order_gap is None

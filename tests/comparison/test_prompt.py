@@ -7,20 +7,10 @@ from dataclasses import replace
 import pytest
 
 from serve_app.comparison.dialogue import prompt
-from serve_app.comparison.dialogue.habits import CONVENTIONS, UNKNOWN, Convention, Habits
-from serve_app.core.measured import (
-    Alignment,
-    Box,
-    Chart,
-    Crop,
-    Examination,
-    ImageFacts,
-    Inquiry,
-    MeasuredDifference,
-    Measurement,
-    Question,
-    ShownImage,
-)
+from serve_app.core.habits import CONVENTIONS, UNKNOWN, Convention, Habits
+from serve_app.core.inquiry import Inquiry, Question
+from serve_app.core.measured import Alignment, Chart, Crop, Examination, MeasuredDifference, Measurement
+from serve_app.core.pictures import Box, ImageFacts, ShownImage
 from serve_app.schema import ImageComparisonConfig
 
 

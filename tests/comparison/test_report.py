@@ -10,22 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve_app.comparison.verdict import report
-from serve_app.core.measured import (
+from serve_app.comparison.verdict import differences, report
+from serve_app.core.assessed import (
     Anchors,
     AspectAssessment,
     Assessment,
-    Box,
-    Chart,
     Finding,
     FocusAssessment,
-    MeasuredDifference,
-    Measurement,
-    MemoryPlan,
-    ModelIdentity,
     PictureBox,
     RegionAssessment,
 )
+from serve_app.core.inquiry import MemoryPlan, ModelIdentity
+from serve_app.core.measured import Chart, MeasuredDifference, Measurement
+from serve_app.core.pictures import Box
 from serve_app.schema import ComparisonReport, TimingsReport
 from tests.worlds.samples import assessed, config, difference, examined, measured, same
 
@@ -235,7 +232,7 @@ def test_a_finding_of_a_change_too_small_to_be_listed_comes_last() -> None:
     made = build(charted(measured(0.5), Chart(1, 1, b"\1")), said)
     assert [each.evidence for each in made.differences] == ["measured_only", "model_only"]
     found = made.differences[1]
-    assert (found.description, found.kind, found.severity) == ("A dot.", "added", report.MODEL_ONLY_SEVERITY)
+    assert (found.description, found.kind, found.severity) == ("A dot.", "added", differences.MODEL_ONLY_SEVERITY)
     assert (found.reference_box, found.candidate_box) == (None, (10, 6, 30, 18))
 
 

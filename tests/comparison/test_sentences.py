@@ -9,7 +9,8 @@ from typing import get_args
 import pytest
 
 from serve_app.comparison.sentences import SENTENCES
-from serve_app.core.measured import Box, QuestionKind
+from serve_app.core.inquiry import QuestionKind
+from serve_app.core.pictures import Box
 from serve_app.errors import ComparisonError
 from serve_app.schema import DifferenceKind, Language, Verdict
 from serve_app.serving import messages

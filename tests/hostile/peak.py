@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from serve_app import imaging
-from serve_app.core.measured import Upload
+from serve_app.core.pictures import Upload
 from serve_app.errors import ImageRejected
 from serve_app.settings import MIB, Limits
 from tests.hostile.bombs import BOMBS

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import httpx
 
-from serve_app.comparison import pipeline
-from serve_app.serving.api import AlwaysReady, create_app
+from serve_app.local import open_pipeline
+from serve_app.serving.api.app import create_app
+from serve_app.serving.readiness import AlwaysReady
 from serve_app.settings import Limits, Settings
 
 
@@ -44,7 +45,7 @@ class Service:
 async def opened(limits: Limits | None = None) -> AsyncIterator[Service]:
     """A service without a model."""
     settings, log = Settings(limits=limits or Limits()), Log()
-    async with pipeline.open_local(settings) as local:
+    async with open_pipeline(settings) as local:
         app = create_app(local, settings, readiness=AlwaysReady(), logger=log.logger)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
             yield Service(client, log)

@@ -13,7 +13,8 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance as accept
 from serve_app.comparison.assessor import Assessor
 from serve_app.comparison.examiner import Examiner
 from serve_app.comparison.pipeline import Pipeline
-from serve_app.serving.api import AlwaysReady, create_app
+from serve_app.serving.api.app import create_app
+from serve_app.serving.readiness import AlwaysReady
 from serve_app.settings import Settings
 from tests.hostile.service import Log
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from serve_app.comparison import pipeline
-from serve_app.comparison.examiner import plan_pair
+from serve_app.comparison.pair_plan import plan_pair
 from serve_app.comparison.pipeline import Pipeline
-from serve_app.core.measured import Upload
+from serve_app.core.pictures import Upload
 from serve_app.errors import ComparisonError
+from serve_app.local import open_pipeline
 from serve_app.schema import ImageComparisonConfig
 from serve_app.settings import Limits, PreprocessingSettings, Settings
 from tests.hostile.bombs import BOMBS, Bomb
@@ -39,7 +39,7 @@ def deeds() -> Deeds:
 
 @pytest.fixture
 async def local() -> AsyncIterator[Pipeline]:
-    async with pipeline.open_local(Settings()) as opened:
+    async with open_pipeline(Settings()) as opened:
         yield opened
 
 

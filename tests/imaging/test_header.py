@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from serve_app import imaging
-from serve_app.core.measured import Upload
+from serve_app.core.pictures import Upload
 from serve_app.errors import ImageRejected, ImageTooLarge, UnsupportedImageType
 from serve_app.settings import Limits
 from tests.worlds.imaging_files import chunk, exif, noise, png, saved, scan_bomb, smooth, tiny_webp_of

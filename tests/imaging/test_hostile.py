@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from serve_app.core.measured import Box, PreparedImage, Upload
+from serve_app.core.pictures import Box, PreparedImage, Upload
 from serve_app.errors import ImageRejected
 from serve_app.settings import Limits
 from tests.hostile.pictures import KINDS, valid

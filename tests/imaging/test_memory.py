@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from serve_app import imaging
-from serve_app.core.measured import Upload
+from serve_app.core.pictures import Upload
 from serve_app.operating.own_ray import SERVE_ENVIRONMENT
 from serve_app.settings import Limits
 from tests.worlds.imaging_files import saved, smooth

@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 from skimage import data as photographs
 
 from serve_app import imaging
-from serve_app.core.measured import Box, Upload
+from serve_app.core.pictures import Box, Upload
 from serve_app.errors import ImageRejected
 from serve_app.settings import Limits
 from tests.worlds.imaging_files import GREY, chunk, exif, noise, png, prepared, saved, shown_pixels, smooth

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from serve_app.core.measured import Measurement, Pixels
+from serve_app.core.measured import Measurement
+from serve_app.core.pictures import Pixels
 from serve_app.measurement.placing import bands
 from tests.measurement.test_measure import assert_lawful
 from tests.worlds.pages import bar, card, photo, stacked, table

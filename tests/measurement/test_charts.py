@@ -8,7 +8,8 @@ from PIL import Image
 from skimage import data
 
 from serve_app import measurement
-from serve_app.core.measured import UNMEASURED, Chart, Pixels, Raster
+from serve_app.core.measured import UNMEASURED, Chart
+from serve_app.core.pictures import Pixels, Raster
 from tests.worlds.samples import card
 
 

@@ -11,7 +11,8 @@ import pytest
 from skimage import data
 
 from serve_app import measurement
-from serve_app.core.measured import Box, Measurement, Pixels
+from serve_app.core.measured import Measurement
+from serve_app.core.pictures import Box, Pixels
 from serve_app.measurement.placing import features
 from tests.measurement.test_measure import assert_lawful, raster
 from tests.worlds.pages import bar, card, photo, stacked, table

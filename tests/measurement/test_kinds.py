@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from skimage import data
 
 from serve_app import measurement
-from serve_app.core.measured import Pixels
+from serve_app.core.pictures import Pixels
 from tests.measurement.test_measure import raster
 from tests.worlds.pairs import encoded, packaged, screenshot
 

@@ -13,7 +13,8 @@ from PIL import Image
 from skimage import color, data, metrics
 
 from serve_app import measurement
-from serve_app.core.measured import Box, Measurement, Pixels, Raster
+from serve_app.core.measured import Measurement
+from serve_app.core.pictures import Box, Pixels, Raster
 from serve_app.measurement import cells, colour, visible
 from serve_app.measurement import pair as pair_module
 from serve_app.measurement.placing import align

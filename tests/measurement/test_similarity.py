@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from serve_app import measurement
-from serve_app.core.measured import Measurement, Pixels
+from serve_app.core.measured import Measurement
+from serve_app.core.pictures import Pixels
 from tests.measurement.test_measure import assert_lawful, raster
 from tests.worlds.pages import screens
 from tests.worlds.pairs import (

@@ -10,7 +10,7 @@ import pytest
 from skimage import data
 
 from serve_app import measurement
-from serve_app.core.measured import Pixels, Raster
+from serve_app.core.pictures import Pixels, Raster
 from serve_app.measurement import tiles, visible
 from serve_app.measurement.cells import collect
 from serve_app.measurement.tiles import CELL, TILE, Grid

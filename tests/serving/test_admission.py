@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from serve_app.core.measured import Deadline
+from serve_app.core.clock import Deadline
 from serve_app.errors import DeadlineExceeded, Overloaded, Unavailable
 from serve_app.serving.admission import Admission, Ticket
 from serve_app.serving.admission.capacity import ENOUGH, WINDOW, Capacity

@@ -19,10 +19,15 @@ import pytest
 
 from serve_app.comparison.examiner import Examiner
 from serve_app.comparison.pipeline import Pipeline
-from serve_app.core.measured import Assessment, Deadline, Examination, Upload
+from serve_app.core.assessed import Assessment
+from serve_app.core.clock import Deadline
+from serve_app.core.measured import Examination
+from serve_app.core.pictures import Upload
 from serve_app.errors import ComparisonError, ModelFailed, Overloaded, Unavailable
 from serve_app.schema import ImageComparisonConfig
-from serve_app.serving.api import AlwaysReady, create_app, open_door
+from serve_app.serving.api.app import create_app
+from serve_app.serving.api.door import open_door
+from serve_app.serving.readiness import AlwaysReady
 from serve_app.serving.telemetry import RequestRecord
 from serve_app.settings import Access, Limits, ModelSettings, PreprocessingSettings, Settings
 from tests.worlds.samples import assessed, card, encoded, examined, measured, noise, without_collection

@@ -15,7 +15,8 @@ from ray.exceptions import ActorDiedError, RayTaskError, TaskCancelledError
 from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 
-from serve_app.core.measured import Deadline, Upload
+from serve_app.core.clock import Deadline
+from serve_app.core.pictures import Upload
 from serve_app.errors import ComparisonError, DeadlineExceeded, ImageRejected, Overloaded, Unavailable
 from serve_app.serving.deployments.handles import RemoteExaminer, answered, handed_back
 from tests.worlds.samples import config, upload, without_collection

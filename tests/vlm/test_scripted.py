@@ -12,7 +12,10 @@ import pytest
 
 from serve_app import vlm
 from serve_app.comparison.dialogue import answer
-from serve_app.core.measured import Deadline, Finding, Inquiry, PictureBox, Question, ShownImage, Stop, Wording
+from serve_app.core.assessed import Finding, PictureBox
+from serve_app.core.clock import Deadline, Stop
+from serve_app.core.inquiry import Inquiry, Question, Wording
+from serve_app.core.pictures import ShownImage
 from serve_app.errors import DeadlineExceeded
 from serve_app.settings import ModelSettings, ScriptedFinding, ScriptedSettings
 

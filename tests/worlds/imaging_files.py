@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from serve_app import imaging
-from serve_app.core.measured import Box, Pixels, PreparedImage, Upload
+from serve_app.core.pictures import Box, Pixels, PreparedImage, Upload
 from serve_app.settings import Limits
 
 GREY = 128

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from skimage import data
 
-from serve_app.core.measured import Pixels
+from serve_app.core.pictures import Pixels
 
 WIDTH = 640
 _WORDS = (

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from skimage import data
 
-from serve_app.core.measured import Pixels
+from serve_app.core.pictures import Pixels
 
 TUNED = ("astronaut", "chelsea", "coffee", "rocket")  # what the rules and weights were tuned on
 HELD_OUT = (

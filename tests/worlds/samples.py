@@ -12,19 +12,11 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from serve_app.core.measured import (
-    Alignment,
-    Assessment,
-    Box,
-    Deadline,
-    Examination,
-    ImageFacts,
-    MeasuredDifference,
-    Measurement,
-    ModelIdentity,
-    ShownImage,
-    Upload,
-)
+from serve_app.core.assessed import Assessment
+from serve_app.core.clock import Deadline
+from serve_app.core.inquiry import ModelIdentity
+from serve_app.core.measured import Alignment, Examination, MeasuredDifference, Measurement
+from serve_app.core.pictures import Box, ImageFacts, ShownImage, Upload
 from serve_app.schema import ImageComparisonConfig
 
 SCRIPTED = ModelIdentity("scripted", None, None)

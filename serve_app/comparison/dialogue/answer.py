@@ -14,25 +14,20 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from serve_app.comparison import grounding
 from serve_app.comparison.dialogue import reply_text
-from serve_app.comparison.dialogue.habits import UNKNOWN, Convention, Corners, Frame, Habits
 from serve_app.comparison.sentences import SENTENCES
-from serve_app.comparison.verdict import grounding
-from serve_app.core.measured import (
+from serve_app.core.assessed import (
     Anchors,
     AspectAssessment,
     Assessment,
     Finding,
     FocusAssessment,
-    Inquiry,
-    ModelIdentity,
-    ModelOutput,
     PictureBox,
-    Question,
-    QuestionKind,
     RegionAssessment,
-    Reply,
 )
+from serve_app.core.habits import UNKNOWN, Convention, Corners, Frame, Habits
+from serve_app.core.inquiry import Inquiry, ModelIdentity, ModelOutput, Question, QuestionKind, Reply
 from serve_app.schema import FocusStatus, Language
 
 LEVEL_SCORES = (1.0, 0.75, 0.5, 0.25, 0.0)  # of the five levels of an aspect, evenly spaced

@@ -6,7 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from serve_app.core.measured import Box, ImageFacts, MeasuredDifference, Measurement
+from serve_app.core.measured import MeasuredDifference, Measurement
+from serve_app.core.pictures import Box, ImageFacts
 
 # Four pairs of at most 448 x 448 are 2,000 visual tokens where one stands for 28 x 28 pixels: as many as the
 # two whole pictures of 1024 x 1024 take 2,700. What lies beyond the four worst is seen in those.

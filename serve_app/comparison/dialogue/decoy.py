@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.core.measured import Box, Chart, Examination, ImageFacts, Measurement
+from serve_app.core.measured import Chart, Examination, Measurement
+from serve_app.core.pictures import Box, ImageFacts
 
 LEAST_FREE = 3  # fields of a chart: the decoy, and one on each side that is as still as it
 

@@ -15,22 +15,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from serve_app.comparison.dialogue import decoy
-from serve_app.comparison.dialogue.habits import UNKNOWN, Convention, Habits
 from serve_app.comparison.dialogue.phrases import PHRASES, Options, Phrases
-from serve_app.core.measured import (
-    FINDING_KINDS,
-    MAX_FINDINGS,
-    AnswerShape,
-    Box,
-    Crop,
-    Examination,
-    ImageFacts,
-    Inquiry,
-    Question,
-    QuestionKind,
-    ShownImage,
-    Wording,
-)
+from serve_app.core.habits import UNKNOWN, Convention, Habits
+from serve_app.core.inquiry import FINDING_KINDS, MAX_FINDINGS, AnswerShape, Inquiry, Question, QuestionKind, Wording
+from serve_app.core.measured import Crop, Examination
+from serve_app.core.pictures import Box, ImageFacts, ShownImage
 from serve_app.schema import ImageComparisonConfig, Language
 
 VERSION = "4"

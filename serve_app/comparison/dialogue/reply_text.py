@@ -8,8 +8,8 @@ import math
 import re
 from typing import Any, Final, NamedTuple
 
-from serve_app.comparison.dialogue.habits import Corners
-from serve_app.core.measured import FINDING_KINDS, MAX_FINDINGS
+from serve_app.core.habits import Corners
+from serve_app.core.inquiry import FINDING_KINDS, MAX_FINDINGS
 from serve_app.schema import DifferenceKind
 
 MAX_TEXT: Final = 600

@@ -3,15 +3,10 @@ Decides nothing: every value goes over as it is, rounded."""
 
 from __future__ import annotations
 
-from serve_app.core.measured import (
-    Anchors,
-    AspectAssessment,
-    Assessment,
-    Examination,
-    ImageFacts,
-    Measurement,
-    MemoryPlan,
-)
+from serve_app.core.assessed import Anchors, AspectAssessment, Assessment
+from serve_app.core.inquiry import MemoryPlan
+from serve_app.core.measured import Examination, Measurement
+from serve_app.core.pictures import ImageFacts
 from serve_app.schema import (
     AlignmentReport,
     AnchorsReport,

@@ -6,64 +6,29 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from serve_app.core.measured import Alignment, Box, Pixels, Raster
+from serve_app.core.measured import Alignment
+from serve_app.core.pictures import Box, Pixels, Raster
 from serve_app.measurement import regions
 from serve_app.measurement.cells import collect
 from serve_app.measurement.placing import bands, features, shifts
-from serve_app.measurement.placing.bands import Segment
 from serve_app.measurement.placing.features import Transform
+from serve_app.measurement.placing.placed import BETTER, Placed
+from serve_app.measurement.placing.resized import resized
 from serve_app.measurement.placing.shifts import Shift
+from serve_app.measurement.placing.warped import warp
 from serve_app.measurement.tiles import Grid
 
-ASPECT_SLACK = 0.01  # of the aspect ratio: rounding of a resize
 FITS = 0.004  # of the pixels may be off before a shift is looked for
-BETTER = 0.5  # of the mismatch without it: what a shift or transform must reach to explain the pair
 CUT_OUT = 0.2  # of the pixels that may differ in a part cut out
 IN_PLACE = 0.05  # of the edges may be off where nothing as a whole moved
 FEW_EDGES = 64  # in the rows sampled: too few to tell anything
 MIDDLE = 256  # pixels a side of the middle that is looked at first
 MUCH = 0.1  # of its pixels changed visibly: no residue of an encoder, a difference
 UNRELATED = 0.45  # of the pixels off, and no transform found: nothing explains the pair
-OFF_WARPED = 20  # levels that a pixel of a warped pair may be off: interpolation softens
-WARPED_SIDE = 1024  # pixels of the longer side that turned and zoomed pairs are measured on: corners are known
-# to a fraction of a canvas pixel, not of a native one
-Places = Callable[[Box], tuple[Box, Box]]
-
-
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """A pair on one grid. `places`: a box of the grid in raster pixels of each picture.
-
-    `geometry`: 1 for one frame, less the more the frames differ. `coarseness`: original pixels per grid pixel.
-    `is_same_frame`: the same relative place shows the same thing in both. `segments`: of
-    rows, from the top, where some were inserted or taken out between them; else none.
-    """
-
-    grid: Grid
-    alignment: Alignment
-    places: Places
-    geometry: float
-    is_same_frame: bool
-    coarseness: float = 1.0
-    segments: tuple[Segment, ...] = ()
-
-    @property
-    def parts(self) -> list[Box]:
-        """Boxes of the grid that lie as rectangles in both pictures; none where one is turned."""
-        width, height = self.grid.width, self.grid.height
-        if abs(self.alignment.rotation_deg) > 0.2:
-            return []
-        if not self.segments:
-            return [Box(0, 0, width, height)]
-        tops = bands.tops(self.segments)
-        return [Box(0, top, width, each.rows) for top, each in zip(tops, self.segments, strict=True)]
 
 
 def align(first: Raster, second: Raster) -> Placed:
@@ -169,21 +134,6 @@ def _alike(first: Pixels, second: Pixels) -> bool:
     return power < 1 or abs(float(one @ two)) > 0.7 * power
 
 
-def turned(found: Alignment) -> Alignment:
-    """The same alignment seen from the other picture."""
-    scale = 1 / found.scale
-    angle = math.radians(found.rotation_deg)
-    x, y = found.shift
-    back = (-(x * math.cos(angle) + y * math.sin(angle)) * scale, (x * math.sin(angle) - y * math.cos(angle)) * scale)
-    return Alignment(
-        found.kind,
-        (round(back[0], 2) + 0.0, round(back[1], 2) + 0.0),
-        round(scale, 4),
-        round(-found.rotation_deg, 2) + 0.0,
-        found.confidence,
-    )
-
-
 def _shifted(first: Raster, second: Raster, shift: Shift, kind: str, confidence: float) -> Placed:
     dx, dy = shift
     views = shifts.overlapping(first.pixels, second.pixels, shift)
@@ -254,120 +204,4 @@ def _transformed(first: Raster, second: Raster, off: float, rough: Transform | N
             stays = same_size and rest >= BETTER * shifts.mismatch_inside(first.pixels, second.pixels, shift)
             if rest < BETTER * off and not stays:
                 return _shifted(first, second, shift, "crop" if first.width != second.width else "shift", 1 - rest)
-    return _warped(first, second, rough, off)
-
-
-def _warped(first: Raster, second: Raster, rough: Transform, off: float) -> Placed | None:
-    """The second picture laid on the first one's frame; where it shows nothing, the first stands for it."""
-    factor = max(1.0, max(first.width, first.height) / WARPED_SIDE, 1 / rough.scale)
-    size = (max(8, round(first.width / factor)), max(8, round(first.height / factor)))
-    shrink = max(1.0, rough.scale * factor)
-    other = (max(8, round(second.width / shrink)), max(8, round(second.height / shrink)))
-    one, two = _to(first.pixels, size), _to(second.pixels, other)
-    fx, fy = first.width / size[0], second.width / other[0]
-    start = Transform(rough.scale * fx / fy, rough.rotation_deg, (rough.shift[0] / fy, rough.shift[1] / fy), 0)
-    fine = features.refined(one, two, start)
-    matrix = fine.matrix
-    laid = np.asarray(cv2.warpAffine(two, matrix, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP), np.uint8)
-    shown = _shown(matrix, size, other)
-    seen = cv2.countNonZero(shown.view(np.uint8)) / shown.size
-    if seen < 0.05:
-        return None
-    soft = _softened(one)
-    rest = _mismatch_where(soft, _softened(laid), shown)
-    before = off
-    if first.pixels.shape == second.pixels.shape:
-        before = _mismatch_where(soft, _softened(_to(two, size)), shown)
-    if rest > min(0.4, BETTER * max(before, 0.02)):
-        return None
-    cv2.copyTo(one, (~shown).view(np.uint8), laid)
-
-    def places(box: Box) -> tuple[Box, Box]:
-        return _onto(box, size, first), _through(box, matrix, fy, second)
-
-    scale = fine.scale * fy / fx
-    share = seen * first.width * first.height
-    share /= max(first.width * first.height, second.width * second.height / max(scale, 1e-6) ** 2)
-    turn = fine.rotation_deg
-    geometry = (1 - 0.6 * (1 - min(1.0, share)) ** 0.75) * (1 - min(0.3, abs(turn) / 60)) * 0.98
-    original = first.original_width / first.width
-    found = Alignment(
-        "features",
-        (round(fine.shift[0] * fy * original, 2), round(fine.shift[1] * fy * original, 2)),
-        round(scale, 4),
-        round(turn, 2) + 0.0,
-        round(max(0.0, 1 - rest), 4),
-    )
-    coarse = max(fx * original, fy * second.original_width / second.width)
-    return Placed(Grid(one, laid, jitter=2), found, places, geometry, False, coarse)
-
-
-def _shown(matrix: NDArray[np.float64], size: tuple[int, int], other: tuple[int, int]) -> NDArray[np.bool_]:
-    """Where on a canvas of `size` a picture of `other` size lies, both (width, height); `matrix`: from there to it."""
-    right, bottom = other[0] - 2, other[1] - 2
-    frame = np.array([(1, 1, 1), (right, 1, 1), (right, bottom, 1), (1, bottom, 1)], float)
-    corners = frame @ cv2.invertAffineTransform(matrix).T
-    covered = np.zeros(size[::-1], np.uint8)
-    cv2.fillConvexPoly(covered, np.round(corners * 256).astype(np.int32), 1, shift=8)
-    # Two pixels further in, so that every pixel that a cubic one leans on is shown too.
-    return np.asarray(cv2.erode(covered, np.ones((5, 5), np.uint8)) > 0)
-
-
-def _mismatch_where(one: Pixels, two: Pixels, shown: NDArray[np.bool_]) -> float:
-    """Share of shown pixels of two softened pictures that don't fit."""
-    apart = (one.astype(np.int16) - two)[shown[::2, ::2][: one.shape[0], : one.shape[1]]]
-    return float((np.abs(apart - np.int16(np.median(apart[::7]))) > OFF_WARPED).mean())
-
-
-def _softened(image: Pixels) -> Pixels:
-    """Luma at half size, by a blur that forgives a pixel of misplacement."""
-    plane = shifts.luma(image)
-    size = (max(1, plane.shape[1] // 2), max(1, plane.shape[0] // 2))
-    half = np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.uint8).reshape(size[::-1])
-    return np.asarray(cv2.GaussianBlur(half, (0, 0), 0.7), np.uint8)
-
-
-def _through(box: Box, matrix: NDArray[np.float64], factor: float, second: Raster) -> Box:
-    """The upright box in the second picture around where the box's corners land."""
-    corners = np.array([(x, y, 1) for x in (box.x, box.right) for y in (box.y, box.bottom)], float)
-    landed = corners @ matrix.T * factor
-    left, top = (math.floor(value + 1e-6) for value in landed.min(axis=0))
-    right, bottom = (math.ceil(value - 1e-6) for value in landed.max(axis=0))
-    left, top = min(max(0, left), second.width - 1), min(max(0, top), second.height - 1)
-    right, bottom = min(second.width, max(left + 1, right)), min(second.height, max(top + 1, bottom))
-    return Box(left, top, right - left, bottom - top)
-
-
-def resized(first: Raster, second: Raster) -> Placed:
-    """Both at the smaller resolution: detail that one picture never had is no difference."""
-    stretch = (second.width / first.width) / (second.height / first.height)
-    rounding = 0.5 / min(first.width, first.height, second.width, second.height)
-    same_aspect = abs(math.log(stretch)) <= ASPECT_SLACK + 2 * rounding
-    size = (min(first.width, second.width), min(first.height, second.height))
-    pixels = [_to(raster.pixels, size) for raster in (first, second)]
-    alphas = [None if raster.alpha is None else _to(raster.alpha, size) for raster in (first, second)]
-    grid = Grid(pixels[0], pixels[1], alphas[0], alphas[1], jitter=1)
-    scale = math.sqrt(second.width * second.height / (first.width * first.height))
-
-    def places(box: Box) -> tuple[Box, Box]:
-        return _onto(box, size, first), _onto(box, size, second)
-
-    found = Alignment("resized", scale=round(scale, 4))
-    geometry = 1 - 0.02 * min(1.0, abs(math.log2(scale))) - min(0.15, 0.3 * abs(math.log(stretch)))
-    coarse = max(raster.original_width / size[0] for raster in (first, second))
-    return Placed(grid, found, places, geometry, same_aspect, coarse)
-
-
-def _to(image: Pixels, size: tuple[int, int]) -> Pixels:
-    if (image.shape[1], image.shape[0]) == size:
-        return image
-    shape = (size[1], size[0], *image.shape[2:])
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8).reshape(shape)
-
-
-def _onto(box: Box, size: tuple[int, int], raster: Raster) -> Box:
-    across, down = raster.width / size[0], raster.height / size[1]
-    left, top = math.floor(box.x * across + 1e-9), math.floor(box.y * down + 1e-9)
-    right = min(raster.width, math.ceil(box.right * across - 1e-9))
-    bottom = min(raster.height, math.ceil(box.bottom * down - 1e-9))
-    return Box(left, top, right - left, bottom - top)
+    return warp(first, second, rough, off)

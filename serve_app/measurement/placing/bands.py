@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.core.measured import Pixels
+from serve_app.core.pictures import Pixels
 
 Rows = NDArray[np.uint8]  # (rows, columns, 3): mean colours of a row's columns
 Counts = NDArray[np.float64]

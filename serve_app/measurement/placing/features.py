@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.core.measured import Pixels
+from serve_app.core.pictures import Pixels
 from serve_app.measurement.placing.shifts import luma
 
 SETTLED = 400  # pixels of the longer side that correlation is maximised on

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.core.measured import Pixels
+from serve_app.core.pictures import Pixels
 
 CANVAS = 512  # pixels of the longer side that shifts are first looked for on
 WINDOW = 256  # pixels of the native window that settles a shift to one pixel

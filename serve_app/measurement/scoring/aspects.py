@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from serve_app.core.measured import Measurement
 from serve_app.measurement.colour import Lab
 
 NAMES = ("color", "brightness", "contrast", "layout", "texture", "sharpness")
@@ -45,6 +46,12 @@ def canonical(name: str) -> str | None:
     """The aspect a caller means, or None if pixels can't tell: "Colour ", "色彩" are "color"."""
     folded = unicodedata.normalize("NFKC", name).casefold()
     return _WORDS.get("".join(folded.split()))
+
+
+def aspect_score(measurement: Measurement, name: str) -> float | None:
+    """The measured score of an aspect a caller asked for, in English or Chinese; None where pixels can't tell."""
+    known = canonical(name)
+    return None if known is None else measurement.aspects.get(known)
 
 
 def scores(first: Lab, second: Lab) -> dict[str, float]:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.core.measured import Pixels
+from serve_app.core.pictures import Pixels
 
 STEP = 4  # pixels of the halved picture: windows are two steps a side, one apart
 ALIKE = 0.7  # correlation from which on a window shows the same: a blur of 2 pixels leaves words above it

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Set
 from contextlib import asynccontextmanager
 from typing import Final
 
-from serve_app.core.measured import Deadline, StageName
+from serve_app.core.clock import Deadline, StageName
 from serve_app.errors import DeadlineExceeded, Draining, Overloaded, RateLimited, Unavailable
 from serve_app.serving.admission.stage import End, Stage, Visitor
 from serve_app.settings import Limits

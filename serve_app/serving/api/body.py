@@ -20,10 +20,10 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from serve_app.core.measured import Upload
+from serve_app.core.pictures import Upload
 from serve_app.errors import ImageRole, InvalidConfig, MalformedRequest, TwoImagesRequired
 from serve_app.schema import ImageComparisonConfig, Language
-from serve_app.serving.api.reception import arrival
+from serve_app.serving.api.arrival import arrival
 
 TWO_IMAGES: Final = "Send exactly two images: the field files twice, or the parts reference and candidate."
 # A field name that may be repeated in a pointer: what a person would have typed, nothing else.

@@ -8,48 +8,18 @@ import logging
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_app.core.measured import Deadline
+from serve_app.core.clock import Deadline
 from serve_app.errors import BodyTooLarge, ComparisonError, DeadlineExceeded
-from serve_app.schema import Language
 from serve_app.serving import request_id, telemetry
-from serve_app.serving.admission import Admission, Quota, Ticket
 from serve_app.serving.api import envelope
-from serve_app.serving.api.callers import Callers
+from serve_app.serving.api.arrival import Arrival
+from serve_app.serving.api.door import Door
 from serve_app.serving.transit import Transit
 from serve_app.settings import MIB, Limits
-
-
-@dataclass(slots=True)
-class Arrival:
-    """What is known of a request from its first byte; `language` once its config has been seen."""
-
-    request_id: str
-    time: float
-    record: telemetry.RequestRecord
-    language: Language = "en"
-    ticket: Ticket | None = None  # of requests with a body
-
-
-def arrival(request: Request) -> Arrival:
-    """The arrival of the request being handled."""
-    found = request.scope["pairlens.arrival"]
-    assert isinstance(found, Arrival)  # put there by Reception, below
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class Door:
-    """What decides on a request before its body is read, and who is told when it has ended."""
-
-    callers: Callers
-    admission: Admission
-    quota: Quota | None
-    recorder: telemetry.Recorder
 
 
 class Reception:

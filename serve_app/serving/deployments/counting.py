@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ray.serve import metrics
 
-from serve_app.core.measured import StageName
+from serve_app.core.clock import StageName
 from serve_app.serving import telemetry
 from serve_app.serving.telemetry import RequestRecord
 

@@ -14,7 +14,10 @@ from ray.exceptions import RayActorError, TaskCancelledError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from serve_app.core.measured import Assessment, Deadline, Examination, StageName, Upload
+from serve_app.core.assessed import Assessment
+from serve_app.core.clock import Deadline, StageName
+from serve_app.core.measured import Examination
+from serve_app.core.pictures import Upload
 from serve_app.errors import ComparisonError, Overloaded, Unavailable
 from serve_app.schema import ImageComparisonConfig
 

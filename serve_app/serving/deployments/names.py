@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from serve_app.core.measured import StageName
+from serve_app.core.clock import StageName
 
 INGRESS: Final = "Ingress"
 PREPROCESSOR: Final = "Preprocessor"

@@ -14,10 +14,10 @@ from ray.serve.context import _get_global_client
 from ray.serve.exceptions import RayServeException
 
 from serve_app.comparison.pipeline import Pipeline
-from serve_app.core.measured import StageName
+from serve_app.core.clock import StageName
 from serve_app.errors import Unavailable
 from serve_app.serving import warmup
-from serve_app.serving.api import Door
+from serve_app.serving.api.door import Door
 from serve_app.serving.deployments.names import INGRESS, STAGES
 from serve_app.serving.readiness import ServiceState, StageState
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from serve_app.core.measured import FINDING_KINDS, MAX_FINDINGS, Question
+from serve_app.core.inquiry import FINDING_KINDS, MAX_FINDINGS, Question
 from serve_app.vlm.local import transfer
 
 # No control characters, no leading, trailing or double spaces: models loop on whitespace where a grammar lets them.

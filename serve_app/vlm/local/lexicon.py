@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from serve_app.core.measured import Question, Wording
+from serve_app.core.inquiry import Question, Wording
 
 ANSWER_OPENING = '{"answer":"'
 

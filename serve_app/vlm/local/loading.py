@@ -18,7 +18,7 @@ import transformers
 from safetensors import SafetensorError
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES, processor_class_from_name
 
-from serve_app.core.measured import ModelIdentity
+from serve_app.core.inquiry import ModelIdentity
 from serve_app.settings import ModelSettings
 from serve_app.vlm.local import checkpoint
 from serve_app.vlm.unavailable import ModelUnavailable

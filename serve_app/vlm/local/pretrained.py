@@ -13,19 +13,18 @@ import torch
 from PIL import Image
 
 from serve_app.core.byte_cache import ByteCache, OnLookup, uncounted
-from serve_app.core.measured import (
+from serve_app.core.clock import Deadline, Stop
+from serve_app.core.inquiry import (
     MAX_FINDINGS,
-    Deadline,
     Inquiry,
     MemoryPlan,
     ModelIdentity,
     ModelOutput,
     Question,
     Reply,
-    ShownImage,
-    Stop,
     Wording,
 )
+from serve_app.core.pictures import ShownImage
 from serve_app.errors import Overloaded
 from serve_app.settings import ModelSettings
 from serve_app.vlm.local import dialogue, frames, free_memory, grammar, loading, transfer

@@ -16,17 +16,9 @@ from typing import Any, Final, TypeVar
 import httpx
 from PIL import Image
 
-from serve_app.core.measured import (
-    Deadline,
-    Inquiry,
-    ModelIdentity,
-    ModelOutput,
-    Question,
-    Reply,
-    ShownImage,
-    Stop,
-    Wording,
-)
+from serve_app.core.clock import Deadline, Stop
+from serve_app.core.inquiry import Inquiry, ModelIdentity, ModelOutput, Question, Reply, Wording
+from serve_app.core.pictures import ShownImage
 from serve_app.errors import DeadlineExceeded
 from serve_app.settings import ModelSettings
 from serve_app.vlm.remote import labels, options, shapes

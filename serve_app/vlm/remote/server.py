@@ -18,7 +18,7 @@ from typing import Final
 import httpx
 from pydantic import ValidationError
 
-from serve_app.core.measured import Deadline
+from serve_app.core.clock import Deadline
 from serve_app.errors import ComparisonError, ModelFailed, Overloaded, Unavailable
 from serve_app.settings import ServerSettings
 from serve_app.vlm.remote import shapes

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from serve_app.core.measured import FINDING_KINDS, MAX_FINDINGS, Question
+from serve_app.core.inquiry import FINDING_KINDS, MAX_FINDINGS, Question
 from serve_app.settings import ModelSettings
 
 LABEL_TOKENS: Final = 32  # braces, keys and the label, with spaces between them

@@ -15,7 +15,7 @@ pytest.importorskip("torch", reason="needs the extra [vl]")
 pytest.importorskip("transformers", reason="needs the extra [vl]")
 
 from serve_app.core.byte_cache import ByteCache, Kind, Outcome
-from serve_app.core.measured import Inquiry, ModelOutput
+from serve_app.core.inquiry import Inquiry, ModelOutput
 from serve_app.vlm.local import loading, pretrained
 from tests.vlm.local.test_pretrained import FAMILIES, a_picture, a_stop, an_inquiry, settings_for
 from tests.worlds import checkpoints

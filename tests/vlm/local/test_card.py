@@ -15,7 +15,7 @@ pytest.importorskip("transformers", reason="needs the extra [vl]")
 
 import torch
 
-from serve_app.core.measured import Inquiry, ModelOutput
+from serve_app.core.inquiry import Inquiry, ModelOutput
 from serve_app.vlm.local import loading, pretrained, transfer
 from serve_app.vlm.local.decoding import compiled, prefix
 from tests.vlm.local.test_pretrained import FAMILIES, a_stop, an_inquiry, settings_for

@@ -14,7 +14,7 @@ pytest.importorskip("transformers", reason="needs the extra [vl]")
 
 import torch
 
-from serve_app.core.measured import ModelOutput
+from serve_app.core.inquiry import ModelOutput
 from serve_app.errors import DeadlineExceeded
 from serve_app.vlm.local import loading, pretrained
 from serve_app.vlm.local.decoding import compiled, prefix

@@ -18,7 +18,7 @@ import torch
 import transformers
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from serve_app.core.measured import FINDING_KINDS, MAX_FINDINGS, Question, Wording
+from serve_app.core.inquiry import FINDING_KINDS, MAX_FINDINGS, Question, Wording
 from serve_app.vlm.local import grammar
 from serve_app.vlm.local.decoding.branches import most_likely
 from serve_app.vlm.local.grammar import JsonText, Writing

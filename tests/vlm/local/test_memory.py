@@ -16,9 +16,10 @@ pytest.importorskip("transformers", reason="needs the extra [vl]")
 import torch
 from PIL import Image
 
-from serve_app.comparison import pipeline
-from serve_app.core.measured import Inquiry, Upload
+from serve_app.core.inquiry import Inquiry
+from serve_app.core.pictures import Upload
 from serve_app.errors import ImageTooLarge
+from serve_app.local import open_pipeline
 from serve_app.schema import ImageComparisonConfig
 from serve_app.settings import MIB, Limits, Settings
 from serve_app.vlm.local import free_memory, loading, pretrained
@@ -228,7 +229,7 @@ async def test_two_pictures_of_108_megapixels_get_an_answer_in_bounded_memory(
     config = ImageComparisonConfig(
         max_image_size=(4096, 4096), processing_timeout=280, comparison_aspects=("color",), swap_check=False
     )
-    async with pipeline.open_local(a_service(folder, 96 * MIB)) as service:
+    async with open_pipeline(a_service(folder, 96 * MIB)) as service:
         report = await service.compare(*huge_pair, config, service.deadline(config))
     assert report.model.status == "answered"
     planned = report.model.memory
@@ -246,7 +247,7 @@ async def test_a_pair_that_fits_in_no_size_is_refused_through_the_whole_pipeline
     folder = with_pixels(checkpoints.tiny_qwen3_vl(tmp_path), 4096 * 4096)
     config = ImageComparisonConfig(processing_timeout=280, swap_check=False)
     settings = a_service(folder, 96 * MIB)
-    async with pipeline.open_local(settings) as service:
+    async with open_pipeline(settings) as service:
         service._assessor._model._planner._settings = settings_for(folder, memory_budget_bytes=50_000)  # type: ignore[attr-defined]
         with pytest.raises(ImageTooLarge, match="MiB"):
             await service.compare(*huge_pair, config, service.deadline(config))

@@ -20,8 +20,11 @@ import torch
 
 from serve_app import vlm
 from serve_app.comparison.dialogue import answer, prompt, reply_text
-from serve_app.comparison.dialogue.habits import UNKNOWN, Habits
-from serve_app.core.measured import Box, Crop, Deadline, Inquiry, Question, ShownImage, Stop, Wording
+from serve_app.core.clock import Deadline, Stop
+from serve_app.core.habits import UNKNOWN, Habits
+from serve_app.core.inquiry import Inquiry, Question, Wording
+from serve_app.core.measured import Crop
+from serve_app.core.pictures import Box, ShownImage
 from serve_app.errors import DeadlineExceeded, Overloaded
 from serve_app.schema import ImageComparisonConfig
 from serve_app.settings import ModelSettings

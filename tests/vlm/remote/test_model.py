@@ -21,9 +21,12 @@ from serve_app import vlm
 from serve_app.comparison import assessor
 from serve_app.comparison.dialogue import reply_text
 from serve_app.comparison.dialogue.phrases import PHRASES
-from serve_app.comparison.pipeline import open_local
-from serve_app.core.measured import Crop, Deadline, Inquiry, Question, Reply, ShownImage, Stop, Upload, Wording
+from serve_app.core.clock import Deadline, Stop
+from serve_app.core.inquiry import Inquiry, Question, Reply, Wording
+from serve_app.core.measured import Crop
+from serve_app.core.pictures import ShownImage, Upload
 from serve_app.errors import ComparisonError, DeadlineExceeded, ModelFailed, Overloaded, Unavailable
+from serve_app.local import open_pipeline
 from serve_app.schema import ImageComparisonConfig
 from serve_app.settings import ModelSettings, ServerSettings, Settings
 from serve_app.vlm.remote import ChatModel, labels
@@ -601,7 +604,7 @@ async def test_a_report_rests_on_the_server() -> None:
     model = ModelSettings(engine="openai", name="tiny", server=ServerSettings(base_url=NOBODY))
     with playing(plainly) as played:
         server = ServerSettings(base_url=played.url)
-        async with open_local(Settings(model=model.model_copy(update={"server": server}))) as pipeline:
+        async with open_pipeline(Settings(model=model.model_copy(update={"server": server}))) as pipeline:
             config = ImageComparisonConfig(focus_elements=("logo",), processing_timeout=20)
             uploads = (Upload(png("white")), Upload(png("red")))
             report = await pipeline.compare(*uploads, config, pipeline.deadline(config))

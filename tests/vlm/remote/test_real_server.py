@@ -18,7 +18,9 @@ import httpx
 import pytest
 
 from serve_app import vlm
-from serve_app.core.measured import Deadline, Inquiry, Question, ShownImage, Stop, Wording
+from serve_app.core.clock import Deadline, Stop
+from serve_app.core.inquiry import Inquiry, Question, Wording
+from serve_app.core.pictures import ShownImage
 from serve_app.errors import DeadlineExceeded, ModelFailed
 from serve_app.settings import ModelSettings, ServerSettings
 from serve_app.vlm.remote import ChatModel

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from serve_app.core.measured import Stop
+from serve_app.core.clock import Stop
 from serve_app.vlm.local import transfer
 from serve_app.vlm.local.decoding import attention
 from serve_app.vlm.local.decoding.compiled import Step

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-from serve_app.core.measured import Stop
+from serve_app.core.clock import Stop
 from serve_app.settings import ModelSettings
 from serve_app.vlm.local import free_memory, transfer
 from serve_app.vlm.local.decoding import attention

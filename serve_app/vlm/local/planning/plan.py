@@ -19,7 +19,8 @@ import torch
 from PIL import Image
 
 from serve_app.core.byte_cache import ByteCache
-from serve_app.core.measured import MemoryPlan, Stop
+from serve_app.core.clock import Stop
+from serve_app.core.inquiry import MemoryPlan
 from serve_app.errors import ImageTooLarge
 from serve_app.settings import MIB, ModelSettings
 from serve_app.vlm.local.decoding import prefix, reading

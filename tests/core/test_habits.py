@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve_app.comparison.dialogue.habits import ASKED, CONVENTIONS, Convention, Corners, Frame
-from serve_app.core.measured import PictureBox
+from serve_app.core.assessed import PictureBox
+from serve_app.core.habits import ASKED, CONVENTIONS, Convention, Corners, Frame
 
 PLACE = PictureBox(100, 600, 300, 900)
 FRAME = Frame((600, 400), (300, 200))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from serve_app.core.measured import Anchors, PictureBox
+from serve_app.core.assessed import Anchors, PictureBox
 
 Corners = tuple[float, float, float, float]  # as a model writes them, whatever they mean
 Unit = Literal["thousandths", "pixels", "resized_pixels", "fractions"]

@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from serve_app.core.measured import UNMEASURED, Box, Chart, Examination, Finding, ImageFacts, PictureBox
+from serve_app.core.assessed import Finding, PictureBox
+from serve_app.core.measured import UNMEASURED, Chart, Examination
+from serve_app.core.pictures import Box, ImageFacts
 from serve_app.schema import DifferenceKind
 
 SLACK: Final = 20  # thousandths of a side, on each side of a model's box

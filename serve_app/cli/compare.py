@@ -1,0 +1,154 @@
+"""`pairlens compare`: two files, here or on a server; a report and an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from pydantic import ValidationError
+
+from serve_app.cli.files import CommandFailed, fail, read
+from serve_app.errors import ComparisonError
+from serve_app.schema import ComparisonReport, ImageComparisonConfig, Verdict, VisualKind
+from serve_app.settings import ModelSettings, Settings
+
+# What a script can tell apart; 2 is a wrong command line, as everywhere.
+EXIT_CODES: Final[dict[Verdict, int]] = {"match": 0, "mismatch": 22, "uncertain": 23}
+VISUALS: Final[tuple[VisualKind, ...]] = ("overlay", "heatmap", "side_by_side")
+
+
+def compare(
+    reference: Annotated[Path, typer.Argument(help="The image to compare with.")],
+    candidate: Annotated[Path, typer.Argument(help="The image to judge.")],
+    config: Annotated[str | None, typer.Option(help="The config of the API: JSON, or a file of it.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="Similarity from which it is a match, 0..1.")] = None,
+    aspect: Annotated[list[str] | None, typer.Option(help="A quality to compare, such as color. Repeatable.")] = None,
+    focus: Annotated[list[str] | None, typer.Option(help="A thing to look at, such as logo. Repeatable.")] = None,
+    ignore: Annotated[list[str] | None, typer.Option(help="X,Y,WIDTH,HEIGHT to leave out. Repeatable.")] = None,
+    language: Annotated[str | None, typer.Option(help="en or zh.")] = None,
+    visual: Annotated[list[str] | None, typer.Option(help="KIND=FILE.png: overlay, heatmap or side_by_side.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON, and nothing else.")] = False,
+    server: Annotated[str | None, typer.Option(help="Ask this server, such as http://127.0.0.1:8000.")] = None,
+    model: Annotated[str | None, typer.Option(help="Assess with this checkpoint: a folder or hub id.")] = None,
+) -> None:
+    """Compare two image files. Exit code: 0 match, 22 mismatch, 23 uncertain, 1 error."""
+    try:
+        files = _visual_files(visual or [])
+        options = {
+            "similarity_threshold": threshold,
+            "comparison_aspects": aspect,
+            "focus_elements": focus,
+            "ignore_regions": [_region(text) for text in ignore] if ignore else None,
+            "language": language,
+            "visuals": list(files) or None,
+        }
+        wanted = _config(config, {name: value for name, value in options.items() if value is not None})
+        report = _report(read(reference), read(candidate), wanted, server, model)
+        _save_visuals(report, files)
+    except CommandFailed as exc:
+        fail(str(exc))
+    _print(report, as_json=as_json)
+    raise typer.Exit(EXIT_CODES[report.verdict])
+
+
+def _report(
+    reference: bytes, candidate: bytes, config: ImageComparisonConfig, server: str | None, model: str | None
+) -> ComparisonReport:
+    if server is None:
+        return asyncio.run(_compare_here(reference, candidate, config, model))
+    if model is not None:
+        raise CommandFailed("--model is for comparing here; with --server the server's own model is asked.")
+    # httpx: 40 ms that comparing here doesn't wait for.
+    from serve_app.client import sync
+
+    try:
+        return sync.compare(server, reference, candidate, config)
+    except sync.ServerFailed as exc:
+        raise CommandFailed(str(exc)) from exc
+
+
+async def _compare_here(
+    reference: bytes, candidate: bytes, config: ImageComparisonConfig, model: str | None
+) -> ComparisonReport:
+    """The service's own pipeline, in this process and without Ray."""
+    # numpy and the decoders: not needed to ask a server.
+    from serve_app import vlm
+    from serve_app.core.pictures import Upload
+    from serve_app.local import open_pipeline
+
+    logging.getLogger("pairlens").setLevel(logging.CRITICAL)  # what failed is printed as one sentence
+    settings = Settings() if model is None else Settings(model=ModelSettings(engine="transformers", name=model))
+    try:
+        async with open_pipeline(settings) as pipeline:
+            return await pipeline.compare(Upload(reference), Upload(candidate), config, pipeline.deadline(config))
+    except vlm.ModelUnavailable as exc:
+        raise CommandFailed(str(exc)) from exc
+    except ComparisonError as exc:
+        raise CommandFailed(exc.detail) from exc
+
+
+def _config(given: str | None, options: dict[str, Any]) -> ImageComparisonConfig:
+    """The API's config from JSON or a file of it, with the convenient options laid over it."""
+    fields: Any = {} if given is None else _json(given)
+    if not isinstance(fields, dict):
+        raise CommandFailed("The config must be a JSON object.")
+    try:
+        return ImageComparisonConfig.model_validate_json(json.dumps({**fields, **options}))
+    except ValidationError as exc:
+        problems = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in exc.errors(include_input=False))
+        raise CommandFailed(f"The config is wrong. {'; '.join(problems)}.") from exc
+
+
+def _json(given: str) -> Any:
+    text = given if given.lstrip().startswith("{") else read(Path(given)).decode("utf-8", "replace")
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as exc:
+        raise CommandFailed(f"The config is not valid JSON: {exc}.") from exc
+
+
+def _region(text: str) -> list[int]:
+    try:
+        x, y, width, height = (int(part) for part in text.split(","))
+    except ValueError as exc:
+        raise CommandFailed(f"--ignore takes X,Y,WIDTH,HEIGHT in pixels, not {text!r}.") from exc
+    return [x, y, width, height]
+
+
+def _visual_files(wanted: list[str]) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for text in wanted:
+        kind, _, name = text.partition("=")
+        if kind not in VISUALS or not name:
+            raise CommandFailed(f"--visual takes KIND=FILE.png with one of {', '.join(VISUALS)}, not {text!r}.")
+        files[kind] = Path(name)
+    return files
+
+
+def _save_visuals(report: ComparisonReport, files: dict[str, Path]) -> None:
+    for picture in report.visuals:
+        path = files.get(picture.kind)
+        if path is None:
+            continue
+        try:
+            path.write_bytes(base64.b64decode(picture.image.partition(",")[2]))
+        except OSError as exc:
+            raise CommandFailed(f"{path} can't be written: {exc.strerror}.") from exc
+
+
+def _print(report: ComparisonReport, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(report.model_dump_json(indent=2) + "\n")
+        return
+    # rich: not needed by scripts, which read JSON.
+    from rich.console import Console
+
+    from serve_app.views import terminal
+
+    terminal.show(report, Console())

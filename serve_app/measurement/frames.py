@@ -1,0 +1,97 @@
+"""What differs about the frames themselves: everything moved, or a band came between.
+Also boxes of the grid in original pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from serve_app.core.measured import MeasuredDifference
+from serve_app.core.pictures import Box, Raster
+from serve_app.measurement.order import rounded
+from serve_app.measurement.placing.bands import Segment
+from serve_app.measurement.placing.placed import Placed
+from serve_app.schema import DifferenceKind
+
+
+def whole_frames(first: Raster, second: Raster) -> tuple[Box, Box]:
+    return Box(0, 0, first.width, first.height), Box(0, 0, second.width, second.height)
+
+
+def are_blank(first: Raster, second: Raster) -> bool:
+    """Both pictures are one same flat colour, as after ignoring everything: sizes alone are nothing to see."""
+    one, two = first.pixels[0, 0], second.pixels[0, 0]
+    return bool(np.array_equal(one, two) and (first.pixels == one).all() and (second.pixels == two).all())
+
+
+def framing(first: Raster, second: Raster, placed: Placed, ratio: float) -> list[MeasuredDifference]:
+    """What differs about the frames themselves: everything moved, or a band came between."""
+    frames = whole_frames(first, second)
+    severity = max(0.02, 1 - placed.geometry)
+    if not placed.segments:
+        kind: DifferenceKind = "changed" if placed.alignment.kind in ("unaligned", "resized", "none") else "moved"
+        return [framed(kind, frames[0], frames[1], first, second, severity, ratio)]
+    listed = [framed(*each, first, second, severity, 0.0) for each in _came(placed.segments, frames)]
+    displaced = [frames]
+    if first.pixels.shape == second.pixels.shape:
+        displaced = [_displaced(each, each is placed.segments[-1], first) for each in placed.segments if each.by]
+    return listed + [framed("moved", *boxes, first, second, severity / 2, 0.0) for boxes in displaced]
+
+
+def _came(segments: Sequence[Segment], frames: Sequence[Box]) -> Iterator[tuple[DifferenceKind, Box, Box]]:
+    """Rows between segments, of one picture; the other has them nowhere: one row there says where."""
+    ends = (0, 0)
+    for each in segments:
+        for own, kind in enumerate(_CAME):
+            start, height = ends[own], each[own] - ends[own]
+            if height > 0:
+                boxes = [
+                    Box(0, min(end, frame.height - 1), frame.width, 1) for end, frame in zip(ends, frames, strict=True)
+                ]
+                boxes[own] = Box(0, start, frames[own].width, height)
+                yield kind, boxes[0], boxes[1]
+        ends = (each.first + each.rows, each.second + each.rows)
+
+
+_CAME: tuple[DifferenceKind, DifferenceKind] = ("removed", "added")
+
+
+def _displaced(segment: Segment, is_last: bool, raster: Raster) -> tuple[Box, Box]:
+    """Its places in two pictures of one size. What the last one pushed out of the frame belongs to it."""
+    ends = [raster.height if is_last else start + segment.rows for start in segment[:2]]
+    one, two = (Box(0, start, raster.width, end - start) for start, end in zip(segment[:2], ends, strict=True))
+    return one, two
+
+
+def framed(
+    kind: DifferenceKind, one: Box, two: Box, first: Raster, second: Raster, severity: float, ratio: float
+) -> MeasuredDifference:
+    return MeasuredDifference(
+        kind, upscaled(one, first), upscaled(two, second), rounded(severity), round(ratio * one.area), 0.0
+    )
+
+
+def in_original(found: MeasuredDifference, first: Raster, second: Raster, placed: Placed) -> MeasuredDifference:
+    """Boxes of the grid in upright original pixels of each picture."""
+    one, two = found.reference_box, found.candidate_box
+    return replace(
+        found,
+        reference_box=None if one is None else upscaled(placed.places(one)[0], first),
+        candidate_box=None if two is None else upscaled(placed.places(two)[1], second),
+    )
+
+
+def upscaled(box: Box | None, raster: Raster) -> Box | None:
+    """A box of raster pixels in original ones, outwards, inside the picture."""
+    if box is None:
+        return None
+    across, down = raster.original_width / raster.width, raster.original_height / raster.height
+    left = min(max(0, math.floor(box.x * across + 1e-9)), raster.original_width - 1)
+    top = min(max(0, math.floor(box.y * down + 1e-9)), raster.original_height - 1)
+    right = min(raster.original_width, max(left + 1, math.ceil(box.right * across - 1e-9)))
+    bottom = min(raster.original_height, max(top + 1, math.ceil(box.bottom * down - 1e-9)))
+    return Box(left, top, right - left, bottom - top)

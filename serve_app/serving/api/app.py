@@ -1,0 +1,77 @@
+"""The HTTP app: which routes there are, and what a refusal looks like. No logic of a comparison."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from serve_app import __version__
+from serve_app.comparison.pipeline import Pipeline
+from serve_app.errors import ComparisonError, MalformedRequest, MethodNotAllowed, NotFound
+from serve_app.serving.api import envelope
+from serve_app.serving.api.arrival import arrival
+from serve_app.serving.api.compare import add_compare
+from serve_app.serving.api.door import Door, open_door
+from serve_app.serving.api.operations import add_operations
+from serve_app.serving.api.reception import Reception
+from serve_app.serving.readiness import Readiness
+from serve_app.settings import Settings
+
+
+def create_app(
+    pipeline: Pipeline,
+    settings: Settings,
+    *,
+    readiness: Readiness,
+    logger: logging.Logger,
+    door: Door | None = None,
+    context_request_id: Callable[[], str | None] | None = None,
+) -> FastAPI:
+    """The ASGI app. `door`: who is let in, by default what the settings say. `context_request_id`: the id that a
+    server in front has given the request being handled; such a server also puts it on the answer."""
+    door = door or open_door(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with readiness.watch():
+            yield
+
+    app = FastAPI(
+        title="PairLens",
+        version=__version__,
+        description="Compares two images and says, with evidence, whether and where they differ.",
+        lifespan=lifespan,
+        redirect_slashes=False,  # a redirect has no envelope, and its Location is the caller's own Host
+    )
+    app.add_middleware(
+        Reception, door=door, limits=settings.limits, logger=logger, context_request_id=context_request_id
+    )
+    app.add_exception_handler(ComparisonError, _refuse)
+    app.add_exception_handler(HTTPException, _refuse_route)
+    add_operations(app, settings, readiness, door.admission)
+    add_compare(app, pipeline)
+    return app
+
+
+async def _refuse(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, ComparisonError)  # what it is registered for
+    arrived = arrival(request)
+    arrived.record.error = exc.type
+    return envelope.failure(exc, arrived.language, arrived.request_id)
+
+
+async def _refuse_route(request: Request, exc: Exception) -> Response:
+    """Routes that don't exist, methods that a route doesn't have: the framework's own refusals."""
+    assert isinstance(exc, HTTPException)
+    known: dict[int, ComparisonError] = {
+        404: NotFound("There is no such route."),
+        405: MethodNotAllowed("This route does not take this method."),
+    }
+    refused = await _refuse(request, known.get(exc.status_code, MalformedRequest("The request can't be read.")))
+    if exc.status_code == 405:
+        refused.headers.update(exc.headers or {})  # Allow, as RFC 9110 wants it
+    return refused

@@ -1,0 +1,29 @@
+"""What is known of a request from its first byte."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from serve_app.schema import Language
+from serve_app.serving import telemetry
+from serve_app.serving.admission import Ticket
+
+
+@dataclass(slots=True)
+class Arrival:
+    """What is known of a request from its first byte; `language` once its config has been seen."""
+
+    request_id: str
+    time: float
+    record: telemetry.RequestRecord
+    language: Language = "en"
+    ticket: Ticket | None = None  # of requests with a body
+
+
+def arrival(request: Request) -> Arrival:
+    """The arrival of the request being handled."""
+    found = request.scope["pairlens.arrival"]
+    assert isinstance(found, Arrival)  # put there by Reception, below
+    return found

@@ -1,0 +1,118 @@
+"""Thin Ray Serve shells around the stages: each method is one call into a plain module.
+No logic of a comparison: what is here is what only Ray needs, liveness, metrics, logs.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from fastapi import FastAPI
+from ray import serve
+from ray.serve.context import _get_serve_request_context
+from ray.serve.handle import DeploymentHandle
+
+from serve_app.comparison.assessor import Assessor
+from serve_app.comparison.examiner import Examiner
+from serve_app.comparison.pipeline import Pipeline
+from serve_app.core.assessed import Assessment
+from serve_app.core.clock import Deadline, StageName
+from serve_app.core.measured import Examination
+from serve_app.core.pictures import Upload
+from serve_app.errors import ComparisonError
+from serve_app.schema import ImageComparisonConfig
+from serve_app.serving.admission import NEXT_AT_A_MODEL
+from serve_app.serving.api.app import create_app
+from serve_app.serving.api.door import open_door
+from serve_app.serving.deployments.counting import RayRecorder, abandoned_seconds, model_cache
+from serve_app.serving.deployments.handles import RemoteAssessor, RemoteExaminer, handed_back
+from serve_app.serving.deployments.watch import ClusterWatch, stages_of
+from serve_app.settings import Settings
+
+# Ray Serve's logger: it writes JSON with the request's context to rotated files in the session folder.
+logger = logging.getLogger("ray.serve")
+
+
+class _ToServe(logging.Handler):
+    """Hands what the stages' modules log to Serve's logger, so that it stands beside the request's line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logger.handle(record)
+
+
+def _log_to_serve() -> None:
+    stages = logging.getLogger("pairlens")
+    stages.setLevel(logging.INFO)
+    stages.propagate = False
+    stages.handlers = [_ToServe()]
+
+
+class Preprocessor:
+    """The CPU stage as a deployment."""
+
+    def __init__(self, settings: Settings) -> None:
+        _log_to_serve()
+        self._examiner = Examiner(settings.limits, settings.preprocessing, shows_images=settings.model.is_asked)
+
+    async def examine(
+        self, reference: Upload, candidate: Upload, config: ImageComparisonConfig, deadline: Deadline
+    ) -> Examination | ComparisonError:
+        return await handed_back(self._examiner.examine(reference, candidate, config, deadline))
+
+
+class VLModel:
+    """The model stage as a deployment: one replica, one device, one job at a time; or one server that takes many."""
+
+    def __init__(self, settings: Settings) -> None:
+        _log_to_serve()
+        self._assessor = Assessor(settings.model, on_abandoned=abandoned_seconds().inc, on_lookup=model_cache())
+
+    async def assess(
+        self, config: ImageComparisonConfig, examination: Examination, deadline: Deadline
+    ) -> Assessment | ComparisonError:
+        return await handed_back(self._assessor.assess(config, examination, deadline))
+
+    async def check_health(self) -> None:
+        """Async on purpose: a sync one would wait in the model's thread pool and get a busy replica killed."""
+        self._assessor.assert_healthy()
+
+
+@serve.ingress()
+class Ingress:
+    """The HTTP door: builds the app around handles to the other two."""
+
+    def __init__(self, settings: Settings, preprocessor: DeploymentHandle, model: DeploymentHandle) -> None:
+        _log_to_serve()
+        recorder = RayRecorder()
+        self._settings = settings
+        self._door = open_door(settings, recorder=recorder)
+        self._pipeline = Pipeline(
+            RemoteExaminer(preprocessor, recorder.retried), RemoteAssessor(model, recorder.retried), settings
+        )
+        sent_to_each: dict[StageName, int] = {
+            "examine": settings.preprocessing.pairs_at_once,
+            "assess": settings.model.comparisons_at_once + NEXT_AT_A_MODEL,
+        }
+        app_name = serve.get_replica_context().app_name
+        self._watch = ClusterWatch(lambda: stages_of(app_name), self._pipeline, self._door, sent_to_each)
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return create_app(
+            self._pipeline,
+            self._settings,
+            readiness=self._watch,
+            logger=logger,
+            door=self._door,
+            context_request_id=lambda: _get_serve_request_context().request_id or None,
+        )
+
+    async def is_ready(self) -> bool:
+        """Whether this replica would say so at `/readyz`. For `handle.broadcast`: over HTTP any of them answers."""
+        return await self._watch.is_ready()
+
+    async def pending(self) -> int:
+        """How many requests are let in and not yet answered."""
+        return self._door.admission.num_pending
+
+    async def drain(self) -> int:
+        """Take nothing new from now on; how many requests are still to be answered. For `handle.broadcast`."""
+        return self._door.admission.drain()
