@@ -24,8 +24,7 @@ import httpx
 import psutil
 import yaml
 
-from benchmarks import soak
-from tests.rigs import load, nodes
+from tests.rigs import growth, load, nodes
 
 COMMAND: Final = (sys.executable, "-c", "from serve_app.cli.main import app; app()", "serve")
 STARTS_WITHIN_S: Final = 240.0
@@ -127,7 +126,7 @@ class Watch:
         with suppress(psutil.NoSuchProcess):
             for process in self.root.children(recursive=True):
                 with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                    kind = soak.kind(process)
+                    kind = growth.kind(process)
                     if kind in (*STAGES, "proxy"):
                         self.kinds[process.pid] = kind
                         self._known.setdefault(process.pid, process)

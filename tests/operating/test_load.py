@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import soak
-from benchmarks.soak import Sample, Used
 from tests.rigs import load
+from tests.rigs.growth import Sample, Used, growth, judged
 from tests.rigs.load import Answer
 
 
@@ -49,22 +48,22 @@ def samples(*memory: float) -> list[Sample]:
 
 
 def test_growth_holds_the_last_fifth_against_the_third() -> None:
-    grown = soak.growth(samples(10, 10, 50, 50, 100, 100, 110, 110, 300, 300))
+    grown = growth(samples(10, 10, 50, 50, 100, 100, 110, 110, 300, 300))
 
     assert (grown["proxy"]["early_mib"], grown["all"]["late_mib"]) == (100, 300)
-    assert soak.judged(grown, 0) == ["memory grew by 200 MiB"]
+    assert judged(grown, 0) == ["memory grew by 200 MiB"]
 
 
 def test_a_process_that_was_replaced_is_not_compared() -> None:
     told = samples(*[100.0] * 10)
     told[-1] = Sample({1: Used("proxy", 100, 40), 2: Used("Ingress", 5000, 40)}, 0)
 
-    assert soak.growth(told).keys() == {"proxy", "all"}
-    assert soak.judged(soak.growth(told), 0) == []
+    assert growth(told).keys() == {"proxy", "all"}
+    assert judged(growth(told), 0) == []
 
 
 def test_files_left_and_descriptors_are_told() -> None:
-    grown = soak.growth(samples(*[100.0] * 10))
+    grown = growth(samples(*[100.0] * 10))
     grown["all"]["late_fds"] = 50
 
-    assert soak.judged(grown, 3) == ["descriptors grew from 40 to 50", "3 temporary files were left"]
+    assert judged(grown, 3) == ["descriptors grew from 40 to 50", "3 temporary files were left"]
