@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
+import httpx2
 import psutil
 import yaml
 
@@ -203,7 +203,7 @@ def entrance(cluster: nodes.Nodes, fault: Fault) -> Iterator[str]:
     if not fault.behind_nginx:
         yield cluster.url
         return
-    port = httpx.URL(cluster.url).port
+    port = httpx2.URL(cluster.url).port
     assert port is not None
     with edge.in_front_of([port] * max(2, len(cluster.proxy_pids()))) as url:
         yield url
@@ -299,8 +299,8 @@ def sigterm(workers: int = 6) -> dict[str, Any]:
 
 
 def _ready(url: str) -> bool:
-    with suppress(httpx.TransportError):
-        return httpx.get(f"{url}/readyz", timeout=5, trust_env=False).status_code == 200
+    with suppress(httpx2.TransportError):
+        return httpx2.get(f"{url}/readyz", timeout=5, trust_env=False).status_code == 200
     return False
 
 

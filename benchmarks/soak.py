@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-import httpx
+import httpx2
 import numpy as np
 import psutil
 from PIL import Image, ImageDraw
@@ -37,7 +37,7 @@ SAMPLES: Final = 30
 REST_S: Final = 4.0  # longer than any request that is on its way when the callers stop
 PACE_S: Final = 0.4  # pause of a caller after each answer: about ten requests a second in all
 
-Habit = Callable[[httpx.Client, str, list[bytes], random.Random], str]
+Habit = Callable[[httpx2.Client, str, list[bytes], random.Random], str]
 
 
 # --- callers
@@ -61,40 +61,40 @@ def pool(number: int = 40) -> list[bytes]:
     return made
 
 
-def send(client: httpx.Client, url: str, first: bytes, second: bytes, config: dict[str, Any]) -> str:
+def send(client: httpx2.Client, url: str, first: bytes, second: bytes, config: dict[str, Any]) -> str:
     files = [("files", ("a", first)), ("files", ("b", second))]
     response = client.post(f"{url}/v1/compare", files=files, data={"config": json.dumps(config)})
     return str(response.status_code)
 
 
-def plain(client: httpx.Client, url: str, images: list[bytes], chosen: random.Random) -> str:
+def plain(client: httpx2.Client, url: str, images: list[bytes], chosen: random.Random) -> str:
     return send(client, url, chosen.choice(images), chosen.choice(images), {"focus_elements": ["logo"]})
 
 
-def drawn(client: httpx.Client, url: str, images: list[bytes], chosen: random.Random) -> str:
+def drawn(client: httpx2.Client, url: str, images: list[bytes], chosen: random.Random) -> str:
     config = {"visuals": ["overlay", "heatmap", "side_by_side"], "language": "zh"}
     return send(client, url, chosen.choice(images), chosen.choice(images), config)
 
 
-def same(client: httpx.Client, url: str, images: list[bytes], chosen: random.Random) -> str:
+def same(client: httpx2.Client, url: str, images: list[bytes], chosen: random.Random) -> str:
     image = chosen.choice(images)
     return send(client, url, image, image, {})
 
 
-def broken(client: httpx.Client, url: str, images: list[bytes], chosen: random.Random) -> str:
+def broken(client: httpx2.Client, url: str, images: list[bytes], chosen: random.Random) -> str:
     image = chosen.choice(images)
     wrong = chosen.choice((image[: len(image) // 2], b"%!PS-Adobe-3.0 EPSF-3.0", b"", chosen.randbytes(5000)))
     return send(client, url, image, wrong, chosen.choice(({}, {"unknown": 1})))
 
 
-def hurried(client: httpx.Client, url: str, images: list[bytes], chosen: random.Random) -> str:
+def hurried(client: httpx2.Client, url: str, images: list[bytes], chosen: random.Random) -> str:
     config = {"processing_timeout": chosen.uniform(0.05, 0.4)}
     return send(client, url, chosen.choice(images), chosen.choice(images), config)
 
 
-def leaving(client: httpx.Client, url: str, images: list[bytes], chosen: random.Random) -> str:
+def leaving(client: httpx2.Client, url: str, images: list[bytes], chosen: random.Random) -> str:
     del client
-    with httpx.Client(timeout=chosen.uniform(0.02, 0.3), trust_env=False) as impatient:
+    with httpx2.Client(timeout=chosen.uniform(0.02, 0.3), trust_env=False) as impatient:
         return send(impatient, url, chosen.choice(images), chosen.choice(images), {})
 
 
@@ -108,13 +108,13 @@ def callers(url: str, counted: Counter[str], rest: threading.Event) -> Iterator[
 
     def work(habit: Habit, seed: int) -> None:
         chosen = random.Random(seed)
-        with httpx.Client(timeout=60, trust_env=False) as client:
+        with httpx2.Client(timeout=60, trust_env=False) as client:
             while not stop.wait(PACE_S):
                 if rest.is_set():
                     continue
                 try:
                     outcome = habit(client, url, images, chosen)
-                except httpx.TransportError as exc:
+                except httpx2.TransportError as exc:
                     outcome = type(exc).__name__
                 counted[f"{habit.__name__}: {outcome}"] += 1
 

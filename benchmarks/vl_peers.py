@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import httpx
+import httpx2
 import psutil
 import torch
 import transformers
@@ -190,7 +190,7 @@ def _chat(model: str, pictures: Sequence[ShownImage], text: str, tokens: int, id
 
 
 @contextmanager
-def _served(command: list[str], folder: Path) -> Iterator[tuple[httpx.Client, psutil.Process]]:
+def _served(command: list[str], folder: Path) -> Iterator[tuple[httpx2.Client, psutil.Process]]:
     """The command with a free port added, until it answers /health; with as many threads as this process."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -203,7 +203,7 @@ def _served(command: list[str], folder: Path) -> Iterator[tuple[httpx.Client, ps
             [*command, "--port", str(port)], env={**os.environ, **threads}, stdout=log, stderr=log
         )
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=1800, trust_env=False) as client:
+        with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=1800, trust_env=False) as client:
             end = time.monotonic() + START_S
             while not _is_healthy(client):
                 if served.poll() is not None or time.monotonic() > end:
@@ -215,10 +215,10 @@ def _served(command: list[str], folder: Path) -> Iterator[tuple[httpx.Client, ps
         served.wait(30)
 
 
-def _is_healthy(client: httpx.Client) -> bool:
+def _is_healthy(client: httpx2.Client) -> bool:
     try:
-        return client.get("/health").status_code == httpx.codes.OK
-    except httpx.TransportError:
+        return client.get("/health").status_code == httpx2.codes.OK
+    except httpx2.TransportError:
         return False
 
 

@@ -1,1 +1,43 @@
 """What people import of PairLens. Each name is loaded when it is first used: importing this loads nothing."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from serve_app.client.asynchronous import AsyncClient
+    from serve_app.client.sync import Client
+    from serve_app.client.wire import ServerFailed
+    from serve_app.errors import ComparisonError
+    from serve_app.local import compare
+    from serve_app.schema import ComparisonReport, ImageComparisonConfig
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "ComparisonError",
+    "ComparisonReport",
+    "ImageComparisonConfig",
+    "ServerFailed",
+    "compare",
+]
+_WHERE = {
+    "AsyncClient": "serve_app.client.asynchronous",
+    "Client": "serve_app.client.sync",
+    "ComparisonError": "serve_app.errors",
+    "ComparisonReport": "serve_app.schema",
+    "ImageComparisonConfig": "serve_app.schema",
+    "ServerFailed": "serve_app.client.wire",
+    "compare": "serve_app.local",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'pairlens' has no attribute {name!r}")
+    return getattr(import_module(_WHERE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -38,6 +38,7 @@ class ComparisonError(Exception):
 
     type: ClassVar[str] = "internal"
     status: ClassVar[int] = 500
+    request_id: str | None = None  # where a server refused, its name for the request
 
     def __init__(
         self,

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from serve_app.client import wire
+from serve_app.client.wire import Picture
 from serve_app.comparison.assessor import Assessor
 from serve_app.comparison.examiner import Examiner
 from serve_app.comparison.pipeline import Pipeline
+from serve_app.core.pictures import Upload
+from serve_app.schema import ComparisonReport, ImageComparisonConfig
 from serve_app.settings import Settings
+
+
+class Here:
+    """A pipeline of this process in the role of `core.comparing.Comparing`."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+
+    async def compare(self, reference: bytes, candidate: bytes, config: ImageComparisonConfig) -> ComparisonReport:
+        """Raises `ComparisonError` and its kinds."""
+        deadline = self._pipeline.deadline(config)
+        return await self._pipeline.compare(Upload(reference), Upload(candidate), config, deadline)
 
 
 @asynccontextmanager
 async def open_pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
-    """The whole pipeline in this process, for the command line and for tests.
-
-    Raises `vlm.ModelUnavailable` where the model can't be loaded.
-    """
+    """All stages in this process. Raises `vlm.ModelUnavailable` where the model can't be loaded."""
     examiner = Examiner(settings.limits, settings.preprocessing, shows_images=settings.model.is_asked)
     assessor = Assessor(settings.model)
     try:
@@ -24,3 +38,31 @@ async def open_pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
     finally:
         examiner.close()
         assessor.close()
+
+
+@asynccontextmanager
+async def open_here(settings: Settings) -> AsyncIterator[Here]:
+    """The same, as the role that all faces ask."""
+    async with open_pipeline(settings) as pipeline:
+        yield Here(pipeline)
+
+
+def compare(
+    reference: Picture,
+    candidate: Picture,
+    config: ImageComparisonConfig | None = None,
+    settings: Settings | None = None,
+) -> ComparisonReport:
+    """Compare two pictures, bytes or paths, in this process and wait for the report; without a model, unless
+    `settings` name one.
+
+    Raises `ComparisonError` and its kinds, `vlm.ModelUnavailable`, OSError for a path, and RuntimeError inside a
+    running event loop: there `open_here` is to be awaited.
+    """
+
+    async def compared() -> ComparisonReport:
+        async with open_here(settings or Settings()) as here:
+            both = wire.content(reference), wire.content(candidate)
+            return await here.compare(*both, config or ImageComparisonConfig())
+
+    return asyncio.run(compared())

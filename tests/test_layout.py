@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import pairlens
+
 ROOT = Path(__file__).parents[1]
 MOST_ENTRIES = 20
 CODE = ("serve_app", "pairlens", "tests", "benchmarks", "examples")
@@ -77,6 +79,19 @@ def test_tests_never_import_benchmarks() -> None:
 def test_serves_proxy_and_the_queue_load_nothing_large() -> None:
     loaded = loaded_by("import serve_app.serving.proxy, serve_app.serving.admission")
     assert not loaded & {"numpy", "PIL", "fastapi", "torch", "ray", "cv2"}
+
+
+def test_what_people_import_loads_nothing_until_it_is_used() -> None:
+    assert not loaded_by("import pairlens") & {"numpy", "ray", "fastapi", "pydantic", "httpx2", "serve_app"}
+    assert not loaded_by("import pairlens; pairlens.Client") & {"numpy", "ray", "fastapi"}
+
+
+def test_every_name_that_people_import_is_there() -> None:
+    for name in pairlens.__all__:
+        assert getattr(pairlens, name).__name__ == name
+    assert set(dir(pairlens)) == set(pairlens.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'Clients'"):
+        pairlens.Clients  # noqa: B018
 
 
 def test_files_and_functions_stay_small() -> None:

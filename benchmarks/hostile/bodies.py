@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
-import httpx
+import httpx2
 
 from benchmarks.hostile import bystander
 from benchmarks.hostile.instance import DOORS
@@ -57,7 +57,7 @@ def doors(bench: Bench) -> None:
     row.sent = f"{sent} odd JSON bodies, forms, configs, content types"
 
 
-def is_enveloped(response: httpx.Response) -> bool:
+def is_enveloped(response: httpx2.Response) -> bool:
     """Whether it is as every answer is: status as code, one request id in header and body."""
     try:
         answer = Envelope[object].model_validate_json(response.content)

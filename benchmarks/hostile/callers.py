@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-import httpx
+import httpx2
 import numpy as np
 import psutil
 from PIL import Image
@@ -124,7 +124,7 @@ def _nginx(service: Instance) -> Iterator[tuple[str, int] | None]:
         yield None
         return
     with edge.in_front_of([service.address[1]] * 2) as name:
-        url = httpx.URL(name)
+        url = httpx2.URL(name)
         yield url.host, url.port or 80
 
 
@@ -234,12 +234,12 @@ class Others:
 
     def _work(self) -> None:
         files = [("files", ("a", each)) for each in bodies.pictures()]
-        transport = httpx.HTTPTransport(local_address=bystander.ELSEWHERE)
-        with httpx.Client(base_url=self.url, transport=transport, timeout=30) as client:
+        transport = httpx2.HTTPTransport(local_address=bystander.ELSEWHERE)
+        with httpx2.Client(base_url=self.url, transport=transport, timeout=30) as client:
             while not self.stop.wait(0.2):
                 try:
                     is_good = client.post("/v1/compare", files=files).status_code == 200
-                except httpx.TransportError:
+                except httpx2.TransportError:
                     is_good = False
                 self.good += is_good
                 self.bad += not is_good

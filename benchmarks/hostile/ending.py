@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-import httpx
+import httpx2
 import psutil
 
 from benchmarks.hostile.row import Bench
@@ -32,8 +32,8 @@ def sigterm(bench: Bench) -> None:
 
     def ask(_: int) -> int:
         try:
-            return httpx.post(f"{service.url}/v1/compare", files=files, headers=headers, timeout=90).status_code
-        except httpx.TransportError:
+            return httpx2.post(f"{service.url}/v1/compare", files=files, headers=headers, timeout=90).status_code
+        except httpx2.TransportError:
             return wire.NO_ANSWER
 
     began = time.monotonic()
@@ -67,11 +67,11 @@ def _refusals(url: str, files: object, headers: dict[str, str]) -> list[tuple[in
     until = time.monotonic() + 5
     while len(told) < NEW and time.monotonic() < until:
         try:
-            if not told and httpx.get(f"{url}/readyz", timeout=5).status_code == 200:
+            if not told and httpx2.get(f"{url}/readyz", timeout=5).status_code == 200:
                 time.sleep(0.05)  # it has not heard the signal yet
                 continue
-            answer = httpx.post(f"{url}/v1/compare", files=files, headers=headers, timeout=30)  # type: ignore[arg-type]
+            answer = httpx2.post(f"{url}/v1/compare", files=files, headers=headers, timeout=30)  # type: ignore[arg-type]
             told.append((answer.status_code, "retry-after" in answer.headers))
-        except httpx.TransportError:
+        except httpx2.TransportError:
             told.append((wire.NO_ANSWER, False))
     return told

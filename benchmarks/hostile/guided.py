@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 import atheris
-import httpx
+import httpx2
 
 from serve_app.local import open_pipeline
 
@@ -85,10 +85,10 @@ def _local() -> pipeline.Pipeline:
 
 
 @functools.cache
-def _client() -> httpx.AsyncClient:
+def _client() -> httpx2.AsyncClient:
     quiet = logging.Logger("fuzzed", logging.CRITICAL)
     app = create_app(_local(), Settings(), readiness=AlwaysReady(), logger=quiet)
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://fuzzed")
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://fuzzed")
 
 
 def seeds(target: str) -> Iterator[bytes]:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import httpx
+import httpx2
 import psutil
 import yaml
 
@@ -143,7 +143,7 @@ class Instance:
 
     @property
     def address(self) -> tuple[str, int]:
-        url = httpx.URL(self.url)
+        url = httpx2.URL(self.url)
         return url.host, url.port or 80
 
     def log_files(self) -> list[Path]:
@@ -185,7 +185,7 @@ class Instance:
         """What stands on the node's metrics port: all that Prometheus would get."""
         for path in self.folder.glob("pairlens-*/prom_metrics_service_discovery.json"):
             (group,) = json.loads(path.read_text(encoding="utf-8"))
-            return b"".join(httpx.get(f"http://{each}/metrics", timeout=30).content for each in group["targets"][:1])
+            return b"".join(httpx2.get(f"http://{each}/metrics", timeout=30).content for each in group["targets"][:1])
         return b""
 
     def descriptors(self) -> int:
@@ -202,8 +202,8 @@ class Instance:
         return total
 
     def is_ready(self) -> bool:
-        with suppress(httpx.TransportError):
-            return httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False).status_code == 200
+        with suppress(httpx2.TransportError):
+            return httpx2.get(f"{self.url}/readyz", timeout=5, trust_env=False).status_code == 200
         return False
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-import httpx
+import httpx2
 
 from benchmarks.hostile.instance import WORKERS
 from benchmarks.hostile.row import Bench, at_once, fate
@@ -102,7 +102,7 @@ def flips(bench: Bench) -> None:
     """Valid files after a few changes, for as long as there is time."""
     row, fates = bench.row, Counter[str]()
 
-    with bench.watched() as before, bench.client(limits=httpx.Limits(max_connections=None)) as client:
+    with bench.watched() as before, bench.client(limits=httpx2.Limits(max_connections=None)) as client:
 
         def send(changed: tuple[str, bytes]) -> None:
             kind, data = changed

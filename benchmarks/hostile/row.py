@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-import httpx
+import httpx2
 
 from benchmarks.hostile.instance import DOORS, STAGES, WORKERS, Instance, Sample
 from tests.hostile import wire
@@ -119,27 +119,29 @@ class Bench:
         grown = watch.growth(before, *WORKERS, *DOORS)
         self.row.want(f"kept after {REST_WITHIN_S:g} s: {grown} (at most {mib:g})", is_back)
 
-    def client(self, **options: Any) -> httpx.Client:
-        return httpx.Client(base_url=self.service.url, timeout=130, trust_env=False, **options)
+    def client(self, **options: Any) -> httpx2.Client:
+        return httpx2.Client(base_url=self.service.url, timeout=130, trust_env=False, **options)
 
-    def ask(self, client: httpx.Client, method: str, path: str, **request: Any) -> httpx.Response | None:
+    def ask(self, client: httpx2.Client, method: str, path: str, **request: Any) -> httpx2.Response | None:
         """The answer, counted; None where there was none."""
         try:
             response = client.request(method, path, **request)
-        except httpx.TransportError as exc:
+        except httpx2.TransportError as exc:
             self.row.answers[wire.NO_ANSWER] += 1
             self.row.wrong(f"{method} {path}: {type(exc).__name__}")
             return None
         self.row.answers[response.status_code] += 1
         return response
 
-    def compare(self, client: httpx.Client, reference: bytes, candidate: bytes, **files: str) -> httpx.Response | None:
+    def compare(
+        self, client: httpx2.Client, reference: bytes, candidate: bytes, **files: str
+    ) -> httpx2.Response | None:
         name, kind = files.get("name", "a"), files.get("kind", "application/octet-stream")
         parts = [("files", (name, each, kind)) for each in (reference, candidate)]
         return self.ask(client, "POST", "/v1/compare", files=parts)
 
 
-def fate(response: httpx.Response | None) -> str:
+def fate(response: httpx2.Response | None) -> str:
     """`report`, the type of the error, or what else came."""
     if response is None:
         return "no answer"

@@ -7,6 +7,7 @@ import base64
 import json
 import logging
 import sys
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -14,6 +15,7 @@ import typer
 from pydantic import ValidationError
 
 from serve_app.cli.files import CommandFailed, fail, read
+from serve_app.core.comparing import CantCompare, Comparing
 from serve_app.errors import ComparisonError
 from serve_app.schema import ComparisonReport, ImageComparisonConfig, Verdict, VisualKind
 from serve_app.settings import ModelSettings, Settings
@@ -38,6 +40,8 @@ def compare(
     model: Annotated[str | None, typer.Option(help="Assess with this checkpoint: a folder or hub id.")] = None,
 ) -> None:
     """Compare two image files. Exit code: 0 match, 22 mismatch, 23 uncertain, 1 error."""
+    if server is not None and model is not None:
+        fail("--model is for comparing here; with --server the server's own model is asked.")
     try:
         files = _visual_files(visual or [])
         options = {
@@ -49,7 +53,7 @@ def compare(
             "visuals": list(files) or None,
         }
         wanted = _config(config, {name: value for name, value in options.items() if value is not None})
-        report = _report(read(reference), read(candidate), wanted, server, model)
+        report = asyncio.run(_compared(read(reference), read(candidate), wanted, server, model))
         _save_visuals(report, files)
     except CommandFailed as exc:
         fail(str(exc))
@@ -57,40 +61,36 @@ def compare(
     raise typer.Exit(EXIT_CODES[report.verdict])
 
 
-def _report(
+async def _compared(
     reference: bytes, candidate: bytes, config: ImageComparisonConfig, server: str | None, model: str | None
 ) -> ComparisonReport:
-    if server is None:
-        return asyncio.run(_compare_here(reference, candidate, config, model))
-    if model is not None:
-        raise CommandFailed("--model is for comparing here; with --server the server's own model is asked.")
-    # httpx: 40 ms that comparing here doesn't wait for.
-    from serve_app.client import sync
-
-    try:
-        return sync.compare(server, reference, candidate, config)
-    except sync.ServerFailed as exc:
-        raise CommandFailed(str(exc)) from exc
-
-
-async def _compare_here(
-    reference: bytes, candidate: bytes, config: ImageComparisonConfig, model: str | None
-) -> ComparisonReport:
-    """The service's own pipeline, in this process and without Ray."""
-    # numpy and the decoders: not needed to ask a server.
-    from serve_app import vlm
-    from serve_app.core.pictures import Upload
-    from serve_app.local import open_pipeline
-
+    """Wherever it is done, the same is asked."""
     logging.getLogger("pairlens").setLevel(logging.CRITICAL)  # what failed is printed as one sentence
-    settings = Settings() if model is None else Settings(model=ModelSettings(engine="transformers", name=model))
     try:
-        async with open_pipeline(settings) as pipeline:
-            return await pipeline.compare(Upload(reference), Upload(candidate), config, pipeline.deadline(config))
-    except vlm.ModelUnavailable as exc:
+        async with _opened(server, model) as comparing:
+            return await comparing.compare(reference, candidate, config)
+    except CantCompare as exc:
         raise CommandFailed(str(exc)) from exc
     except ComparisonError as exc:
-        raise CommandFailed(exc.detail) from exc
+        raise CommandFailed(_told(exc)) from exc
+
+
+def _opened(server: str | None, model: str | None) -> AbstractAsyncContextManager[Comparing]:
+    """Each way imports what it needs: numpy and the decoders here, an HTTP client there."""
+    if server is not None:
+        from serve_app.client.asynchronous import AsyncClient
+
+        return AsyncClient(server)
+    from serve_app.local import open_here
+
+    return open_here(Settings() if model is None else Settings(model=ModelSettings(engine="transformers", name=model)))
+
+
+def _told(refusal: ComparisonError) -> str:
+    if refusal.request_id is None:
+        return refusal.detail
+    about = f" [{refusal.image or refusal.field}]" if refusal.image or refusal.field else ""
+    return f"{refusal.detail} ({refusal.status} {refusal.type}{about}, request {refusal.request_id})"
 
 
 def _config(given: str | None, options: dict[str, Any]) -> ImageComparisonConfig:

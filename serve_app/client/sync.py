@@ -1,55 +1,49 @@
-"""The service over HTTP, for the command line: one comparison out, its report back.
-No terminal and no pipeline."""
+"""A service over HTTP, for programs that wait."""
 
 from __future__ import annotations
 
-from typing import Final
+from types import TracebackType
+from typing import Self
 
-import httpx
-from pydantic import ValidationError
+import httpx2
 
-from serve_app.schema import ComparisonReport, Envelope, ImageComparisonConfig
-
-# The service ends a comparison by its own clock; this is for the way there and back.
-TRAVEL_S: Final = 15.0
-
-
-class ServerFailed(Exception):
-    """The server gave no report: one sentence for the person at the terminal."""
+from serve_app.client import wire
+from serve_app.client.wire import Picture
+from serve_app.schema import ComparisonReport, ImageComparisonConfig
 
 
-def compare(
-    server: str,
-    reference: bytes,
-    candidate: bytes,
-    config: ImageComparisonConfig,
-    *,
-    transport: httpx.BaseTransport | None = None,
-) -> ComparisonReport:
-    """Send both images to `server`, a base URL. Raises ServerFailed."""
-    url = f"{server.rstrip('/')}/v1/compare"
-    files = {"reference": ("reference", reference), "candidate": ("candidate", candidate)}
-    try:
-        with httpx.Client(transport=transport, timeout=config.processing_timeout + TRAVEL_S) as client:
-            answer = client.post(url, files=files, data={"config": config.model_dump_json()})
-    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as exc:
-        raise ServerFailed(f"{server} is no URL of a server, such as http://127.0.0.1:8000.") from exc
-    except httpx.TimeoutException as exc:
-        raise ServerFailed(f"{server} did not answer in time.") from exc
-    except httpx.TransportError as exc:
-        raise ServerFailed(f"{server} can't be reached: {exc}.") from exc
-    return _report(answer, server)
+class Client:
+    """One service, at a base URL such as `http://127.0.0.1:8000`; its connections are kept until it is closed."""
 
+    def __init__(
+        self, server: str, *, api_key: str | None = None, transport: httpx2.BaseTransport | None = None
+    ) -> None:
+        self.server = server
+        self._api_key = api_key
+        self._http = httpx2.Client(transport=transport)
 
-def _report(answer: httpx.Response, server: str) -> ComparisonReport:
-    try:
-        envelope = Envelope[ComparisonReport].model_validate_json(answer.content)
-    except ValidationError as exc:
-        raise ServerFailed(f"{server} answered {answer.status_code}, but not as PairLens does.") from exc
-    if envelope.data is not None:
-        return envelope.data
-    if envelope.error is None:
-        raise ServerFailed(f"{server} answered {answer.status_code} without a report: {envelope.msg}.")
-    error = envelope.error
-    about = f" [{error.image or error.field}]" if error.image or error.field else ""
-    raise ServerFailed(f"{error.detail} ({envelope.code} {error.type}{about}, request {envelope.request_id})")
+    def compare(
+        self, reference: Picture, candidate: Picture, config: ImageComparisonConfig | None = None
+    ) -> ComparisonReport:
+        """Send both images, bytes or paths, and wait for the report.
+
+        Raises `ComparisonError` and its kinds as the service refuses, `ServerFailed`, and OSError for a path.
+        """
+        sent = wire.request(self.server, reference, candidate, config or ImageComparisonConfig(), self._api_key)
+        with wire.failing(self.server):
+            answer = self._http.post(
+                sent.url, files=sent.files, data=sent.data, headers=sent.headers, timeout=sent.timeout_s
+            )
+        return wire.report_of(answer, self.server)
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
-import httpx
+import httpx2
 
 from serve_app import vlm
 from serve_app.operating import own_ray
@@ -102,14 +102,14 @@ class Launch:
     def _deploy(self, session: own_ray.Session) -> None:
         self.say(f"Deploying {self.file.name} ...")
         try:
-            answer = httpx.put(
+            answer = httpx2.put(
                 f"http://127.0.0.1:{self.dashboard_port}/api/serve/applications/",
                 json=self.file.raw,
                 headers={"Authorization": f"Bearer {session.token}"},
                 timeout=60,
                 trust_env=False,
             )
-        except httpx.TransportError as exc:
+        except httpx2.TransportError as exc:
             raise self._failed(session, f"{type(exc).__name__}: Ray's dashboard does not answer") from exc
         if answer.is_error:
             raise self._failed(session, answer.text)
@@ -250,8 +250,8 @@ def _command() -> str:
 
 def _is_ready(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/readyz", timeout=5, trust_env=False).status_code == httpx.codes.OK
-    except httpx.TransportError:
+        return httpx2.get(f"{url}/readyz", timeout=5, trust_env=False).status_code == httpx2.codes.OK
+    except httpx2.TransportError:
         return False
 
 

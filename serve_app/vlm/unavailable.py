@@ -1,6 +1,8 @@
 """Why a model can't be served.
 No model: only the word for it, so that engines and their callers share it."""
 
+from serve_app.core.comparing import CantCompare
 
-class ModelUnavailable(Exception):
+
+class ModelUnavailable(CantCompare):
     """The model can't be served: one sentence for the operator."""

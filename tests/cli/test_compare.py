@@ -6,17 +6,18 @@ import json
 import logging
 import subprocess
 import sys
+from functools import partialmethod
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from PIL import Image, ImageDraw
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from serve_app.cli.main import app
-from serve_app.client import sync
-from serve_app.schema import ComparisonReport, Envelope, ErrorReport, ImageComparisonConfig
+from serve_app.client.asynchronous import AsyncClient
+from serve_app.schema import ComparisonReport, Envelope, ErrorReport
 from serve_app.views import terminal
 
 ROOT = Path(__file__).parents[2]
@@ -139,8 +140,8 @@ def test_failure_is_one_sentence_and_exit_code_1(
     assert sentence in result.stderr
 
 
-# Seconds for Ray and torch; httpx with rich 40 ms, FastAPI 100.
-HEAVY = ("ray", "torch", "transformers", "fastapi", "httpx", "rich")
+# Seconds for Ray and torch; httpx2 with rich 40 ms, FastAPI 100.
+HEAVY = ("ray", "torch", "transformers", "fastapi", "httpx2", "rich")
 
 
 def test_comparing_here_imports_nothing_heavy_that_it_does_not_use(images: Path) -> None:
@@ -154,40 +155,27 @@ def test_comparing_here_imports_nothing_heavy_that_it_does_not_use(images: Path)
     assert done.stderr.strip() == "[]"
 
 
-def answering(answer: httpx.Response) -> httpx.MockTransport:
-    return httpx.MockTransport(lambda request: answer)
+def test_asking_a_server_imports_no_numpy(images: Path) -> None:
+    script = (
+        "import sys; from serve_app.cli.main import app\n"
+        f"try: app(['compare', {str(images / 'a.png')!r}, {str(images / 'b.png')!r}, '--server', 'http://127.0.0.1:1'])\n"
+        "finally: print([name for name in ('numpy', 'cv2') if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT)
+
+    assert done.stderr.startswith("pairlens: http://127.0.0.1:1 can't be reached: ")
+    assert done.stderr.rstrip().endswith("[]")
 
 
-def test_server_is_sent_both_images_and_the_config(report: ComparisonReport) -> None:
-    sent: list[httpx.Request] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        sent.append(request)
-        envelope = Envelope[ComparisonReport](code=200, msg="ok", data=report, error=None, request_id="r")
-        return httpx.Response(200, content=envelope.model_dump_json())
-
-    config = ImageComparisonConfig(similarity_threshold=0.5)
-    got = sync.compare("http://host/", b"first", b"second", config, transport=httpx.MockTransport(answer))
-
-    assert got == report
-    assert str(sent[0].url) == "http://host/v1/compare"
-    body = sent[0].read()
-    assert body.index(b"first") < body.index(b"second")
-    assert b'"similarity_threshold":0.5' in body
-
-
-def test_error_of_the_server_is_a_sentence_with_its_request_id() -> None:
+def test_a_servers_refusal_is_a_sentence_with_its_request_id(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     error = ErrorReport(type="overloaded", detail="The queue for the model is full.")
     envelope = Envelope[ComparisonReport](code=503, msg="busy", data=None, error=error, request_id="r-7")
-    transport = answering(httpx.Response(503, content=envelope.model_dump_json()))
+    refused = httpx2.MockTransport(lambda request: httpx2.Response(503, content=envelope.model_dump_json()))
+    monkeypatch.setattr(AsyncClient, "__init__", partialmethod(AsyncClient.__init__, transport=refused))
+    result = pairlens("compare", images / "a.png", images / "b.png", "--server", "http://host")
 
-    with pytest.raises(sync.ServerFailed, match=r"^The queue for the model is full\. \(503 overloaded, request r-7\)$"):
-        sync.compare("http://host", b"", b"", ImageComparisonConfig(), transport=transport)
-
-
-def test_stranger_s_server_is_told_apart() -> None:
-    with pytest.raises(sync.ServerFailed, match="answered 200, but not as PairLens does"):
-        sync.compare("http://host", b"", b"", ImageComparisonConfig(), transport=answering(httpx.Response(200)))
+    assert result.exit_code == 1
+    assert result.stderr == "pairlens: The queue for the model is full. (503 overloaded, request r-7)\n"
 
 
 @pytest.mark.parametrize("width", [30, 80, 200])

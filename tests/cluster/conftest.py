@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 # Before the first import of ray: no token file in the home folder, no stranger's cluster, no call home,
@@ -73,8 +73,8 @@ def ray_url() -> Iterator[str]:
 
 def is_ready(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/readyz").status_code == httpx.codes.OK
-    except httpx.TransportError:  # a busy machine: Ray's proxy takes its time to learn of a new application
+        return httpx2.get(f"{url}/readyz").status_code == httpx2.codes.OK
+    except httpx2.TransportError:  # a busy machine: Ray's proxy takes its time to learn of a new application
         return False
 
 

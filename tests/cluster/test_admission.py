@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from ray import serve
 
@@ -46,7 +46,7 @@ class Answered:
     """`at` in seconds after the first request was sent."""
 
     at: float
-    response: httpx.Response
+    response: httpx2.Response
 
     @property
     def took_s(self) -> float:
@@ -57,11 +57,11 @@ async def ten_times(url: str, seconds: float) -> list[Answered]:
     """Requests at ten times the capacity, evenly spaced, whatever becomes of those before."""
     began = time.monotonic()
 
-    async def ask(client: httpx.AsyncClient) -> Answered:
+    async def ask(client: httpx2.AsyncClient) -> Answered:
         response = await client.post(f"{url}/v1/compare", **form())
         return Answered(time.monotonic() - began, response)
 
-    async with httpx.AsyncClient(timeout=30, limits=httpx.Limits(max_connections=None), trust_env=False) as client:
+    async with httpx2.AsyncClient(timeout=30, limits=httpx2.Limits(max_connections=None), trust_env=False) as client:
         asked = []
         for number in range(int(10 * CAPACITY_PER_S * seconds)):
             await asyncio.sleep(max(0.0, began + number / (10 * CAPACITY_PER_S) - time.monotonic()))
@@ -89,17 +89,17 @@ def test_what_is_accepted_is_answered_in_time_at_ten_times_the_capacity(url: str
 
 
 def test_a_service_that_drains_finishes_what_it_has_begun(url: str) -> None:
-    answers: list[httpx.Response] = []
+    answers: list[httpx2.Response] = []
 
     def ask() -> None:
-        answers.append(httpx.post(f"{url}/v1/compare", **form(), timeout=30))
+        answers.append(httpx2.post(f"{url}/v1/compare", **form(), timeout=30))
 
     under_way = threading.Thread(target=ask)
     under_way.start()
     ingress = serve.get_app_handle(url.rsplit("/", 1)[1])
     eventually(lambda: sum(ingress.broadcast("pending").results(timeout_s=10)) == 1, within_s=10)
     assert ingress.broadcast("drain").results(timeout_s=10) == [1]
-    for refused in (httpx.post(f"{url}/v1/compare", **form()), httpx.get(f"{url}/readyz")):
+    for refused in (httpx2.post(f"{url}/v1/compare", **form()), httpx2.get(f"{url}/readyz")):
         assert (refused.status_code, refused.json()["error"]["type"]) == (503, "draining")
         assert int(refused.headers["retry-after"]) >= 1
     under_way.join()

@@ -7,7 +7,7 @@ import signal
 import threading
 from contextlib import suppress
 
-import httpx
+import httpx2
 import ray
 from ray import serve
 from ray.exceptions import RayError
@@ -22,7 +22,7 @@ JOB_S = 1.0
 
 def test_a_killed_ingress_replica_costs_nobody_an_answer(deploy: Deploy) -> None:
     with deploy(Settings(model=ModelSettings(engine="scripted", scripted=ScriptedSettings(delay_s=JOB_S)))) as url:
-        answers: list[httpx.Response] = []
+        answers: list[httpx2.Response] = []
         asking = [threading.Thread(target=lambda: answers.append(compare(url))) for _ in range(3)]
         for thread in asking:
             thread.start()
@@ -45,14 +45,14 @@ def test_readiness_does_not_flicker_while_an_ingress_replica_is_replaced(deploy:
         said: list[int] = []
 
         def replaced() -> bool:
-            said.append(httpx.get(f"{url}/readyz").status_code)
+            said.append(httpx2.get(f"{url}/readyz").status_code)
             with suppress(RayError):
                 joined = handle.broadcast("is_ready").results(timeout_s=10)
                 return joined == [True, True] and bool(replica_ids(url, "Ingress") - before)
             return False  # the dead one is still on the handle's list
 
         eventually(replaced, within_s=60)
-        said += [httpx.get(f"{url}/readyz").status_code for _ in range(20)]
+        said += [httpx2.get(f"{url}/readyz").status_code for _ in range(20)]
     assert set(said) == {200}
 
 
@@ -64,18 +64,18 @@ def test_readiness_holds_while_the_controller_restarts(deploy: Deploy) -> None:
         said: list[int] = []
 
         def restarted() -> bool:
-            said.append(httpx.get(f"{url}/readyz").status_code)
+            said.append(httpx2.get(f"{url}/readyz").status_code)
             ready, _ = ray.wait([asked], timeout=0)
             return bool(ready)
 
         asked = controller.get_pid.remote()  # answered by the next one
         eventually(restarted, within_s=60)
         assert ray.get(asked) != before
-        said += [httpx.get(f"{url}/readyz").status_code for _ in range(20)]
+        said += [httpx2.get(f"{url}/readyz").status_code for _ in range(20)]
     assert set(said) == {200}
 
 
 def test_what_is_not_there_is_told_in_the_usual_envelope(ray_url: str) -> None:
-    answer = httpx.get(f"{ray_url}/no-such-application/v1/compare")
+    answer = httpx2.get(f"{ray_url}/no-such-application/v1/compare")
     assert (answer.status_code, answer.json()["error"]["type"]) == (503, "not_ready")
     assert answer.headers["retry-after"]

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 
-import httpx
+import httpx2
 import pytest
 
 from serve_app.settings import Settings
@@ -34,7 +34,7 @@ def url(deploy: Deploy) -> Iterator[str]:
 
 def place(url: str) -> tuple[tuple[str, int], str]:
     """The proxy's address, and the path of the application at it."""
-    found = httpx.URL(url)
+    found = httpx2.URL(url)
     return (found.host, found.port or 80), found.path
 
 
@@ -88,7 +88,7 @@ def test_what_is_no_request_is_refused_and_never_redirected(url: str) -> None:
         if b" " + app.encode() in sent  # else it is no request to this application
     }
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
-    assert httpx.get(f"{url}/livez").status_code == 200
+    assert httpx2.get(f"{url}/livez").status_code == 200
 
 
 def test_a_hidden_request_is_not_answered(url: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-import httpx
+import httpx2
 import pytest
 import ray
 from ray import serve
@@ -26,7 +26,7 @@ def url(deploy: Deploy) -> Iterator[str]:
 def scraped() -> str:
     """Everything on the metrics port of the one node."""
     (node,) = ray.nodes()
-    return httpx.get(f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics", timeout=20).text
+    return httpx2.get(f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics", timeout=20).text
 
 
 def value(metrics: str, name: str, **labels: str) -> float:

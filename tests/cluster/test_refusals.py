@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
-import httpx
+import httpx2
 import pytest
 
 from serve_app.settings import MIB, Limits, ModelSettings, ScriptedSettings, Settings
@@ -68,7 +68,7 @@ def test_a_refusal_leaves_neither_memory_nor_an_error(url: str, kind: str) -> No
 
 def test_what_the_log_says_of_a_refusal_is_one_line_a_request(url: str) -> None:
     compare(url, second=b"no picture", focus_elements=["a word of a caller"])
-    named = httpx.get(f"{url}/livez").json()["request_id"]
+    named = httpx2.get(f"{url}/livez").json()["request_id"]
     lines: list[str] = []
 
     def logged() -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 import ray
@@ -30,9 +30,9 @@ def serve_logs() -> Path:
     return Path(ray._private.worker.global_worker.node.get_session_dir_path()) / "logs" / "serve"
 
 
-def compare(url: str, *, patience_s: float = 60, first: bytes = A, second: bytes = B, **config: Any) -> httpx.Response:
+def compare(url: str, *, patience_s: float = 60, first: bytes = A, second: bytes = B, **config: Any) -> httpx2.Response:
     files = [("files", ("a", first)), ("files", ("b", second))]
-    return httpx.post(f"{url}/v1/compare", files=files, data={"config": json.dumps(config)}, timeout=patience_s)
+    return httpx2.post(f"{url}/v1/compare", files=files, data={"config": json.dumps(config)}, timeout=patience_s)
 
 
 def scripted(**behaviour: Any) -> Settings:
@@ -91,17 +91,17 @@ def test_a_body_over_the_limit_is_refused(measured_url: str) -> None:
 
 
 def test_the_request_id_is_one_and_the_same_everywhere(measured_url: str) -> None:
-    given = httpx.get(f"{measured_url}/livez", headers={"x-request-id": "given-by-the-caller"})
+    given = httpx2.get(f"{measured_url}/livez", headers={"x-request-id": "given-by-the-caller"})
     assert given.json()["request_id"] == "given-by-the-caller"
     assert given.headers.get_list("x-request-id") == ["given-by-the-caller"]
-    made = httpx.get(f"{measured_url}/livez")
+    made = httpx2.get(f"{measured_url}/livez")
     assert made.headers.get_list("x-request-id") == [made.json()["request_id"]]
 
 
 def test_a_request_leaves_one_json_line_in_the_log(measured_url: str) -> None:
     compare(measured_url, focus_elements=["a secret word"])
     marked = str(time.time())
-    httpx.get(f"{measured_url}/livez", headers={"x-request-id": marked})
+    httpx2.get(f"{measured_url}/livez", headers={"x-request-id": marked})
     lines: list[str] = []
 
     def logged() -> bool:
@@ -139,7 +139,7 @@ def test_a_deadline_stops_the_model_and_delays_nobody(slow_url: str) -> None:
 
 def test_our_deadline_does_not_depend_on_a_header_of_the_server(slow_url: str) -> None:
     files = [("files", ("a", A)), ("files", ("b", B))]
-    response = httpx.post(
+    response = httpx2.post(
         f"{slow_url}/v1/compare",
         files=files,
         data={"config": json.dumps({"processing_timeout": 0.7, "language": "zh"})},
@@ -162,25 +162,25 @@ def test_a_wait_that_would_outlast_the_deadline_is_refused_at_once(slow_url: str
 
 
 def test_a_client_that_leaves_frees_the_model(slow_url: str) -> None:
-    with pytest.raises(httpx.ReadTimeout):
+    with pytest.raises(httpx2.ReadTimeout):
         compare(slow_url, patience_s=0.7)
     after = compare(slow_url).json()["data"]["timings_ms"]
     assert after["queue"] < (JOB_S - 0.7) * 1000 / 2
 
 
 def test_a_lost_model_is_a_503_or_a_retried_200_and_comes_back(slow_url: str) -> None:
-    answers: list[httpx.Response] = []
+    answers: list[httpx2.Response] = []
     asking = [threading.Thread(target=lambda: answers.append(compare(slow_url))) for _ in range(3)]
     for thread in asking:
         thread.start()
     kill_replica_of("VLModel", slow_url.rsplit("/", 1)[1])
-    eventually(lambda: httpx.get(f"{slow_url}/readyz").status_code == 503, within_s=5)
+    eventually(lambda: httpx2.get(f"{slow_url}/readyz").status_code == 503, within_s=5)
     for thread in asking:
         thread.join()
     assert {answer.status_code for answer in answers} <= {200, 503}
     for answer in answers:
         assert answer.status_code == 200 or answer.headers["retry-after"]
-    eventually(lambda: httpx.get(f"{slow_url}/readyz").status_code == 200, within_s=60)
+    eventually(lambda: httpx2.get(f"{slow_url}/readyz").status_code == 200, within_s=60)
     assert compare(slow_url).status_code == 200
 
 
@@ -199,7 +199,7 @@ def test_a_broken_model_tells_nothing_of_itself(deploy: Deploy) -> None:
             assert secret not in response.text
         alone = compare(url, on_model_failure="measurement").json()["data"]
         assert alone["model"]["status"] == "failed"
-        ready = httpx.get(f"{url}/readyz")
+        ready = httpx2.get(f"{url}/readyz")
         assert (ready.status_code, ready.json()["error"]["type"]) == (503, "not_ready")
         logs = "".join(log.read_text() for log in serve_logs().glob("replica_*VLModel*"))
         assert "model failed: RuntimeError" in logs

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-import httpx
+import httpx2
 import pytest
 
 from serve_app.settings import MIB, Limits, Settings
@@ -42,7 +42,7 @@ BELIEVED: Final = (
 @pytest.mark.parametrize("name", BELIEVED)
 @pytest.mark.parametrize("value", [b"\xff\xfe", b'evil"<script>', b"x" * 4000, b""])
 def test_no_header_breaks_an_answer(url: str, name: str, value: bytes) -> None:
-    answer = httpx.get(f"{url}/livez", headers=[(name.encode(), value)])
+    answer = httpx2.get(f"{url}/livez", headers=[(name.encode(), value)])
     assert answer.status_code == 200
     (named,) = answer.headers.get_list("x-request-id")
     assert re.fullmatch(r"[A-Za-z0-9._:-]{1,128}", named)
@@ -51,8 +51,8 @@ def test_no_header_breaks_an_answer(url: str, name: str, value: bytes) -> None:
 
 def test_an_id_that_is_not_plain_stands_in_no_log(url: str) -> None:
     given = 'mark-of-a-stranger"<script>'
-    httpx.get(f"{url}/livez", headers={"x-request-id": given})
-    last = httpx.get(f"{url}/livez").json()["request_id"]
+    httpx2.get(f"{url}/livez", headers={"x-request-id": given})
+    last = httpx2.get(f"{url}/livez").json()["request_id"]
     logs: list[str] = []
 
     def written() -> bool:
@@ -64,7 +64,7 @@ def test_an_id_that_is_not_plain_stands_in_no_log(url: str) -> None:
 
 
 def test_a_target_that_is_no_path_is_not_found(url: str) -> None:
-    address = httpx.URL(url)
+    address = httpx2.URL(url)
     with socket.create_connection((address.host, address.port or 80), timeout=30) as stranger:
         stranger.sendall(b"OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         answer = b"".join(iter(lambda: stranger.recv(65536), b""))
@@ -75,7 +75,7 @@ def test_a_target_that_is_no_path_is_not_found(url: str) -> None:
 
 def in_chunks(url: str, kind: str, start: bytes, num_bytes: int) -> int:
     """Sends a body of no told length, and says what status came."""
-    address = httpx.URL(url)
+    address = httpx2.URL(url)
     with socket.create_connection((address.host, address.port or 80), timeout=60) as stranger:
         head = (
             f"POST {address.path}/v1/compare HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Type: {kind}"
@@ -128,7 +128,7 @@ def test_sixteen_large_json_bodies_cost_what_a_few_may(url: str) -> None:
     def sixteen_at_once() -> None:
         def send(_: int) -> int:
             headers = {"content-type": "application/json"}
-            return httpx.post(f"{url}/v1/compare", content=body, headers=headers, timeout=120).status_code
+            return httpx2.post(f"{url}/v1/compare", content=body, headers=headers, timeout=120).status_code
 
         with ThreadPoolExecutor(16) as threads:
             codes.extend(threads.map(send, range(16)))

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import httpx
+import httpx2
 
 from serve_app.local import open_pipeline
 from serve_app.serving.api.app import create_app
@@ -37,7 +37,7 @@ class Log(logging.Handler):
 class Service:
     """A client of one app, and what that logs."""
 
-    client: httpx.AsyncClient
+    client: httpx2.AsyncClient
     log: Log
 
 
@@ -47,5 +47,5 @@ async def opened(limits: Limits | None = None) -> AsyncIterator[Service]:
     settings, log = Settings(limits=limits or Limits()), Log()
     async with open_pipeline(settings) as local:
         app = create_app(local, settings, readiness=AlwaysReady(), logger=log.logger)
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client:
             yield Service(client, log)

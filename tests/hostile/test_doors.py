@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 
-import httpx
+import httpx2
 import pytest
 
 from serve_app.schema import Envelope
@@ -13,13 +13,13 @@ from tests.hostile.bodies import MARK, SMALL, small_values
 from tests.hostile.doors import Door
 
 
-async def sent(client: httpx.AsyncClient, door: Door) -> httpx.Response:
+async def sent(client: httpx2.AsyncClient, door: Door) -> httpx2.Response:
     headers = [(b"content-type", door.content_type.encode("latin-1"))]
     headers += [(name.encode(), value.encode()) for name, value in door.headers.items()]
     return await client.post("/v1/compare", content=door.body, headers=headers)
 
 
-def problem(response: httpx.Response, door: Door) -> str | None:
+def problem(response: httpx2.Response, door: Door) -> str | None:
     """What is wrong with this answer."""
     if response.status_code not in door.answers:
         return f"{response.status_code} {response.text[:100]}"

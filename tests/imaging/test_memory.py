@@ -20,7 +20,7 @@ MIB = 1024 * 1024
 _PROGRAM = """
 import json, sys
 from serve_app import imaging
-from serve_app.core import Upload
+from serve_app.core.pictures import Upload
 from serve_app.settings import Limits
 
 def status(name):

@@ -131,7 +131,7 @@ def test_a_37_megapixel_pair_is_measured_at_native_size_in_little_memory() -> No
     code = """
 import numpy as np
 from serve_app import measurement
-from serve_app.core import Raster
+from serve_app.core.pictures import Raster
 def held(field):
     return int([line for line in open('/proc/self/status') if line.startswith(field)][0].split()[1]) * 1024
 def raster(pixels):

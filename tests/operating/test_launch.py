@@ -16,7 +16,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import httpx
+import httpx2
 import psutil
 import pytest
 import yaml
@@ -159,7 +159,7 @@ def test_serves_and_leaves_nothing_behind(short_folder: Path) -> None:
     with serving(short_folder, port) as run:
         processes = run.read_until("Stop")
         # Serve's proxy asks either of the two ingress replicas: each is ready, not only the one that was asked before.
-        assert {httpx.get(f"http://127.0.0.1:{port}/readyz").status_code for _ in range(20)} == {200}
+        assert {httpx2.get(f"http://127.0.0.1:{port}/readyz").status_code for _ in range(20)} == {200}
         # Replicas serve each other over gRPC and ask for the session's token; the metrics port asks for nothing.
         assert {title for title, host in listening(processes) if host not in LOOPBACK} <= {"ray::ServeReplica"}
         said = run.end(signal.SIGINT)
@@ -214,15 +214,15 @@ def slow_model(folder: Path) -> Path:
     return path
 
 
-def compare(port: int) -> httpx.Response:
+def compare(port: int) -> httpx2.Response:
     pair = [("files", ("a", encoded(card()))), ("files", ("b", encoded(card("red"))))]
-    return httpx.post(f"http://127.0.0.1:{port}/v1/compare", files=pair, timeout=30)
+    return httpx2.post(f"http://127.0.0.1:{port}/v1/compare", files=pair, timeout=30)
 
 
 def shown_deployments(folder: Path, dashboard_port: int) -> set[str]:
     """What the dashboard's Serve page lists, by the API that it asks."""
     (token_file,) = folder.glob("pairlens-*/auth_token")
-    answer = httpx.get(
+    answer = httpx2.get(
         f"http://127.0.0.1:{dashboard_port}/api/serve/applications/",
         headers={"Authorization": f"Bearer {token_file.read_text()}"},
         timeout=30,
@@ -230,12 +230,12 @@ def shown_deployments(folder: Path, dashboard_port: int) -> set[str]:
     return set(answer.json()["applications"]["pairlens"]["deployments"])
 
 
-def until_it_ends(port: int) -> Iterator[httpx.Response | None]:
+def until_it_ends(port: int) -> Iterator[httpx2.Response | None]:
     """Readiness over and over, None while it still says ready, until nobody listens any more."""
     for _ in range(600):
         try:
-            answer = httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=5)
-        except httpx.TransportError:
+            answer = httpx2.get(f"http://127.0.0.1:{port}/readyz", timeout=5)
+        except httpx2.TransportError:
             return
         yield None if answer.status_code == 200 else answer
         threading.Event().wait(0.1)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-import httpx
+import httpx2
 
 from tests.rigs.nodes import free_port
 
@@ -67,8 +67,8 @@ def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
     for _ in range(100):
         assert process.poll() is None, "nginx did not start"
         try:
-            httpx.get(url, timeout=1, trust_env=False)
-        except httpx.TransportError:
+            httpx2.get(url, timeout=1, trust_env=False)
+        except httpx2.TransportError:
             pause.wait(0.05)
         else:
             return

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import httpx
+import httpx2
 from PIL import Image, ImageDraw
 
 NO_ANSWER: Final = 0  # the connection failed or the caller's patience ended
@@ -54,7 +54,7 @@ class Load:
     def call(self, seed: int) -> None:
         """One caller: the next request as soon as the last is answered; a refusal is waited out."""
         chosen = random.Random(seed)
-        with httpx.Client(timeout=self.patience_s, trust_env=False) as client:
+        with httpx2.Client(timeout=self.patience_s, trust_env=False) as client:
             while not self.stop.is_set():
                 answer = self.ask(client, chosen.choice(self.pairs))
                 self.answers.append(answer)
@@ -63,14 +63,14 @@ class Load:
                 elif self.pause_s:
                     self.stop.wait(self.pause_s)
 
-    def ask(self, client: httpx.Client, pair: tuple[bytes, bytes]) -> Answer:
+    def ask(self, client: httpx2.Client, pair: tuple[bytes, bytes]) -> Answer:
         sent = time.monotonic()
         files = [("files", ("a.png", pair[0])), ("files", ("b.png", pair[1]))]
         try:
             response = client.post(
                 f"{self.url}/v1/compare", files=files, data={"config": json.dumps(self.config)}, timeout=self.patience_s
             )
-        except httpx.TransportError as exc:
+        except httpx2.TransportError as exc:
             return Answer(sent, time.monotonic() - sent, NO_ANSWER, type(exc).__name__, None)
         return Answer(
             sent, time.monotonic() - sent, response.status_code, _kind(response), response.headers.get("retry-after")
@@ -139,7 +139,7 @@ def longest_gap(answers: Sequence[Answer], begin: float, end: float) -> float:
     return max(later - earlier for earlier, later in itertools.pairwise(marks))
 
 
-def _kind(response: httpx.Response) -> str | None:
+def _kind(response: httpx2.Response) -> str | None:
     if response.status_code == 200:
         return None
     try:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pydantic_core
 import pytest
 
@@ -103,9 +103,9 @@ class Service:
             logger=logger,
             door=self.door,
         )
-        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://test")
+        self.client = httpx2.AsyncClient(transport=httpx2.ASGITransport(self.app), base_url="http://test")
 
-    async def compare(self, *, config: Any = None, **request: Any) -> httpx.Response:
+    async def compare(self, *, config: Any = None, **request: Any) -> httpx2.Response:
         if not request:
             request = {"files": [("files", ("a", A)), ("files", ("b", B))]}
         if config is not None:
@@ -137,7 +137,7 @@ def keys_file(tmp_path: Path) -> str:
     return str(path)
 
 
-def refusal(response: httpx.Response) -> tuple[int, str, str | None]:
+def refusal(response: httpx2.Response) -> tuple[int, str, str | None]:
     """Status, type and field of an error, after checking the envelope around it."""
     answer = response.json()
     assert answer["code"] == response.status_code

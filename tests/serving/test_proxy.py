@@ -9,7 +9,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -42,9 +42,9 @@ class Serve:
             await reply(scope, receive, send)
 
 
-async def post(app: ASGIApp, url: str = COMPARE, content: bytes = b"two images") -> httpx.Response:
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(LastWord(app, MAX_BODY_BYTES, UNDER_WAY_BYTES))
+async def post(app: ASGIApp, url: str = COMPARE, content: bytes = b"two images") -> httpx2.Response:
+    async with httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(LastWord(app, MAX_BODY_BYTES, UNDER_WAY_BYTES))
     ) as client:
         return await client.post(url, content=content)
 
@@ -67,8 +67,8 @@ async def test_a_lost_replica_is_asked_elsewhere_with_the_same_body() -> None:
 
 async def test_a_question_whose_replica_is_lost_is_asked_elsewhere() -> None:
     serve = Serve(None, Response("ready", media_type="application/json"))
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(LastWord(serve, MAX_BODY_BYTES, UNDER_WAY_BYTES))
+    async with httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(LastWord(serve, MAX_BODY_BYTES, UNDER_WAY_BYTES))
     ) as client:
         response = await client.get("http://service/readyz")
 
@@ -122,7 +122,7 @@ async def test_bodies_that_are_too_many_are_not_kept(monkeypatch: pytest.MonkeyP
 
 async def test_kept_bodies_are_given_back() -> None:
     app = LastWord(Serve(None, None, None, None), MAX_BODY_BYTES, UNDER_WAY_BYTES)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app)) as client:
         for _ in range(2):
             await client.post(COMPARE, content=b"two images")
     assert (app.kept_bytes, app.under_way.num_bytes) == (0, 0)
@@ -304,8 +304,8 @@ async def test_a_body_in_chunks_is_not_kept_for_a_second_try() -> None:
         yield b"two images"
 
     serve = Serve(None, Response("report"))
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(LastWord(serve, MAX_BODY_BYTES, UNDER_WAY_BYTES))
+    async with httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(LastWord(serve, MAX_BODY_BYTES, UNDER_WAY_BYTES))
     ) as client:
         response = await client.post(COMPARE, content=pieces())
     assert (response.status_code, serve.bodies) == (503, [b"two images"])
@@ -324,7 +324,7 @@ async def test_what_is_kept_for_a_second_try_is_kept_only_while_there_can_be_one
         kept.append(app.under_way.num_bytes)
 
     app = LastWord(slow, MAX_BODY_BYTES, UNDER_WAY_BYTES)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app)) as client:
         response = await client.post(COMPARE, content=b"two images")
     assert (response.status_code, serve.bodies, kept) == (503, [b"two images"], [10])
 

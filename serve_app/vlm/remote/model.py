@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
-import httpx
+import httpx2
 from PIL import Image
 
 from serve_app.core.clock import Deadline, Stop
@@ -185,7 +185,7 @@ class _Answered:
 class _Talk:
     """What all requests of one comparison share."""
 
-    client: httpx.AsyncClient
+    client: httpx2.AsyncClient
     turns: asyncio.Semaphore
     deadline: Deadline
     instructions: str

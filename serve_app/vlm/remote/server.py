@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import httpx
+import httpx2
 from pydantic import ValidationError
 
 from serve_app.core.clock import Deadline
@@ -91,18 +91,18 @@ class ChatServer:
         self._key_source = settings.key_file or settings.key_env
         # Once, because reading the certificates takes 20 ms, and none where nothing is encrypted.
         is_encrypted = self._url.startswith("https:")
-        self._tls = httpx.create_ssl_context() if is_encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._tls = httpx2.create_ssl_context() if is_encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
     @property
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._key}"} if self._key else {}
 
-    def client(self, parallel_requests: int) -> httpx.AsyncClient:
+    def client(self, parallel_requests: int) -> httpx2.AsyncClient:
         """No read timeout: the deadline of the comparison is the only clock."""
-        return httpx.AsyncClient(
+        return httpx2.AsyncClient(
             headers=self._headers,
-            timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
-            limits=httpx.Limits(max_connections=parallel_requests),
+            timeout=httpx2.Timeout(None, connect=CONNECT_TIMEOUT_S),
+            limits=httpx2.Limits(max_connections=parallel_requests),
             verify=self._tls,
         )
 
@@ -114,18 +114,18 @@ class ChatServer:
         """
         url = f"{self._url}/models"
         try:
-            reply = httpx.get(url, headers=self._headers, timeout=CHECK_TIMEOUT_S, verify=self._tls)
+            reply = httpx2.get(url, headers=self._headers, timeout=CHECK_TIMEOUT_S, verify=self._tls)
             if reply.status_code in (401, 403):
                 raise ModelUnavailable(str(self._fault(reply.status_code, reply.headers)))
-            if reply.status_code == httpx.codes.OK:
+            if reply.status_code == httpx2.codes.OK:
                 Models.model_validate_json(reply.content)
-        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+        except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
             raise ModelUnavailable(str(self._unreached(exc))) from None
         except ValidationError:
             raise ModelUnavailable(f"{url} answers, but not with a list of models: is base_url right?") from None
 
     async def complete(
-        self, client: httpx.AsyncClient, body: bytes, deadline: Deadline, on_begin: Callable[[], None]
+        self, client: httpx2.AsyncClient, body: bytes, deadline: Deadline, on_begin: Callable[[], None]
     ) -> Completion:
         """Send the request, again where the server was only busy; `on_begin` is called with the first byte of
         the answer, when the server has read the prompt.
@@ -142,18 +142,18 @@ class ChatServer:
             await asyncio.sleep(pause)
         raise AssertionError("unreachable: the loop has no end of its own")
 
-    async def _send(self, client: httpx.AsyncClient, body: bytes, on_begin: Callable[[], None]) -> Completion:
+    async def _send(self, client: httpx2.AsyncClient, body: bytes, on_begin: Callable[[], None]) -> Completion:
         url, headers = f"{self._url}/chat/completions", {"Content-Type": "application/json"}
         try:
             async with client.stream("POST", url, content=body, headers=headers) as reply:
-                if reply.status_code != httpx.codes.OK:
+                if reply.status_code != httpx2.codes.OK:
                     said = await anext(reply.aiter_bytes(MAX_SAID_BYTES), b"")
                     raise self._fault(reply.status_code, reply.headers, _message(said))
                 return await self._collected(reply, on_begin)
-        except httpx.HTTPError as exc:
+        except httpx2.HTTPError as exc:
             raise self._unreached(exc) from None
 
-    async def _collected(self, reply: httpx.Response, on_begin: Callable[[], None]) -> Completion:
+    async def _collected(self, reply: httpx2.Response, on_begin: Callable[[], None]) -> Completion:
         text: list[str] = []
         tokens: list[WrittenToken] = []
         chunks, prompt_tokens, generated, is_cut_off = 0, 0, 0, False
@@ -175,7 +175,7 @@ class ChatServer:
             raise self._garbled()
         return Completion("".join(text), tuple(tokens), prompt_tokens, generated or len(tokens), is_cut_off)
 
-    async def _events(self, reply: httpx.Response) -> AsyncIterator[bytes]:
+    async def _events(self, reply: httpx2.Response) -> AsyncIterator[bytes]:
         """The data of server-sent events, or the whole body of a server that doesn't stream; bounded."""
         is_stream = "event-stream" in reply.headers.get("content-type", "")
         size, rest = 0, b""
@@ -195,7 +195,7 @@ class ChatServer:
         if not is_stream:
             yield rest
 
-    def _fault(self, status: int, headers: httpx.Headers, said: str = "") -> ServerFault:
+    def _fault(self, status: int, headers: httpx2.Headers, said: str = "") -> ServerFault:
         sentence = f"{self._url} {self._reason(status)}"
         return ServerFault(sentence, status=status, retry_after_s=_seconds(headers), said=said)
 
@@ -235,7 +235,7 @@ def _key(settings: ServerSettings) -> str | None:
     return key
 
 
-def _seconds(headers: httpx.Headers) -> float | None:
+def _seconds(headers: httpx2.Headers) -> float | None:
     """Retry-After in seconds; its other form, a date, is left to our own pause."""
     said = headers.get("retry-after", "")
     return float(said) if re.fullmatch(r"\d{1,6}(\.\d{1,3})?", said) else None

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from serve_app import vlm
@@ -55,9 +55,9 @@ def _await_health(served: subprocess.Popen[bytes], url: str, log: Path) -> None:
     end = time.monotonic() + START_S
     while time.monotonic() < end and served.poll() is None:
         try:
-            if httpx.get(url, timeout=2, trust_env=False).status_code == httpx.codes.OK:
+            if httpx2.get(url, timeout=2, trust_env=False).status_code == httpx2.codes.OK:
                 return
-        except httpx.TransportError:
+        except httpx2.TransportError:
             time.sleep(0.1)
     pytest.fail(f"transformers serve didn't start:\n{log.read_text()[-2000:]}")
 
