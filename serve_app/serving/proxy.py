@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from starlette.middleware import Middleware
@@ -20,8 +20,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.errors import BodyTooLarge, ComparisonError, DeadlineExceeded, NotFound, Overloaded, Unavailable
-from serve_app.schema import Envelope, ErrorReport
-from serve_app.serving import messages, request_id
+from serve_app.serving import request_id
+from serve_app.serving.api import envelope
 from serve_app.serving.transit import Transit
 from serve_app.settings import MIB, Limits
 
@@ -30,13 +30,12 @@ logger = logging.getLogger("ray.serve")
 # Serve's own routes under this prefix are for machines that expect its plain text.
 OWN_ROUTES: Final = "/-/"
 # They change nothing, so that asking twice is safe; and so does no GET.
-REPEATABLE: Final = ("/v1/compare", "/v1/chat/completions")
+REPEATABLE: Final = ("/v1/compare",)
 # The second replica's clock starts anew: a later loss would outlast the caller's deadline by too much.
 REPEAT_WITHIN_S: Final = 5.0
 # Of the bytes under way, what is kept here for a second try; a request beyond that is not tried twice. All else of a
 # body is only on its way through.
 KEPT_SHARE: Final = 1 / 8
-RETRY_AFTER_S: Final = 2
 # Of one body, what may wait here for a replica to fetch it; Serve itself reads on as fast as a caller sends.
 QUEUED_BYTES: Final = 2**19
 # The proxy reads no settings of an application: the operator's limits come to it in its environment.
@@ -281,11 +280,6 @@ def _loss(answer: _Answer, scope: Scope) -> ComparisonError:
 
 def _refused(error: ComparisonError, answer: _Answer) -> Response:
     named = answer.request_id or request_id.new()
-    told = ErrorReport(type=error.type, detail=error.detail, image=None, field=None)
-    content = Envelope[None](
-        code=error.status, msg=messages.message(error.type, "en"), data=None, error=told, request_id=named
-    )
-    headers: MutableMapping[str, Any] = {"X-Request-ID": named}
-    if error.status == Unavailable.status:
-        headers["Retry-After"] = str(RETRY_AFTER_S)
-    return Response(content.model_dump_json(), error.status, headers, "application/json")
+    response = envelope.failure(error, "en", named)
+    response.headers["X-Request-ID"] = named
+    return response

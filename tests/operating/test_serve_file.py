@@ -42,7 +42,8 @@ def test_who_listens_for_others_is_told_from_who_does_not(host: str | None, is_l
 
 def test_a_file_is_read_before_ray_is_imported() -> None:
     """Ray reads its environment then, and what that has to say depends on the file."""
-    done = "from serve_app import cli, own_ray, serve_file; import sys; sys.exit('ray' in sys.modules)"
+    imported = "import sys, serve_app.cli.serve, serve_app.operating.own_ray, serve_app.operating.serve_file"
+    done = f"{imported}; sys.exit('ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", done], check=False, cwd=SHIPPED.parent).returncode == 0
 
 

@@ -1,12 +1,12 @@
 """What every answer is wrapped in: `{code, msg, data, error, request_id}`, the status equal to the code.
-Knows errors and languages, no routes."""
+Knows errors and languages, no routes; Serve's proxy wraps its own refusals with it, so it imports nothing large."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from fastapi import Response
 from pydantic import BaseModel
+from starlette.responses import Response
 
 from serve_app.errors import ApiKeyRequired, ComparisonError, Unavailable
 from serve_app.schema import Envelope, ErrorReport, Language
