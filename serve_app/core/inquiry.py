@@ -129,7 +129,7 @@ class MemoryPlan:
 class ModelOutput:
     """Replies in the order of `Inquiry.questions` and `Inquiry.swapped_questions`.
 
-    `num_stated`: replies whose probabilities nobody computed: a server named a label and said no more, so the engine
+    `num_assumed`: replies whose probabilities nobody computed: a server named a label and said no more, so the engine
     assumes one for it. `resized`: width and height to which the engine brought reference and candidate for the model;
     None where it doesn't know.
     """
@@ -139,7 +139,7 @@ class ModelOutput:
     prompt_tokens: int
     generated_tokens: int
     plan: MemoryPlan | None = None  # None: the engine decides no memory
-    num_stated: int = 0
+    num_assumed: int = 0
     resized: tuple[tuple[int, int], tuple[int, int]] | None = None
 
 

@@ -160,11 +160,11 @@ def _measure(pair: Pair, placed: Placed, beside: Executor | None) -> Measurement
     )
 
 
-def _look(placed: Placed) -> tuple[list[canvas.Look], similarity.Evidence]:
+def _look(placed: Placed) -> tuple[list[canvas.Look], similarity.Factors]:
     """The whole pair on every background, and what of it counts: the worse of both."""
     looks = [canvas.look(placed.grid, background) for background in placed.grid.backgrounds]
     scores = [aspects.scores(look.first, look.second) for look in looks]
-    return looks, similarity.Evidence(
+    return looks, similarity.Factors(
         {name: min(score[name] for score in scores) for name in aspects.NAMES},
         max(tone.unexplained(look.first, look.second) for look in looks),
         max(look.exchanged for look in looks),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from serve_app.serving.deployments.names import VL_MODEL
 from serve_app.settings import Settings
 
 if TYPE_CHECKING:
@@ -170,8 +171,6 @@ def _check_clock(settings: Settings, request_timeout_s: float | None) -> None:
 
 def _check_model(settings: Settings, deployments: Iterable[DeploymentSchema]) -> None:
     """How many jobs a model replica is sent at once follows from the engine: on a GPU there is never more than one."""
-    from serve_app.serving.deployments.names import VL_MODEL  # with Ray, for now
-
     at_once = settings.model.comparisons_at_once
     for stage in deployments:
         said = stage.max_ongoing_requests

@@ -64,9 +64,9 @@ def level(*probabilities: float, anchors: Anchors | None = None) -> AspectAssess
 def test_scores_that_no_server_computed_are_told_as_assumed(language: Language, said: str) -> None:
     shown = ShownImage(1, 1, "rgb", b"\0\0\0")
     inquiry = Inquiry(shown, shown, "", (a_question(),), (), language, "7")
-    output = ModelOutput((Reply((0.9, 0, 0, 0, 0), GOOD),), (), 12, 34, num_stated=1)
+    output = ModelOutput((Reply((0.9, 0, 0, 0, 0), GOOD),), (), 12, 34, num_assumed=1)
     assert [said in warning for warning in answer.parse(output, inquiry, ME).warnings] == [True]
-    assert answer.parse(replace(output, num_stated=0), inquiry, ME).warnings == ()
+    assert answer.parse(replace(output, num_assumed=0), inquiry, ME).warnings == ()
 
 
 def test_a_score_is_the_expectation_over_the_labels() -> None:

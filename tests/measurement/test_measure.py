@@ -145,7 +145,7 @@ def test_what_is_visible_does_not_depend_on_the_order(pair: tuple[Pixels, Pixels
 def test_a_pair_in_which_nothing_differs_is_a_match_whatever_else_was_measured(
     values: list[float], differs: bool
 ) -> None:
-    evidence = similarity.Evidence(dict(zip(aspects.NAMES, values, strict=False)), *values[6:])
+    evidence = similarity.Factors(dict(zip(aspects.NAMES, values, strict=False)), *values[6:])
     low, high = similarity.interval(similarity.score(evidence, differs=differs))
     assert 0 <= low <= high <= 1
     assert differs or low > 0.8

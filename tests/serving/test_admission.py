@@ -13,7 +13,7 @@ from serve_app.errors import DeadlineExceeded, Overloaded, Unavailable
 from serve_app.serving.admission import Admission, Ticket
 from serve_app.serving.admission.capacity import ENOUGH, WINDOW, Capacity
 from serve_app.serving.admission.entrance import BACK_S
-from serve_app.serving.admission.round_robin import Turns
+from serve_app.serving.admission.round_robin import RoundRobin
 from serve_app.settings import Limits
 from tests.worlds.admission import World
 
@@ -103,7 +103,7 @@ def test_a_slower_model_is_noticed() -> None:
 
 
 def test_callers_take_turns() -> None:
-    turns: Turns[str] = Turns()
+    turns: RoundRobin[str] = RoundRobin()
     for item in ("a1", "a2", "a3", "b1", "c1", "c2"):
         turns.push(item[0], item)
     turns.remove("a", "a2")

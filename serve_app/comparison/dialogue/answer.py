@@ -124,7 +124,7 @@ class _Places:
 def parse(output: ModelOutput, inquiry: Inquiry, identity: ModelIdentity, habits: Habits = UNKNOWN) -> Assessment:
     """Read every reply. `assess_ms` is left at 0 for the caller, who holds the clock."""
     anchors = habits.anchors
-    warnings = [SENTENCES[inquiry.language].assumed] if output.num_stated else []
+    warnings = [SENTENCES[inquiry.language].assumed] if output.num_assumed else []
     answered = list(_answered(output, inquiry, warnings))
     regions = _of_kind(answered, "region")
     places = _Places.of(inquiry, output, habits.boxes)

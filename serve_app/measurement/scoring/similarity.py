@@ -25,7 +25,7 @@ UNCERTAINTY = 0.03  # half width of the interval at similarity .5: of the pairs 
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class Factors:
     """What a pair was measured to share, each 0..1: aspect scores; the share of the picture that one change of tone
     doesn't explain; the share of its detail that is another; palette and grain; and `geometry`, 1 for one frame."""
 
@@ -36,7 +36,7 @@ class Evidence:
     geometry: float
 
 
-def score(found: Evidence, *, differs: bool) -> float:
+def score(found: Factors, *, differs: bool) -> float:
     """Similarity 0..1: geometry x content x structure x every aspect's factor, and what kind leaves."""
     factors = {name: 1 - weight * (1 - found.aspects[name]) for name, weight in _WEIGHTS.items()}
     sharpness = factors.pop("sharpness")

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Turns(Generic[T]):
+class RoundRobin(Generic[T]):
     """A queue that is first come first served for each caller, and round robin between them."""
 
     def __init__(self) -> None:

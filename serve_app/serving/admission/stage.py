@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from serve_app.serving.admission.capacity import Capacity
-from serve_app.serving.admission.round_robin import Turns
+from serve_app.serving.admission.round_robin import RoundRobin
 
 # How a visit ends: with the work done, out of time at work, or in any way that tells nothing of how long work takes.
 End = Literal["done", "out_of_time", "left"]
@@ -39,7 +39,7 @@ class Stage:
         self.capacity = Capacity(guess_s)
         self._slots = 1
         self._promised: dict[str, dict[Visitor, float]] = {}  # not yet inside: in order, with the time to be done by
-        self._waiting: Turns[Visitor] = Turns()
+        self._waiting: RoundRobin[Visitor] = RoundRobin()
         self._calls: dict[Visitor, Callable[[], None]] = {}  # of those who wait
         self._inside: dict[Visitor, _Inside] = {}
 

@@ -14,9 +14,9 @@ from serve_app.vlm.remote.wire import WrittenToken
 
 _ANSWER = r'"answer"\s*:\s*"'
 _OPENING = re.compile(_ANSWER.encode())
-_STATED = re.compile(_ANSWER + r'((?:[^"\\]|\\.)*)"')
+_ASSUMED = re.compile(_ANSWER + r'((?:[^"\\]|\\.)*)"')
 
-STATED = 0.9
+ASSUMED = 0.9
 """Probability of a label of which the server says nothing but the word.
 
 1.0 would claim a certainty nobody stated: the tenth left over lies outside the labels, where it widens the score's
@@ -88,12 +88,12 @@ def _token_at(tokens: Sequence[WrittenToken], position: int) -> bytes:
     return b""
 
 
-def stated(text: str, labels: Sequence[str]) -> Odds:
+def assumed(text: str, labels: Sequence[str]) -> Odds:
     """`STATED` for the label that the text names as its answer; all zero if it names none."""
-    found = _STATED.findall(text)
+    found = _ASSUMED.findall(text)
     said = _unescaped(found[-1]) if found else text
     chosen = said.strip(" \t\r\n\"'.").casefold()
-    return Odds(tuple(STATED if label.casefold() == chosen else 0.0 for label in labels), is_stated=True)
+    return Odds(tuple(ASSUMED if label.casefold() == chosen else 0.0 for label in labels), is_stated=True)
 
 
 def _share_out(token: WrittenToken, targets: dict[int, bytes], weight: float, shares: list[float]) -> list[int]:

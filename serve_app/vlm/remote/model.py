@@ -142,7 +142,7 @@ class ChatModel:
             swapped_replies=tuple(one.reply for one in swapped),
             prompt_tokens=sum(one.completion.prompt_tokens for one in every),
             generated_tokens=sum(one.completion.generated_tokens for one in every),
-            num_stated=sum(one.is_stated for one in every),
+            num_assumed=sum(one.is_stated for one in every),
         )
 
     async def _ask_all(
@@ -194,7 +194,7 @@ class _Talk:
 def _odds(answer: Completion, choices: Sequence[str]) -> labels.Odds:
     if not choices:
         return labels.Odds(())
-    return labels.read(answer.tokens, choices) or labels.stated(answer.text, choices)
+    return labels.read(answer.tokens, choices) or labels.assumed(answer.text, choices)
 
 
 def _named(names: Sequence[str], pictures: Sequence[ShownImage]) -> _Named:

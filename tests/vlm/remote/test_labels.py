@@ -131,5 +131,5 @@ def test_absurd_numbers_are_no_probabilities() -> None:
     ],
 )
 def test_without_log_probabilities_the_word_itself_is_read(text: str, chosen: int | None) -> None:
-    expected = tuple(labels.STATED if index == chosen else 0.0 for index in range(len(WORDS)))
-    assert labels.stated(text, WORDS) == labels.Odds(expected, is_stated=True)
+    expected = tuple(labels.ASSUMED if index == chosen else 0.0 for index in range(len(WORDS)))
+    assert labels.assumed(text, WORDS) == labels.Odds(expected, is_stated=True)

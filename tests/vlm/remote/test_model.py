@@ -238,7 +238,7 @@ def test_a_server_without_log_probabilities_states_its_label() -> None:
 
     with playing(play) as played:
         output = a_model(played.url).answer(an_inquiry(), a_stop())
-    assert output.replies[0].probabilities == (0.0, 0.0, labels.STATED, 0.0, 0.0)
+    assert output.replies[0].probabilities == (0.0, 0.0, labels.ASSUMED, 0.0, 0.0)
     assert (output.prompt_tokens, output.generated_tokens) == (0, 0)
 
 
@@ -248,8 +248,8 @@ def test_a_server_that_does_not_stream_is_read_all_the_same() -> None:
 
     with playing(play) as played:
         output = a_model(played.url).answer(an_inquiry(), a_stop())
-    assert output.replies[0].probabilities[0] == labels.STATED
-    assert output.num_stated == 1
+    assert output.replies[0].probabilities[0] == labels.ASSUMED
+    assert output.num_assumed == 1
 
 
 def test_thoughts_and_fences_around_the_answer_are_cut_off() -> None:
