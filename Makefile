@@ -15,7 +15,7 @@ PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test lint format examples bench chaos soak fuzz clean
+.PHONY: help serve test lint format examples bench gpu chaos soak fuzz clean
 
 help: ## this list
 	@echo "PairLens: make <command>"
@@ -45,6 +45,10 @@ examples: $(VENV)/.core ## draw the example pairs into examples/pairs
 bench: $(VENV)/.dev ## the benchmarks, each a table and a line of JSON
 	@for script in $(notdir $(basename $(wildcard benchmarks/bench_*.py))); do \
 	  echo "== $$script"; $(BIN)/python -m benchmarks.$$script || exit 1; done
+
+gpu: ## on a machine with a GPU: its tests, then each row of the benchmark as it is measured; SECONDS=240, PYTHON=python3
+	@PYTHONPATH="$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" $(PYTHON) -m benchmarks.gpu \
+	  --seconds $(or $(SECONDS),240) $(if $(PYTEST_OPTIONS),--pytest='$(PYTEST_OPTIONS)') $(ARGS)
 
 chaos: $(VENV)/.dev ## kill -9 of everything under load, and what callers saw: tables (half an hour)
 	$(BIN)/python -m pytest -m on_demand $(PYTEST_OPTIONS)

@@ -1,11 +1,11 @@
 """Times a whole report of the engine `transformers` on random weights at true shapes, beside what the device could do.
 
     python -m benchmarks.bench_vl                             # about 150 M parameters, whatever device there is
-    python -m benchmarks.bench_vl --gpu                       # Qwen3-VL-2B, -4B and -8B in one table
     python -m benchmarks.bench_vl --shape tiny --device cpu   # the same path in seconds, anywhere
     python -m benchmarks.bench_vl --peers                     # beside two servers, on the same checkpoint
 
 Prints a table and a last line of JSON. Needs the extra [vl] ([dev] for --peers), no Ray, no download.
+On a GPU `make gpu` prints each row as soon as it is measured.
 """
 
 from __future__ import annotations
@@ -15,21 +15,13 @@ import gc
 import json
 import os
 import platform
-import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from dataclasses import asdict, dataclass
 
 import torch
 
 from benchmarks import vl_floor, vl_models
-from serve_app.core.clock import Deadline, Stop
-from serve_app.core.inquiry import Inquiry
-from serve_app.settings import ModelSettings
-from serve_app.vlm.local import loading, pretrained
-from serve_app.vlm.local.decoding import compiled
-
-SHORT, LONG = 4, 28  # tokens a text: the difference of both reports' times is 24 decode steps
+from benchmarks.vl_timing import Timing
 
 
 @dataclass(frozen=True)
@@ -56,125 +48,34 @@ class Figures:
     peak_bytes: int | None  # the same measured; on a GPU only
 
 
-class Bench:
-    """One model on one device."""
-
-    def __init__(self, loaded: loading.Loaded, side: int, explanation_tokens: int, repeats: int) -> None:
-        self._loaded = loaded
-        self._device = torch.device(loaded.model.device)
-        self._tokens = explanation_tokens
-        self._repeats = repeats
-        # One for all engines: it is compiled once, and what it recorded serves again.
-        self._step = compiled.step_for(loaded.model, _settings(explanation_tokens))
-        pictures = (vl_models.noise(side, 1), vl_models.noise(side, 2))
-        self._pictures = [pretrained.opened(picture) for picture in pictures]
-        self._both = vl_models.an_inquiry(pictures, swap_check=True)
-        self._one = vl_models.an_inquiry(pictures, swap_check=False)
-
-    def run(self, shape: str, rates: vl_floor.Rates, *, is_static: bool) -> Figures:
-        model = self._loaded.model
-        work = vl_floor.Work.of(model)
-        inputs = self._inputs(vl_models.one_text(self._one))
-        patches = [int(grid.prod()) for grid in inputs["image_grid_thw"]]
-        prompt_tokens = int(inputs["input_ids"].shape[1])
-        asked = _ask(self._engine(self._tokens), self._one)
-        predicted, peak = self._memory()
-        step = self._decode_s()
-        rows = len(self._one.questions)
-        return Figures(
-            shape=shape,
-            parameters=sum(parameter.numel() for parameter in model.parameters()),
-            questions=rows,
-            prompt_tokens=prompt_tokens,
-            preprocess=self._median(lambda: self._inputs("")),
-            prefill=self._median(lambda: self._forward(inputs)),
-            prefill_floor=work.prefill_s(prompt_tokens, patches, rates),
-            step=step,
-            step_plain=self._decode_s(is_plain=True) if self._step is not None else None,
-            step_floor=work.step_s(rates),
-            step_floor_with_cache=work.step_with_cache_s(rows, prompt_tokens, rates),
-            report=self._report_s(self._both, self._tokens),
-            report_one_order=self._report_s(self._one, self._tokens),
-            tokens=asked,
-            long_answer=self._median(lambda: self._generate(inputs, asked)),
-            long_answer_static=self._median(lambda: self._generate(inputs, asked, "static")) if is_static else None,
-            predicted_bytes=predicted,
-            peak_bytes=peak,
-        )
-
-    def alone_s(self) -> float:
-        """Each question in an inquiry of its own."""
-        engine = self._engine(self._tokens)
-        alone = [replace(self._one, questions=(question,)) for question in self._one.questions]
-        return self._median(lambda: [_ask(engine, inquiry) for inquiry in alone])
-
-    def _memory(self) -> tuple[int, int | None]:
-        """Bytes of a report beside the weights: as the engine planned them, and at their peak."""
-        on_gpu = self._device.type == "cuda"
-        engine = self._engine(self._tokens)
-        _ask(engine, self._both)
-        if on_gpu:
-            torch.cuda.reset_peak_memory_stats(self._device)
-        weights = torch.cuda.memory_allocated(self._device) if on_gpu else 0
-        plan = engine.answer(self._both, Stop(Deadline.after(3600))).plan
-        peak = torch.cuda.max_memory_allocated(self._device) - weights if on_gpu else None
-        return plan.predicted_bytes if plan else 0, peak
-
-    def _decode_s(self, *, is_plain: bool = False) -> float:
-        short, long = (self._report_s(self._one, tokens, is_plain=is_plain) for tokens in (SHORT, LONG))
-        return (long - short) / (LONG - SHORT)
-
-    def _engine(self, tokens: int, *, is_plain: bool = False) -> pretrained.PretrainedModel:
-        """Without its cache: every pair is a new one."""
-        # Where the last prompt with pictures ended, which a Qwen3-VL keeps and would add to the next plain one.
-        self._loaded.model.model.rope_deltas = None
-        step = None if is_plain else self._step
-        settings = _settings(tokens, "off" if is_plain else "auto")
-        return pretrained.PretrainedModel(self._loaded, settings, step=step)
-
-    def _report_s(self, inquiry: Inquiry, tokens: int, *, is_plain: bool = False) -> float:
-        engine = self._engine(tokens, is_plain=is_plain)
-        return self._median(lambda: _ask(engine, inquiry))
-
-    def _inputs(self, text: str) -> dict[str, torch.Tensor]:
-        processor = self._loaded.processor
-        content = [{"type": "image"}, {"type": "image"}, {"type": "text", "text": text}]
-        prompt = processor.apply_chat_template(
-            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
-        )
-        batch = processor(text=[prompt], images=[self._pictures], return_tensors="pt", add_special_tokens=False)
-        return dict(batch.to(self._device, dtype=self._loaded.model.dtype))
-
-    def _forward(self, inputs: dict[str, torch.Tensor]) -> None:
-        with torch.inference_mode():
-            self._loaded.model(**inputs, use_cache=True, logits_to_keep=1)
-
-    def _generate(self, inputs: dict[str, torch.Tensor], tokens: int, cache: str | None = None) -> None:
-        lengths = {"max_new_tokens": tokens, "min_new_tokens": tokens}
-        self._loaded.model.generate(**inputs, **lengths, do_sample=False, cache_implementation=cache)
-
-    def _median(self, work: Any) -> float:
-        work()
-        return statistics.median(vl_floor.seconds(work, self._device) for _ in range(self._repeats))
-
-
-def _settings(tokens: int, compile_: Literal["auto", "off"] = "auto") -> ModelSettings:
-    return ModelSettings(
-        engine="transformers",
-        name="random",
-        max_explanation_tokens=tokens,
-        max_summary_tokens=tokens,
-        cache_bytes=0,
-        compile=compile_,
+def figures_of(timing: Timing, shape: str, rates: vl_floor.Rates, *, is_static: bool) -> Figures:
+    work = vl_floor.Work.of(timing.model)
+    one, both = timing.one_order, timing.report(timing.both)
+    predicted, peak = timing.memory()
+    return Figures(
+        shape=shape,
+        parameters=sum(parameter.numel() for parameter in timing.model.parameters()),
+        questions=one.rows,
+        prompt_tokens=timing.prompt_tokens,
+        preprocess=timing.preprocess_s(),
+        prefill=timing.prefill_s(),
+        prefill_floor=timing.prefill_floor_s(rates),
+        step=timing.step_s(),
+        step_plain=timing.step_s(is_plain=True) if timing.compiles else None,
+        step_floor=work.step_s(rates),
+        step_floor_with_cache=work.step_with_cache_s(one.rows, timing.prompt_tokens, rates),
+        report=both.median,
+        report_one_order=one.median,
+        tokens=one.output.generated_tokens,
+        long_answer=timing.long_answer_s(),
+        long_answer_static=timing.long_answer_s("static") if is_static else None,
+        predicted_bytes=predicted,
+        peak_bytes=peak,
     )
 
 
-def _ask(engine: pretrained.PretrainedModel, inquiry: Inquiry) -> int:
-    return engine.answer(inquiry, Stop(Deadline.after(3600))).generated_tokens
-
-
 def shapes(options: argparse.Namespace) -> None:
-    """The table of `--shape` and `--gpu`."""
+    """The table of `--shape`."""
     device = torch.device(options.device)
     rates = vl_floor.Rates.of(device, torch.bfloat16 if device.type == "cuda" else torch.float32)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU {platform.machine()}"
@@ -184,11 +85,12 @@ def shapes(options: argparse.Namespace) -> None:
     print(f"two {side} x {side} pictures, {options.explanation_tokens} tokens a text, median of {options.repeats}")
     found = []
     for shape in options.shape:
-        bench = Bench(vl_models.qwen3_vl(shape, options.device), side, options.explanation_tokens, options.repeats)
-        figures = bench.run(shape, rates, is_static=options.static)
-        found.append({**asdict(figures), **({"alone": bench.alone_s()} if options.alone else {})})
+        loaded = vl_models.qwen3_vl(shape, options.device)
+        timing = Timing(loaded, side, options.explanation_tokens, options.repeats)
+        figures = figures_of(timing, shape, rates, is_static=options.static)
+        found.append({**asdict(figures), **({"alone": timing.alone_s()} if options.alone else {})})
         _print(figures, found[-1].get("alone"))
-        del bench
+        del timing, loaded
         gc.collect()
         if device.type == "cuda":
             torch.cuda.empty_cache()
@@ -260,7 +162,6 @@ def peers(options: argparse.Namespace) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=vl_models.SHAPES, nargs="+", default=["150m"])
-    parser.add_argument("--gpu", action="store_true", help="the three true shapes on the first GPU")
     parser.add_argument("--peers", action="store_true", help="beside a serial server and `transformers serve`")
     parser.add_argument("--static", action="store_true", help="also `generate` with a static cache (compiled on a GPU)")
     parser.add_argument("--alone", action="store_true", help="also each question in an inquiry of its own")
@@ -271,8 +172,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--explanation-tokens", type=int, default=32)
     options = parser.parse_args(arguments)
-    if options.gpu:
-        options.shape, options.device, options.static = ["2b", "4b", "8b"], "cuda", True
     if options.peers:
         peers(options)
     else:

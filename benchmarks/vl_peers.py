@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import functools
-import io
 import json
 import os
 import socket
@@ -28,7 +27,6 @@ import httpx2
 import psutil
 import torch
 import transformers
-from PIL import Image
 
 from benchmarks import vl_models
 from serve_app import vlm
@@ -59,7 +57,7 @@ def compare(shape: str, side: int, dtype: Dtype, explanation_tokens: int, repeat
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = vl_models.idefics3(Path(temporary) / "model", shape, side)
-        pictures = (_jpeg(side, 1), _jpeg(side, 2))
+        pictures = (vl_models.jpeg(side, side, 1), vl_models.jpeg(side, side, 2))
         one = vl_models.an_inquiry(pictures, swap_check=False)
         both = vl_models.an_inquiry(pictures, swap_check=True)
         watch = _Watch(repeats, queued)
@@ -220,11 +218,3 @@ def _is_healthy(client: httpx2.Client) -> bool:
         return client.get("/health").status_code == httpx2.codes.OK
     except httpx2.TransportError:
         return False
-
-
-def _jpeg(side: int, seed: int) -> ShownImage:
-    """A picture with soft colours rather than noise, which no JPEG holds well."""
-    small = Image.frombytes("RGB", (8, 8), vl_models.noise(8, seed).data)
-    encoded = io.BytesIO()
-    small.resize((side, side), Image.Resampling.BICUBIC).save(encoded, "JPEG", quality=85)
-    return ShownImage(side, side, "jpeg", encoded.getvalue())

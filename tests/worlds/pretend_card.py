@@ -20,6 +20,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+from serve_app.vlm.local.planning.allocation import Allocations
+
 CARD = torch.device("cuda", 0)
 _aten = torch.ops.aten
 _COPIES = (_aten._to_copy.default, _aten.copy_.default)
@@ -65,12 +67,14 @@ class CardTensor(torch.Tensor):
 
 
 class Card(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Does the work. `waits`: how often Python waited for the card, by what made it wait."""
+    """Does the work. `waits`: how often Python waited for the card, by what made it; `held`: its tensors' bytes."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.waits: Counter[str] = Counter()
         self.recordings = 0
+        self.held = Allocations()
+        self.is_away = False
         self._pinned: weakref.WeakSet[Any] = weakref.WeakSet()
         self._tape: list[tuple[Any, Any, Any, Any]] | None = None
 
@@ -94,6 +98,15 @@ class Card(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
         return replay
 
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Inside it nothing is the card's: to load a model, which is made on `meta` first."""
+        self.is_away = True
+        try:
+            yield
+        finally:
+            self.is_away = False
+
     def wait(self, what: str) -> None:
         """Count it. Raises RuntimeError within a recording, where a card has nothing yet to be waited for."""
         if self._tape is not None:
@@ -101,15 +114,18 @@ class Card(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.waits[what] += 1
 
     def done(self, func: Any, args: Any, kwargs: Any, made: Any) -> Any:
-        """Keep it for a replay, if this is a recording."""
+        """Count its bytes, and keep it for a replay, if this is a recording."""
         if self._tape is not None:
             self._tape.append((func, args, kwargs, made))
+        self.held.count(made)
         return tree_map_only(torch.Tensor, CardTensor, made)
 
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = dict(kwargs or {})
+        if self.is_away:
+            return func(*args, **kwargs)
         with self:  # in inference mode, operations made of others come whole
             parts = func.decompose(*args, **kwargs)
         if parts is not NotImplemented:
@@ -154,6 +170,10 @@ class Card(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return return_and_correct_aliasing(func, tuple(args), kwargs, made)  # type: ignore[no-untyped-call]
 
     def _pin(self, tensor: torch.Tensor) -> torch.Tensor:
+        if isinstance(tensor, CardTensor):
+            raise RuntimeError(  # noqa: TRY004 - as torch does
+                "cannot pin 'torch.cuda.Tensor': only dense CPU tensors can be pinned"
+            )
         pinned = tensor.clone()
         self._pinned.add(pinned.untyped_storage())
         return pinned
@@ -186,6 +206,8 @@ class _Calls(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = dict(kwargs or {})
+        if self._card.is_away:
+            return func(*args, **kwargs)
         if func in (torch.tensor, torch.as_tensor) and _is_card(kwargs.get("device")):
             del kwargs["device"]
             return func(*tree_map_only(CardTensor, self._card.known, tuple(args)), **kwargs).to(CARD)
