@@ -85,10 +85,10 @@ class Examiner:
     ) -> Examination:
         stop.check()
         started = time.perf_counter()
-        first, second = self._prepare_both(reference, candidate, config, plan)
+        upright_reference, upright_candidate = self._prepare_both(reference, candidate, config, plan)
         stop.check()
         prepared = time.perf_counter()
-        pair = measurement.place(first.raster, second.raster)
+        pair = measurement.place(upright_reference.raster, upright_candidate.raster)
         measured = pair.measure(beside=self._seconds)
         visuals: list[Visual] = []
         for kind in dict.fromkeys(config.visuals):
@@ -98,12 +98,12 @@ class Examiner:
         if self._shows_images:
             stop.check()
             measured = pair.chart(measured)
-            closer = _cropped(first, second, measured, config)
+            closer = _cropped(upright_reference, upright_candidate, measured, config)
         return Examination(
-            reference=first.facts,
-            candidate=second.facts,
-            shown_reference=first.shown,
-            shown_candidate=second.shown,
+            reference=upright_reference.facts,
+            candidate=upright_candidate.facts,
+            shown_reference=upright_reference.shown,
+            shown_candidate=upright_candidate.shown,
             measurement=measured,
             aspect_scores=tuple(measurement.aspect_score(measured, name) for name in config.comparison_aspects),
             visuals=tuple(visuals),

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
+MASK_GREY = 128  # what ignored places look like, in both pictures and in all that is shown of them
 
 
 class Box(NamedTuple):

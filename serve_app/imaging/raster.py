@@ -9,12 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from serve_app.core.pictures import Box, Pixels
+from serve_app.core.pictures import MASK_GREY, Box, Pixels
 from serve_app.imaging.colour import Colour
 from serve_app.imaging.modes import plain, strips
 from serve_app.imaging.orientation import is_exchanged, turned, upright_band
 
-MASK_GREY = 128
 _MASK_INK: dict[str, int | tuple[int, ...]] = {
     "L": MASK_GREY,
     "LA": (MASK_GREY, 255),

@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.core.pictures import Box, Pixels
-from serve_app.measurement.tiles import MASK_GREY, Grid
+from serve_app.core.pictures import MASK_GREY, Box, Pixels
+from serve_app.measurement.tiles import Grid
 
 BLOCK = 16  # pixels of a block whose colour is kept at half size
 BUDGET = 1 << 16  # pixels encoded for one pair: 2 ms; residue is small, and one encoder made all of it

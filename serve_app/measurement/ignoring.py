@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from serve_app.core.measured import MeasuredDifference
-from serve_app.core.pictures import Box, Raster
-from serve_app.measurement import motion, regions, tiles
+from serve_app.core.pictures import MASK_GREY, Box, Raster
+from serve_app.measurement import motion, regions
 from serve_app.measurement.frames import framed, upscaled, whole_frames
 from serve_app.measurement.placing import bands, resized
 from serve_app.measurement.placing.placed import Placed
@@ -78,5 +78,5 @@ def _masked(raster: Raster, own: Raster, boxes: Sequence[Box]) -> Raster:
     pixels = raster.pixels.copy()
     for box in boxes:
         rows = slice(math.floor(box.y * down), math.ceil(box.bottom * down))
-        pixels[rows, math.floor(box.x * across) : math.ceil(box.right * across)] = tiles.MASK_GREY
+        pixels[rows, math.floor(box.x * across) : math.ceil(box.right * across)] = MASK_GREY
     return replace(raster, pixels=pixels)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.core.pictures import Box, Pixels
+from serve_app.core.pictures import MASK_GREY, Box, Pixels
 
 CELL = 8  # pixels: the grain of regions; a byte holds one row of a cell
 TILE = 512  # pixels of a tile's side without halo: its buffers (0.9 MB) stay in a core's cache
@@ -19,7 +19,6 @@ HALO = 16  # pixels around a tile that its rules may look at; two cells
 BLOCK = 32  # pixels: the grain in which a tile's unchanged rest is left out
 REACH = 40  # pixels from a changed one beyond which no rule looks: the widest window is nine cells
 MIB = 1024 * 1024
-MASK_GREY = 128  # what ignored places look like, in both images
 
 Background = Literal["white", "black"]
 
