@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Literal
 
-Kind = Literal["vision", "prefix"]
+Kind = Literal["vision"]
 Outcome = Literal["hit", "miss"]
 OnLookup = Callable[[Kind, Outcome], None]
 
@@ -45,10 +45,6 @@ class ByteCache:
             self._drop(next(iter(self._entries)))
         self._entries[kind, key] = (value, num_bytes)
         self.held_bytes += num_bytes
-
-    def fits(self, num_bytes: int) -> bool:
-        """Whether a value of this size would be kept: worth asking before it is copied."""
-        return num_bytes <= self.capacity_bytes
 
     def clear(self) -> None:
         self._entries.clear()

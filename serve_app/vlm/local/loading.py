@@ -8,6 +8,7 @@ import functools
 import importlib
 import logging
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ class Loaded:
 
 def load(settings: ModelSettings) -> Loaded:
     """Raises ModelUnavailable, with a sentence that names the checkpoint and what is wrong with it."""
+    started = time.perf_counter()
     name = str(Path(settings.name or "").expanduser())
     transformers.utils.logging.disable_progress_bar()  # one line an event in a server's log
     source = {"revision": settings.revision, "trust_remote_code": False}
@@ -56,6 +58,7 @@ def load(settings: ModelSettings) -> Loaded:
         # What a damaged or foreign checkpoint makes transformers raise; its own text helps the operator.
         first_line = next(iter(str(exc).strip().splitlines()), type(exc).__name__)
         raise ModelUnavailable(f"{settings.name} can't be loaded: {first_line}") from exc
+    logger.info("weights of %s loaded: %.1f s", settings.public_name, time.perf_counter() - started)
     revision = settings.revision or getattr(model.config, "_commit_hash", None)
     return Loaded(model, parts, ModelIdentity("transformers", settings.public_name, revision))
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Any
 
 import torch
 from PIL import Image
@@ -27,38 +28,28 @@ from serve_app.core.inquiry import (
 from serve_app.core.pictures import ShownImage
 from serve_app.errors import Overloaded
 from serve_app.settings import ModelSettings
-from serve_app.vlm.local import dialogue, frames, free_memory, grammar, loading, transfer
-from serve_app.vlm.local.decoding import compiled, prefix, reading
-from serve_app.vlm.local.decoding.branches import Branches, Single, most_likely, stoppable
+from serve_app.vlm.local import dialogue, frames, free_memory, grammar, loading
+from serve_app.vlm.local.asking import Asking, Row
+from serve_app.vlm.local.decoding import compiled, prefix
+from serve_app.vlm.local.decoding.branches import stoppable
 from serve_app.vlm.local.decoding.compiled import Step
+from serve_app.vlm.local.decoding.head import Head
 from serve_app.vlm.local.decoding.prefix import Prefix
-from serve_app.vlm.local.grammar import JsonText, Writing
-from serve_app.vlm.local.lexicon import ANSWER_OPENING, Lexicon
-from serve_app.vlm.local.planning.plan import Planner, Work
-from serve_app.vlm.local.vision import Sight
+from serve_app.vlm.local.grammar import JsonText
+from serve_app.vlm.local.lexicon import Lexicon
+from serve_app.vlm.local.planning import plan
+from serve_app.vlm.local.planning.plan import Work
+from serve_app.vlm.local.vision import Prompt, Sight, stacked
 from serve_app.vlm.unavailable import ModelUnavailable
 
 logger = logging.getLogger("pairlens.vlm")
 _WARM_UP_S = 600.0
 _RETRY_SCALE = 0.5  # of the pictures' sides, after memory ran out
+_CAPTIONS = ("First picture:", "Second picture:")  # as `prompt` names them, in the prompts that are measured
 _LETTERS = ("A", "B", "C", "D", "E")
 _WARM_UP = Wording(
     'How different are they? Options: A (not) to E (wholly).\nAnswer as {"answer":"<option>"}.', _LETTERS
 )
-
-
-@dataclass(slots=True)
-class _Row:
-    """One question on its way through the model."""
-
-    question: Question
-    order: int  # of the pictures: 0 as they came, 1 exchanged
-    wording: Wording
-    label_ids: tuple[int, ...]
-    suffix: list[int]
-    opening: str = ""  # JSON put into the model's mouth
-    probabilities: tuple[float, ...] = ()
-    writing: Writing | None = None
 
 
 def load(settings: ModelSettings, on_lookup: OnLookup = uncounted) -> PretrainedModel:
@@ -90,15 +81,17 @@ class PretrainedModel:
         self.lexicon = Lexicon(loaded.processor.tokenizer)
         self._processor = loaded.processor
         self._settings = settings
-        self._shares = prefix.can_share(loaded.model)
+        self._shares = shares = prefix.can_share(loaded.model)
         self._step = step or compiled.step_for(loaded.model, settings)
-        self._planner = Planner(self._sight, settings, self.cache, free_bytes, shares=self._shares)
-        self._json = JsonText(
+        before, _ = self.prompt("", len(_CAPTIONS), _CAPTIONS)
+        self._planner = plan.planner_for(self._sight, before, settings, free_bytes, cache=self.cache, shares=shares)
+        json = JsonText(
             loaded.processor.tokenizer,
             loaded.model.get_output_embeddings().weight.shape[0],
             max_finding_tokens=max(1, settings.max_summary_tokens // MAX_FINDINGS),
             device=loaded.model.device,
         )
+        self._asking = Asking(Head(loaded.model), self.lexicon, json, settings, shares=shares, step=self._step)
 
     def answer(self, inquiry: Inquiry, stop: Stop) -> ModelOutput:
         """See the protocol. Memory is planned before the work; out of memory all the same, it tries once more, with
@@ -108,17 +101,18 @@ class PretrainedModel:
         """
         before, after = self.prompt(inquiry.instructions, len(inquiry.pictures), inquiry.captions)
         rows = self._rows(inquiry, after)
-        plan, work = self._planner.decide(self._work(inquiry, before, rows), stop)
+        work = self._work(inquiry, before, rows)
+        planned, work = self._planner.decide(work) if self._planner else (None, work)
         try:
-            return self._answer(inquiry, plan, work, rows, stop)
+            return self._answer(inquiry, before, planned, work, rows, stop)
         except torch.OutOfMemoryError:
             logger.warning("out of memory: trying once more, smaller")
         # Outside the handler: the error's traceback would keep the tensors of the failed try alive.
         self._give_back()
-        plan = plan and replace(plan, rows_per_batch=1, scale=plan.scale * _RETRY_SCALE)
+        planned = planned and replace(planned, rows_per_batch=1, scale=planned.scale * _RETRY_SCALE)
         rows = self._rows(inquiry, after)
         try:
-            return self._answer(inquiry, plan, work.scaled(_RETRY_SCALE), rows, stop, one_by_one=True)
+            return self._answer(inquiry, before, planned, work.scaled(_RETRY_SCALE), rows, stop, one_by_one=True)
         except torch.OutOfMemoryError:
             logger.error("out of memory twice")  # noqa: TRY400 - its text is the allocator's
         self._give_back()
@@ -134,9 +128,10 @@ class PretrainedModel:
     def _answer(
         self,
         inquiry: Inquiry,
-        plan: MemoryPlan | None,
+        before: str,
+        planned: MemoryPlan | None,
         work: Work,
-        rows: Sequence[_Row],
+        rows: Sequence[Row],
         stop: Stop,
         *,
         one_by_one: bool = False,
@@ -144,39 +139,39 @@ class PretrainedModel:
         pictures = [_shrunk(opened(shown), size) for shown, size in zip(inquiry.pictures, work.sizes, strict=True)]
         orders = [[pictures[i] for i in order] for order in work.orders]
         with torch.inference_mode(), stoppable(self.model, stop, self._step):
-            prompts = self._sight.prompts(work.before, orders)
+            prompts = self._sight.prompts(before, orders)
             visual_tokens = prompts[0].count(self._processor.image_token_ids)
             resized = frames.resized(prompts[0].inputs, self._processor, work.orders[0])
-            prefixes = reading.read(self.model, prompts, self.cache)
+            prefixes = _read(self.model, prompts)
             del prompts
             tokens = sum(one.length * one.num_rows for one in prefixes)
-            most = plan.rows_per_batch if plan else len(rows)
-            self._ask_all(prefixes, rows, 1 if one_by_one else most)
+            most = planned.rows_per_batch if planned else len(rows)
+            self._asking.ask(prefixes, rows, 1 if one_by_one else most)
         swapped = len(inquiry.questions)
-        if plan:
+        if planned:
             lengths = {"visual_tokens": visual_tokens, "prompt_tokens": prefixes[0].length}
-            plan = replace(plan, **lengths, shown_reference=work.sizes[0], shown_candidate=work.sizes[1])
+            planned = replace(planned, **lengths, shown_reference=work.sizes[0], shown_candidate=work.sizes[1])
         return ModelOutput(
             replies=tuple(self._reply(row) for row in rows[:swapped]),
             swapped_replies=tuple(self._reply(row) for row in rows[swapped:]),
             prompt_tokens=tokens + sum(len(row.suffix) for row in rows),
             generated_tokens=sum(len(row.writing.tokens) for row in rows if row.writing),
-            plan=plan,
+            plan=planned,
             resized=resized,
         )
 
-    def _rows(self, inquiry: Inquiry, after: str) -> list[_Row]:
+    def _rows(self, inquiry: Inquiry, after: str) -> list[Row]:
         """All questions, those that write first."""
         tail = self.lexicon.template(after)
-        rows = [self._row(question, tail, 0) for question in inquiry.questions]
-        return rows + [self._row(question, tail, 1) for question in inquiry.swapped_questions]
+        rows = [self._asking.row(question, tail, 0) for question in inquiry.questions]
+        return rows + [self._asking.row(question, tail, 1) for question in inquiry.swapped_questions]
 
-    def _work(self, inquiry: Inquiry, before: str, rows: Sequence[_Row]) -> Work:
+    def _work(self, inquiry: Inquiry, before: str, rows: Sequence[Row]) -> Work:
         count = len(inquiry.pictures)
         orders = (tuple(range(count)), tuple(i ^ 1 for i in range(count)))  # reference and candidate exchanged
         asked = [bool(inquiry.questions), bool(inquiry.swapped_questions)]
         return Work(
-            before=before,
+            text_tokens=len(self.lexicon.template(before)) - count,  # a mark stands for each picture
             sizes=tuple((shown.width, shown.height) for shown in inquiry.pictures),
             orders=tuple(order for order, is_asked in zip(orders, asked, strict=True) if is_asked),
             places=tuple(row.order if all(asked) else 0 for row in rows),
@@ -196,12 +191,17 @@ class PretrainedModel:
         return self.lexicon.label_ids(tuple(labels)) is not None
 
     def warm_up(self) -> None:
-        """Ask one question and a summary about two small grey pictures, in both orders."""
+        """Ask one question and a summary about two small grey pictures, in both orders; record the usual steps."""
         grey = ShownImage(64, 64, "rgb", bytes([128]) * 64 * 64 * 3)
         asked = Question("aspect", 0, (_WARM_UP,))
         summary = Question("summary", 0, (Wording('Answer as {"summary":"<one sentence>"}.'),))
         inquiry = Inquiry(grey, grey, "These are two pictures.", (asked, summary), (asked,), "en", "")
         self.answer(inquiry, Stop(Deadline.after(_WARM_UP_S)))
+        if self._step is not None and self._shares:
+            ids = torch.tensor([self.lexicon.template("These are two pictures.")]).to(self.model.device)
+            with torch.inference_mode():
+                begun = prefix.read(self.model, {"input_ids": ids, "attention_mask": torch.ones_like(ids)})
+                compiled.record_usual(self._step, begun)
 
     def prompt(self, instructions: str, num_pictures: int = 2, captions: Sequence[str] = ()) -> tuple[str, str]:
         """The chat template's text before the question and after it."""
@@ -211,85 +211,17 @@ class PretrainedModel:
         """The processor's tensors for the shared part of the prompt, on the model's device and in its type."""
         return self._sight.together(before, pictures)
 
-    def _ask_all(self, prefixes: Sequence[Prefix], rows: Sequence[_Row], rows_per_batch: int) -> None:
-        """Both orders' questions as one batch if they share a prefix; in turns where memory is short."""
-        for number, one in enumerate(prefixes):
-            mine = [row for row in rows if len(prefixes) == 1 or row.order == number]
-            together = self._shares and one.can_batch
-            most = rows_per_batch if together else 1
-            for start in range(0, len(mine), most):
-                batch = mine[start : start + most]
-                places = [row.order if one.num_rows > 1 else 0 for row in batch]
-                self._ask(one.branch(places, together=together, step=self._step), batch)
-
-    def _ask(self, branches: Branches | Single, rows: Sequence[_Row]) -> None:
-        """Read every row's label; rows of the first order then write."""
-        logits = branches.feed([row.suffix for row in rows])
-        openings = [self._read_label(row, row_logits) for row, row_logits in zip(rows, logits, strict=True)]
-        writing = [i for i, row in enumerate(rows) if row.order == 0]
-        if not writing:
-            return
-        if len(writing) < len(rows):
-            branches.keep(writing)
-        self._write(branches, [rows[i] for i in writing], branches.feed([openings[i] for i in writing]))
-
-    def _row(self, question: Question, tail: Sequence[int], order: int) -> _Row:
-        wording, label_ids = self.lexicon.choose(question)
-        suffix = [*self.lexicon.data(wording.text), *tail]
-        if question.num_labels:
-            suffix += self.lexicon.template(ANSWER_OPENING)
-        return _Row(question, order, wording, label_ids, suffix)
-
-    def _read_label(self, row: _Row, logits: torch.Tensor) -> list[int]:
-        """Read the label's probabilities, choose it, and give the tokens up to the text's first."""
-        rest = grammar.opening(row.question)
-        if not row.label_ids:
-            row.opening = rest
-            return self.lexicon.template(rest)
-        probabilities = logits.softmax(-1)[transfer.sent(row.label_ids, logits.device)]
-        row.probabilities = tuple(probabilities.tolist())
-        chosen = int(probabilities.argmax())
-        row.opening = ANSWER_OPENING + row.wording.labels[chosen] + rest
-        return self._ids_of(row, row.label_ids[chosen], rest)
-
-    def _ids_of(self, row: _Row, label_id: int, rest: str) -> list[int]:
-        """The label and what follows, as the tokenizer cuts it there: alone, some put a space before the rest."""
-        head = [*self.lexicon.template(ANSWER_OPENING), label_id]
-        whole = self.lexicon.template(row.opening)
-        return whole[len(head) - 1 :] if whole[: len(head)] == head else [label_id, *self.lexicon.template(rest)]
-
-    def _write(self, branches: Branches | Single, rows: Sequence[_Row], logits: torch.Tensor) -> None:
-        """Greedy decoding under the grammar; a row that is done leaves the batch."""
-        active = list(rows)
-        while True:
-            texts = [self._text(row) for row in active]
-            tokens = most_likely(logits, self._json.masks(texts))  # the masks are made while the device works
-            fed = [text.accept(token) for text, token in zip(texts, tokens, strict=True)]
-            going = [i for i, row in enumerate(active) if not self._is_done(row)]
-            if not going:
-                return
-            if len(going) < len(active):
-                branches.keep(going)
-                active = [active[i] for i in going]
-            logits = branches.feed([fed[i] for i in going])
-
-    def _text(self, row: _Row) -> Writing:
-        if row.writing is None:
-            row.writing = self._json.begin(row.question)
-        return row.writing
-
-    def _is_done(self, row: _Row) -> bool:
-        if row.writing is None:
-            return False
-        is_long = row.question.kind in ("summary", "findings")
-        most = self._settings.max_summary_tokens if is_long else self._settings.max_explanation_tokens
-        return row.writing.is_done or len(row.writing.tokens) >= most
-
-    def _reply(self, row: _Row) -> Reply:
+    def _reply(self, row: Row) -> Reply:
         if row.writing is None:
             return Reply(row.probabilities, "")
         written = self._processor.tokenizer.decode(row.writing.tokens, clean_up_tokenization_spaces=False)
         return Reply(row.probabilities, row.opening + written.rstrip("\ufffd"))  # a character cut in two
+
+
+def _read(model: Any, prompts: Sequence[Prompt]) -> list[Prefix]:
+    """The prompts as rows of one prefix, or as one prefix each where they can't be rows of one."""
+    rows = stacked(prompts)
+    return [prefix.read(model, one) for one in ([rows] if rows else [prompt.inputs for prompt in prompts])]
 
 
 def exchanged(pictures: Sequence[Image.Image]) -> list[Image.Image]:

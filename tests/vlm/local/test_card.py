@@ -3,6 +3,7 @@ waits. Answers must be the CPU's, because the numbers are."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -53,7 +54,9 @@ def test_answers_on_the_card_are_those_of_the_cpu(family: str, tmp_path: Path) -
     with pretend_card() as card:
         engine = an_engine(loaded, card)
         engine.warm_up()
-        same(engine.answer(short(), a_stop()), expected)
+        output = engine.answer(short(), a_stop())
+    same(output, expected)
+    assert output.plan is not None
     assert card.recordings
 
 
@@ -94,6 +97,47 @@ def test_a_step_waits_for_the_card_once(qwen: loading.Loaded, compiles: str) -> 
             engine.answer(short(), a_stop())
             waits.append(card.waits.total())
     assert waits[1] - waits[0] == 12 - 6
+
+
+def test_all_labels_are_one_wait(qwen: loading.Loaded) -> None:
+    waits = []
+    asked = an_inquiry().swapped_questions
+    with pretend_card() as card:
+        engine = an_engine(qwen, card)
+        for count in (2, len(asked)):
+            inquiry = replace(short(), questions=(), swapped_questions=asked[:count])
+            engine.answer(inquiry, a_stop())
+            card.waits.clear()
+            engine.answer(inquiry, a_stop())
+            waits.append(card.waits.total())
+    assert waits[0] == waits[1]
+
+
+def test_a_usual_comparison_records_nothing_after_the_warm_up(qwen: loading.Loaded) -> None:
+    with pretend_card() as card:
+        engine = an_engine(qwen, card)
+        engine.warm_up()
+        recorded = card.recordings
+        engine.answer(an_inquiry(), a_stop())
+        assert recorded == card.recordings
+        engine.answer(replace(an_inquiry(), instructions="Compare. " * 1500), a_stop())  # a longer one than usual
+        assert card.recordings > recorded
+
+
+def test_what_is_compiled_is_kept_where_the_operator_says(
+    qwen: loading.Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch._inductor.runtime.cache_dir_utils import cache_dir
+
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "usual"))
+    monkeypatch.setenv("TORCHINDUCTOR_FX_GRAPH_CACHE", "0")
+    with pretend_card():
+        qwen.model.to(CARD)
+        assert compiled.step_for(qwen.model, settings_for(tmp_path)) is not None
+        assert cache_dir() == str(tmp_path / "usual")
+        compiled.step_for(qwen.model, settings_for(tmp_path, compile_cache=str(tmp_path / "kept")))
+    assert cache_dir() == str(tmp_path / "kept")
+    assert os.environ["TORCHINDUCTOR_FX_GRAPH_CACHE"] == "1"
 
 
 def test_what_a_card_refuses_is_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ pytest.importorskip("transformers", reason="needs the extra [vl]")
 
 import torch
 from PIL import Image
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from serve_app.core.inquiry import Inquiry
 from serve_app.core.pictures import Upload
@@ -23,7 +25,7 @@ from serve_app.local import open_pipeline
 from serve_app.schema import ImageComparisonConfig
 from serve_app.settings import MIB, Limits, Settings
 from serve_app.vlm.local import free_memory, loading, pretrained
-from serve_app.vlm.local.planning import plan
+from serve_app.vlm.local.planning import footprint, measuring, plan
 from serve_app.vlm.local.planning.allocation import Allocations
 from tests.vlm.local.test_pretrained import FAMILIES, a_picture, a_stop, an_inquiry, settings_for
 from tests.worlds import checkpoints
@@ -151,36 +153,88 @@ def test_the_operators_share_is_of_what_is_free(large_qwen: Any) -> None:
     assert output.plan.available_bytes == 500 * MIB
 
 
-def test_what_is_remembered_goes_when_the_work_needs_its_place(large_qwen: Any) -> None:
-    model = pretrained.PretrainedModel(large_qwen, settings_for(Path("tiny")))
-    model.answer(labels_only(128, 128), a_stop())
-    held = model.cache.held_bytes
+def test_what_is_remembered_counts_as_free_and_goes_when_the_work_needs_its_place(large_qwen: Any) -> None:
+    kept = pretrained.PretrainedModel(large_qwen, settings_for(Path("tiny")), lambda _: 1000 * MIB)
+    kept.answer(labels_only(128, 128), a_stop())
+    held, asked = kept.cache.held_bytes, labels_only(126, 126)
     assert held > 0
-    work = plan.Work("", ((8, 8),), ((0,),), (0,), 0, (1,), 1)
-    planner = plan.Planner(
-        model._sight, settings_for(Path("tiny"), memory_share=1.0), model.cache, lambda _: 10 * MIB, shares=True
+    output = kept.answer(asked, a_stop())
+    assert output.plan is not None
+    assert output.plan.available_bytes == int((1000 * MIB + held) * 0.9)
+    assert kept.cache.held_bytes == 2 * held
+    assert kept._planner is not None
+    needed = output.plan.predicted_bytes
+    kept._planner._free_bytes = lambda: int(needed / 0.9) + 16 - kept.cache.held_bytes
+    kept.answer(asked, a_stop())
+    assert kept.cache.held_bytes == held  # the others went
+
+
+def random_work(seed: int) -> plan.Work:
+    """Two pictures and up to eight crops of random sizes, and as many questions as that makes."""
+    drawn = random.Random(seed)
+    count = 2 + 2 * drawn.randrange(5)
+    rows = 11 + count
+    return plan.Work(
+        text_tokens=drawn.randrange(300, 900),
+        sizes=tuple((drawn.randrange(64, 1500), drawn.randrange(64, 1500)) for _ in range(count)),
+        orders=(tuple(range(count)), tuple(i ^ 1 for i in range(count))),
+        places=(0,) * 11 + (1,) * count,
+        num_writing=11,
+        lengths=tuple(drawn.randrange(20, 90) for _ in range(rows)),
+        longest_text=96,
     )
-    assert planner.available_bytes() == 10 * MIB + held
-    assert work.scaled(0.5).sizes == ((4, 4),)
 
 
-def test_what_was_rehearsed_serves_again(large_qwen: Any) -> None:
-    model = pretrained.PretrainedModel(large_qwen, settings_for(Path("tiny")))
-    model.answer(labels_only(320, 320), a_stop())
-    looked = len(model._planner._needs)
-    model.answer(labels_only(318, 314), a_stop())  # rounds up to the same
-    assert len(model._planner._needs) == looked
+class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts what torch does."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += 1
+        return func(*args, **(kwargs or {}))
 
 
-def test_a_model_that_can_not_be_rehearsed_answers_without_a_plan(
-    large_qwen: Any, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("budget", [1 << 40, 24 * MIB])
+def test_planning_is_arithmetic(large_qwen: Any, budget: int) -> None:
+    """Sizes never seen before, also where pictures must shrink: torch does nothing."""
+    planner = with_budget(large_qwen, budget)._planner
+    assert planner is not None
+    planner._free_bytes = lambda: budget
+    with Operations() as operations:  # type: ignore[no-untyped-call]
+        plans = [planner.decide(random_work(seed))[0] for seed in range(20)]
+        assert operations.count == 0
+        torch.zeros(1)
+    assert operations.count == 1
+    assert (min(one.scale for one in plans) < 1) == (budget == 24 * MIB)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_tokens_of_pictures_are_those_of_the_prompt(family: str, tmp_path: Path) -> None:
+    """Told without pixels; and without a blank picture where the processor has a count of its own."""
+    model = pretrained.PretrainedModel(loading.load(settings_for(FAMILIES[family](tmp_path))), settings_for(tmp_path))
+    assert model._planner is not None
+    without = {"llava_onevision", "smolvlm", "lfm2_vl", "minicpmv4_6"}
+    assert model._planner._picture_tokens.is_arithmetic == (family not in without)
+    for sizes in (((60, 40), (40, 60)), ((300, 200), (77, 131))):
+        shown = [a_picture(*size, 1) for size in sizes]
+        inquiry = replace(an_inquiry(), shown_reference=shown[0], shown_candidate=shown[1], crops=(), captions=())
+        before, _ = model.prompt(inquiry.instructions)
+        work = model._work(inquiry, before, [])
+        pictures = [pretrained.opened(one) for one in shown]
+        assert model._planner.need(replace(work, places=(0,), lengths=(1,)), 1).prompt_tokens == pytest.approx(
+            model.inputs(before, pictures)["input_ids"].shape[1], abs=2
+        )
+
+
+def test_a_model_that_can_not_be_measured_answers_without_a_plan(
+    large_qwen: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise NotImplementedError("a kernel that is not there")
+
+    monkeypatch.setattr(measuring, "measure", refuse)
     model = pretrained.PretrainedModel(large_qwen, settings_for(Path("tiny")))
-
-    def refuse(*_: object) -> None:
-        raise NotImplementedError("a kernel that wants numbers")
-
-    model._planner.understudy.register_forward_pre_hook(refuse)
     for _ in range(2):
         assert model.answer(labels_only(64, 64), a_stop()).plan is None
     assert [record.message for record in caplog.records if "memory" in record.message] == [
@@ -188,10 +242,24 @@ def test_a_model_that_can_not_be_rehearsed_answers_without_a_plan(
     ]
 
 
-def test_rounding_up_adds_at_most_one_part() -> None:
-    for number in range(1, 5000):
-        assert number <= plan.rounded_up(number) <= number * (1 + 1 / 16)
-        assert number <= plan.rounded_up(number, parts=32) <= number * (1 + 1 / 32)
+def test_bytes_that_grow_with_the_square_of_tokens_are_foretold_so() -> None:
+    scores = footprint.Curve(((10, 100.0), (20, 400.0), (30, 900.0)), is_square=True)
+    straight = footprint.Curve(((10, 100.0), (20, 200.0), (30, 300.0)), is_square=True)
+    assert [scores.at(60), straight.at(60), straight.at(15)] == pytest.approx([3600, 600, 150])
+    read = footprint.Sum.fitted(
+        [footprint.reading_parts(v, t) for v, t in ((4, 64), (4, 256), (4, 512), (90, 512))],
+        [3 * v + 50 * t + 2 * t * t for v, t in ((4, 64), (4, 256), (4, 512), (90, 512))],
+    )
+    assert read.of(footprint.reading_parts(1000, 4000)) == pytest.approx(3000 + 200_000 + 32_000_000, rel=0.01)
+
+
+def test_no_measured_point_is_foretold_too_low() -> None:
+    drawn = random.Random(1)
+    parts = [(1, drawn.randrange(1, 50), drawn.randrange(1, 500)) for _ in range(8)]
+    found = [drawn.randrange(1000, 100_000) for _ in parts]
+    fitted = footprint.Sum.fitted(parts, found)
+    assert min(fitted.factors) >= 0
+    assert all(fitted.of(part) >= one * 0.999 for part, one in zip(parts, found, strict=True))
 
 
 def test_a_container_leaves_its_limit_less_what_is_used(tmp_path: Path) -> None:

@@ -118,7 +118,9 @@ def test_questions_as_a_batch_are_answered_as_each_alone(model: pretrained.Pretr
     inquiry = replace(an_inquiry(), instructions="Compare.")
     together = model.answer(inquiry, a_stop()).replies
     for question, reply in zip(inquiry.questions, together, strict=True):
-        alone = model.answer(replace(inquiry, questions=(question,), swapped_questions=()), a_stop()).replies[0]
+        about = question.kind, question.index
+        again = tuple(one for one in inquiry.swapped_questions if (one.kind, one.index) == about)
+        alone = model.answer(replace(inquiry, questions=(question,), swapped_questions=again), a_stop()).replies[0]
         assert alone.text == reply.text
         assert alone.probabilities == pytest.approx(reply.probabilities, rel=1e-3)
 

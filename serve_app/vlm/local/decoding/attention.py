@@ -13,7 +13,7 @@ from transformers import AttentionInterface
 
 NAME = "pairlens_shared"
 # Scores of one slice of queries: 64 MiB in float32, whatever the prompt's length.
-_MAX_SCORES = 1 << 24
+MOST_SCORES = 1 << 24
 
 
 class Group(NamedTuple):
@@ -58,7 +58,7 @@ def attend(
     if queries == 1:
         return _slice(query, key, value, scale, softcap, 0, 1), None
     per_query = rows * heads * (key.beginning.shape[2] + key.tail.shape[2])
-    step = max(1, _MAX_SCORES // per_query)
+    step = max(1, MOST_SCORES // per_query)
     parts = [_slice(query, key, value, scale, softcap, at, min(at + step, queries)) for at in range(0, queries, step)]
     return (parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)), None
 

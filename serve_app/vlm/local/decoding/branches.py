@@ -5,7 +5,7 @@ No images, no text: token ids and logits, and a stop that is looked at before ev
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from serve_app.core.clock import Stop
 from serve_app.vlm.local import transfer
 from serve_app.vlm.local.decoding import attention
 from serve_app.vlm.local.decoding.compiled import Step
+from serve_app.vlm.local.decoding.head import Head
 from serve_app.vlm.local.decoding.suffixes import Tails
 
 
@@ -30,13 +31,15 @@ class Branches:
         next_position: int,
         has_axes: bool,
         step: Step | None = None,
+        head: Head | None = None,
     ) -> None:
         """`cache`: of `length` tokens a row, left as it is; row i here continues its row `places[i]`.
 
         `has_axes`: positions have three axes (M-RoPE). Equal places should stand together. `step`: takes the steps
-        of one token a row where it can.
+        of one token a row where it can. `head`: for the logits of labels.
         """
         self._step = step
+        self._head = head
         self._model = model
         self._device = model.device
         self._has_axes = has_axes
@@ -44,21 +47,23 @@ class Branches:
         self._cache = Tails(cache, places, length, self._device)
         self._lengths = [length] * len(places)
 
-    def feed(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+    def feed(self, rows: Sequence[Sequence[int]], labels: Sequence[Sequence[int]] = ()) -> torch.Tensor:
         """Append each row's tokens (at least one); gives the logits after them, (rows, vocabulary) float32.
 
+        `labels`: tokens of each row, as many in each, whose logits are computed in float32 as well, not only given so.
         Shorter rows are padded in front and the padding is masked. A recurrent state would read padding: there the
         rows go together as far as the shortest, then those with tokens left, and so on.
         """
-        if self._step is not None and self._step.is_on and all(len(row) == 1 for row in rows):
+        if self._step is not None and self._step.is_on and not labels and all(len(row) == 1 for row in rows):
             return self._one_each(self._step, rows)
         if not self._cache.is_recurrent or len({len(row) for row in rows}) == 1:
-            return self._pass(None, rows)
+            return self._pass(None, rows, labels)
         logits: list[Any] = [None] * len(rows)
         left = [list(row) for row in rows]
         while active := [i for i, row in enumerate(left) if row]:
             width = min(len(left[i]) for i in active)
-            together = self._pass(active if len(active) < len(rows) else None, [left[i][:width] for i in active])
+            chosen = active if len(active) < len(rows) else None
+            together = self._pass(chosen, [left[i][:width] for i in active], [labels[i] for i in active if labels])
             for i, after in zip(active, together, strict=True):
                 logits[i], left[i] = after, left[i][width:]
         return torch.stack(logits)
@@ -80,7 +85,9 @@ class Branches:
         self._lengths = [length + 1 for length in self._lengths]
         return logits
 
-    def _pass(self, active: Sequence[int] | None, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+    def _pass(
+        self, active: Sequence[int] | None, rows: Sequence[Sequence[int]], labels: Sequence[Sequence[int]] = ()
+    ) -> torch.Tensor:
         """One forward pass over all rows, or over the active ones only."""
         width = max(map(len, rows))
         numbers = range(len(rows)) if active is None else active
@@ -93,43 +100,64 @@ class Branches:
         tensors = transfer.sent([ids, index], self._device)
         positions = (tensors[1] + self._ahead).clamp(min=0)
         with self._cache.at_work(active, tensors[1]), attention.shared(self._model):
-            output = self._model(
+            return _logits(
+                self._model,
+                self._head if labels else None,
+                labels,
                 input_ids=tensors[0],
                 position_ids=positions[None].expand(3, -1, -1) if self._has_axes else positions,
                 past_key_values=self._cache,
-                use_cache=True,
-                logits_to_keep=1,
             )
-        return output.logits[:, -1].float()  # type: ignore[no-any-return]
 
 
 class Single:
     """What Branches is, for one row and any cache, which it changes."""
 
-    def __init__(self, model: Any, cache: Any, *, length: int, next_position: int, has_axes: bool) -> None:
+    def __init__(
+        self,
+        model: Any,
+        cache: Any,
+        *,
+        length: int,
+        next_position: int,
+        has_axes: bool,
+        head: Head | None = None,
+    ) -> None:
         self._model = model
+        self._head = head
         self._cache = cache
         self._axes = 3 if has_axes else 0
         self._length = length
         self._next = next_position
 
-    def feed(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+    def feed(self, rows: Sequence[Sequence[int]], labels: Sequence[Sequence[int]] = ()) -> torch.Tensor:
         """See Branches."""
         ids = transfer.sent(rows, self._model.device)
         positions = torch.arange(self._next, self._next + ids.shape[1], device=ids.device)[None]
         self._length, self._next = self._length + ids.shape[1], self._next + ids.shape[1]
-        output = self._model(
+        return _logits(
+            self._model,
+            self._head if labels else None,
+            labels,
             input_ids=ids,
             attention_mask=torch.ones(1, self._length, dtype=torch.long, device=ids.device),
             position_ids=positions.expand(self._axes, 1, -1) if self._axes else positions,
             past_key_values=self._cache,
-            use_cache=True,
-            logits_to_keep=1,
         )
-        return output.logits[:, -1].float()  # type: ignore[no-any-return]
 
     def keep(self, rows: Sequence[int]) -> None:
         """There is one row and it stays."""
+
+
+def _logits(model: Any, head: Head | None, labels: Sequence[Sequence[int]], **inputs: Any) -> torch.Tensor:
+    """After the last token of each row; those of `labels` by `head`, if there is one."""
+    watching: AbstractContextManager[list[torch.Tensor]] = head.watched() if head else nullcontext([])
+    with watching as given:
+        output = model(**inputs, use_cache=True, logits_to_keep=1)
+    logits: torch.Tensor = output.logits[:, -1].float()
+    if head is not None:
+        head.put(logits, given, labels)
+    return logits
 
 
 def most_likely(logits: torch.Tensor, masks: torch.Tensor) -> list[int]:
@@ -152,7 +180,7 @@ def stoppable(model: torch.nn.Module, stop: Stop, step: Step | None = None) -> I
     """
 
     def look(*_: object) -> None:
-        if not torch.compiler.is_compiling():
+        if step is None or not step.is_at_work:
             stop.check()
 
     layers = [layer for group in model.modules() if isinstance(group, torch.nn.ModuleList) for layer in group]

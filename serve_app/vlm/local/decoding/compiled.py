@@ -3,114 +3,48 @@ No questions, no text: it continues the rows of a `Tails` and gives logits, or N
 
 A plain decode step of a large model is some thousand kernels, each started by Python. Here prefix, tails and inputs
 lie in buffers that stay where they are, so a step can be recorded once per shape as a CUDA graph and replayed with
-one call. `torch.compile` joins the kernels between the matrix products; rows and lengths are symbols to it, so one
-compilation serves every shape. The graphs are recorded here and not by `mode="reduce-overhead"`, whose trees are bound
-to the thread that first used them, and which copies inputs it does not know to stay.
+one call. `torch.compile` joins the kernels between the matrix products of a layer, once for all layers that are alike;
+rows and lengths are symbols to it, so one compilation serves every shape. The graphs are recorded here and not by
+`mode="reduce-overhead"`, whose trees are bound to the thread that first used them, and which copies inputs it does not
+know to stay.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import time
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers.cache_utils import Cache, CacheLayerMixin
+from transformers.cache_utils import Cache
 
 from serve_app.core.clock import Stop
 from serve_app.settings import ModelSettings
 from serve_app.vlm.local import free_memory, transfer
 from serve_app.vlm.local.decoding import attention
-from serve_app.vlm.local.decoding.attention import Group, Halves
+from serve_app.vlm.local.decoding.buffers import Buffers, Layer, Shape, num_bytes
+from serve_app.vlm.local.decoding.layerwise import Layers, StepLayer
 from serve_app.vlm.local.decoding.suffixes import TailLayer, Tails
+
+if TYPE_CHECKING:
+    from serve_app.vlm.local.decoding.prefix import Prefix
 
 logger = logging.getLogger("pairlens.vlm")
 Run = Callable[[], torch.Tensor]
 _ROWS = (2, 4, 8, 12, 16, 24, 32, 48)  # never 1, which a compiler takes for a constant
 _MOST_TOKENS = 16384  # of a prefix
 _MOST_ROOM = 1024  # columns of the tails
-_SPARE = 64  # columns of each buffer that no view reaches: a view that fills its buffer is another case to compilers
-_NO_TOKEN = 1 << 40  # number of a column behind the prefix's end: no token has seen so many
+# Of a comparison with two pictures and up to four pairs of crops: some 8 to 16 texts, that end one after the other.
+_USUAL_LENGTHS = (4096, 3072, 2048, 1536)
+_USUAL_ROWS = (16, 12, 8, 4, 2)
 _SHARE_OF_FREE = 0.25  # buffers larger than this are not made: what the memory plan counts on stays free
-_MOST_RECORDED = 32  # graphs kept; when there are more, all are recorded anew
-
-
-class Shape(NamedTuple):
-    """What decides a recording: rows, columns of the full layers' prefix, columns of the tails."""
-
-    rows: int
-    tokens: int
-    room: int
-
-    def holds(self, other: Shape) -> bool:
-        return all(mine >= its for mine, its in zip(self, other, strict=True))
-
-    def joined(self, other: Shape) -> Shape:
-        return Shape(*(max(mine, its) for mine, its in zip(self, other, strict=True)))
-
-
-class Layer(NamedTuple):
-    """Buffers of one layer; the prefix's are (1, key-value heads, tokens, size), the tails' (rows, ..., room, size)."""
-
-    beginning_keys: torch.Tensor
-    beginning_values: torch.Tensor
-    keys: torch.Tensor
-    values: torch.Tensor
-
-
-class Buffers:
-    """Everything a step reads and writes, for shapes up to `capacity`."""
-
-    def __init__(self, tails: Sequence[TailLayer], capacity: Shape, device: torch.device) -> None:
-        self.capacity = capacity
-        self.windows = [layer.window for layer in tails]
-        self.layers = [_layer(layer, capacity) for layer in tails]
-        # Token, its number in its row (-1: an idle row), the column it goes to (the same for all).
-        self.inputs = torch.zeros(3, capacity.rows + _SPARE, dtype=torch.long, device=device)
-        self.index = torch.full((capacity.rows, capacity.room + _SPARE), -1, dtype=torch.long, device=device)
-        self.numbers = {
-            window: torch.full((_columns(window, capacity.tokens),), _NO_TOKEN, dtype=torch.long, device=device)
-            for window in set(self.windows)
-        }
-        self.ahead = torch.zeros(1, dtype=torch.long, device=device)
-
-    def begin(self, tails: Tails, ahead: int) -> None:
-        """Copy the prefix in. Columns behind its end keep old keys and are not seen."""
-        place, length = tails.board.places[0], tails.board.length
-        self.ahead.fill_(ahead)
-        for window, layer, mine in zip(self.windows, tails.layers, self.layers, strict=True):
-            keys, values = layer.beginning
-            held = keys.shape[2]
-            mine.beginning_keys[0, :, :held] = keys[place]
-            mine.beginning_values[0, :, :held] = values[place]
-            self.numbers[window].fill_(_NO_TOKEN)
-            self.numbers[window][:held] = torch.arange(length - held, length, device=keys.device)
-
-    def arguments(self, shape: Shape) -> tuple[Any, ...]:
-        """Views of that shape, as `_step` takes them; sizes that differ from call to call are told to the compiler."""
-        layers = [
-            Layer(
-                layer.beginning_keys[:, :, : _columns(window, shape.tokens)],
-                layer.beginning_values[:, :, : _columns(window, shape.tokens)],
-                layer.keys[: shape.rows, :, : shape.room],
-                layer.values[: shape.rows, :, : shape.room],
-            )
-            for window, layer in zip(self.windows, self.layers, strict=True)
-        ]
-        numbers = {window: one[: _columns(window, shape.tokens)] for window, one in self.numbers.items()}
-        inputs, index = self.inputs[:, : shape.rows], self.index[: shape.rows, : shape.room]
-        _vary(inputs, 1)
-        _vary(index, 0, 1)
-        for window, layer in zip(self.windows, layers, strict=True):
-            for one in (layer.keys, layer.values):
-                _vary(one, 0, 2)
-            if not window:
-                _vary(layer.beginning_keys, 2)
-                _vary(layer.beginning_values, 2)
-        if None in numbers:
-            _vary(numbers[None], 0)
-        return inputs, self.ahead, index, numbers, self.windows, layers
+_MOST_RECORDED = 96  # graphs kept; the one that was replayed longest ago goes
 
 
 class Step:
@@ -133,13 +67,20 @@ class Step:
         self._record = record
         self._free_bytes = free_bytes
         # Without a C compiler in the image the second way remains, which is still recorded.
-        self._ways: list[Callable[..., torch.Tensor]] = [torch.compile(_step, backend=backend, fullgraph=True), _step]
+        self._ways: list[Callable[[], AbstractContextManager[None]]] = [Layers(model, backend).compiled, nullcontext]
         self._buffers: Buffers | None = None
-        self._runs: dict[Shape, Run] = {}
+        self._runs: OrderedDict[Shape, Run] = OrderedDict()
         self._pool: Any = None  # of the graphs' memory; one for all, because only one's result is wanted at a time
+        self._rows = 0  # of the last step
         self._inside: weakref.ref[Tails] | None = None  # whose tails lie in the buffers now
         self.stop: Stop | None = None  # looked at before each step: nothing can be in the middle of one
         self.is_unproven = False
+        self.is_at_work = False  # nothing can be stopped in the middle of a step
+
+    @property
+    def num_recorded(self) -> int:
+        """Shapes whose steps are replayed."""
+        return len(self._runs)
 
     @property
     def is_on(self) -> bool:
@@ -153,7 +94,8 @@ class Step:
     def clear(self) -> None:
         """Give the buffers and recordings back; the next step makes new ones."""
         self._move_out()
-        self._buffers, self._runs, self._inside, self._pool = None, {}, None, None
+        self._buffers, self._inside, self._pool = None, None, None
+        self._runs.clear()
 
     def take(
         self, tails: Tails, tokens: Sequence[int], numbers: Sequence[int], *, ahead: int, has_axes: bool
@@ -165,10 +107,13 @@ class Step:
         if self.stop is not None:
             self.stop.check()
         while self.is_on:
+            self.is_at_work = True
             try:
                 return self._take(tails, tokens, numbers, ahead, has_axes)
             except Exception as exc:  # noqa: BLE001 - compilers, drivers: the plain pass remains and raises what is real
                 self._fail(type(exc).__name__)
+            finally:
+                self.is_at_work = False
         return None
 
     def compare(self, logits: torch.Tensor, plain: torch.Tensor) -> None:
@@ -181,7 +126,7 @@ class Step:
     def _take(
         self, tails: Tails, tokens: Sequence[int], numbers: Sequence[int], ahead: int, has_axes: bool
     ) -> torch.Tensor | None:
-        shape = _shape(tails)
+        shape = _shape(tails, self._rows_of(tails))
         if shape is None or not self._has_room(tails, shape):
             return None
         buffers = self._enter(tails, shape, ahead)
@@ -192,28 +137,35 @@ class Step:
         self.is_unproven = shape not in self._runs
         if self.is_unproven:
             self._runs[shape] = self._made(buffers.arguments(shape), has_axes)
+        self._runs.move_to_end(shape)
+        self._rows = shape.rows
         return self._runs[shape]()[: len(tokens)]
+
+    def _rows_of(self, tails: Tails) -> int:
+        """Rows of the last step, if these took it and more than half of them are left: another shape is a recording."""
+        is_inside = self._inside is not None and self._inside() is tails
+        return self._rows if is_inside and 2 * len(tails.board.places) > self._rows else 0
 
     def _made(self, arguments: tuple[Any, ...], has_axes: bool) -> Run:
         way, model = self._ways[0], self._model
 
         def run() -> torch.Tensor:
-            with attention.shared(model):
-                return way(model, has_axes, *arguments)
+            with attention.shared(model), way():
+                return _step(model, has_axes, *arguments)
 
+        while len(self._runs) >= _MOST_RECORDED:
+            self._runs.popitem(last=False)
         if self._record is not None:
             return self._record(run)
         if self._device.type != "cuda":
             return run
-        if len(self._runs) >= _MOST_RECORDED:
-            self._runs, self._pool = {}, None
         self._pool = self._pool or torch.cuda.graph_pool_handle()
         return _recorded(run, self._pool)
 
     def _has_room(self, tails: Tails, shape: Shape) -> bool:
         if self._buffers is not None and self._buffers.capacity.holds(shape):
             return True
-        more = sum(_num_bytes(layer, shape) for layer in tails.layers)
+        more = sum(num_bytes(layer, shape) for layer in tails.layers)
         return more < _SHARE_OF_FREE * self._free_bytes(self._device)
 
     def _enter(self, tails: Tails, shape: Shape, ahead: int) -> Buffers:
@@ -247,45 +199,33 @@ class Step:
         self.clear()
 
 
+def record_usual(step: Step, begun: Prefix) -> None:
+    """Have the steps of usual comparisons recorded before one comes. `begun`: any prefix; not where it can't batch.
+
+    The largest first: buffers that grow are others, and all is recorded anew.
+    """
+    started = time.perf_counter()
+    for length in _USUAL_LENGTHS:
+        stretched = begun.stretched(length)
+        for rows in _USUAL_ROWS:
+            if not step.is_on:
+                return
+            branches = stretched.branch([0] * rows, step=step)
+            branches.feed([[0, 0]] * rows)
+            branches.feed([[0]] * rows)
+    how = "compiled and recorded" if step.is_fused else "recorded"
+    logger.info("decode steps %s in %d shapes: %.1f s", how, step.num_recorded, time.perf_counter() - started)
+
+
 def step_for(model: Any, settings: ModelSettings) -> Step | None:
     """None where steps are not to be compiled, or the model is not on a GPU: there nothing is won."""
-    wanted = settings.compile == "auto" and torch.device(model.device).type == "cuda"
-    return Step(model) if wanted else None
-
-
-class _Layer(CacheLayerMixin):  # type: ignore[misc]
-    """One layer's buffers as the model's cache, within a step."""
-
-    is_sliding = False
-
-    def __init__(self, layer: Layer, column: torch.Tensor, beginning: torch.Tensor, tail: torch.Tensor) -> None:
-        super().__init__()
-        self._layer, self._column = layer, column
-        self._sees_beginning, self._sees_tail = beginning, tail
-        self.is_initialized = True
-
-    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        """All is there."""
-
-    def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: object, **__: object
-    ) -> tuple[Halves, Halves]:
-        layer, group = self._layer, (Group(0, 0, key_states.shape[0]),)
-        layer.keys.index_copy_(2, self._column, key_states)
-        layer.values.index_copy_(2, self._column, value_states)
-        return (
-            Halves(layer.beginning_keys, layer.keys, group, self._sees_beginning, self._sees_tail),
-            Halves(layer.beginning_values, layer.values, group, self._sees_beginning, self._sees_tail),
-        )
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        return self.get_seq_length() + query_length, 0
-
-    def get_seq_length(self) -> int:
-        return self._layer.beginning_keys.shape[2] + self._layer.keys.shape[2]
-
-    def get_max_length(self) -> int:
-        return -1
+    if settings.compile != "auto" or torch.device(model.device).type != "cuda":
+        return None
+    if settings.compile_cache is not None:
+        # Read by torch before it first compiles something, for its own code and for Triton's.
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(Path(settings.compile_cache).expanduser())
+        os.environ["TORCHINDUCTOR_FX_GRAPH_CACHE"] = "1"
+    return Step(model)
 
 
 def _step(
@@ -309,7 +249,7 @@ def _step(
         tails[window] = (earlier if window is None else earlier & (index > queries - window))[:, None]
     cache = Cache(
         layers=[
-            _Layer(layer, column, beginnings[window], tails[window])
+            StepLayer(layer, column, beginnings[window], tails[window], window)
             for window, layer in zip(windows, layers, strict=True)
         ]
     )
@@ -347,44 +287,15 @@ def _recorded(run: Run, pool: Any) -> Run:
     return replay
 
 
-def _shape(tails: Tails) -> Shape | None:
-    """The smallest shape for these rows and one more column; None where there is none."""
+def _shape(tails: Tails, rows: int) -> Shape | None:
+    """The smallest shape for these rows and one more column; None where there is none. `rows`: as many, if not 0."""
     board = tails.board
-    rows = next((rows for rows in _ROWS if rows >= len(board.places)), None)
+    rows = rows or next((rows for rows in _ROWS if rows >= len(board.places)), 0)
     needed = board.columns + 1
-    if rows is None or len(set(board.places)) > 1 or board.length > _MOST_TOKENS or needed > _MOST_ROOM:
+    if not rows or len(set(board.places)) > 1 or board.length > _MOST_TOKENS or needed > _MOST_ROOM:
         return None
     if not all(isinstance(layer, TailLayer) and layer.keys is not None for layer in tails.layers):
         return None
-    # Four sizes an octave. The tails' never equal one of these: equal sizes are one symbol to the compiler.
-    step = max(256, 1 << max(0, board.length.bit_length() - 3))
+    # Two sizes an octave. The tails' never equal one of these: equal sizes are one symbol to the compiler.
+    step = max(256, 1 << max(0, (board.length - 1).bit_length() - 2))
     return Shape(rows, -(-board.length // step) * step, -(-needed // 256) * 256 + 64)
-
-
-def _columns(window: int | None, tokens: int) -> int:
-    return tokens if window is None else window
-
-
-def _layer(layer: TailLayer, capacity: Shape) -> Layer:
-    def zeros(like: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
-        # Zeros, because what is masked is still multiplied, by nought.
-        return like.new_zeros(rows, like.shape[1], columns + _SPARE, like.shape[3])
-
-    keys, values = layer.beginning
-    held = _columns(layer.window, capacity.tokens)
-    return Layer(
-        zeros(keys, 1, held),
-        zeros(values, 1, held),
-        zeros(keys, capacity.rows, capacity.room),
-        zeros(values, capacity.rows, capacity.room),
-    )
-
-
-def _num_bytes(layer: TailLayer, shape: Shape) -> int:
-    columns = _columns(layer.window, shape.tokens) + _SPARE + shape.rows * (shape.room + _SPARE)
-    return sum(columns * one.shape[1] * one.shape[3] * one.element_size() for one in layer.beginning)
-
-
-def _vary(tensor: torch.Tensor, *dims: int) -> None:
-    for dim in dims:
-        torch._dynamo.mark_dynamic(tensor, dim)

@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+from transformers.cache_utils import DynamicLayer
 
 from serve_app.vlm.local import transfer
 from serve_app.vlm.local.decoding import compiled, suffixes
 from serve_app.vlm.local.decoding.branches import Branches, Single
+from serve_app.vlm.local.decoding.head import Head
 
 logger = logging.getLogger("pairlens.vlm")
 
@@ -47,72 +49,51 @@ class Prefix:
     def num_rows(self) -> int:
         return next(tensor.shape[0] for layer in self._cache.layers for tensor in tensors(layer))
 
+    def stretched(self, length: int) -> Prefix:
+        """As if a prompt of that length had been read: keys and values again and again. For measuring and recording."""
+        cache = copy.copy(self._cache)
+        cache.layers = [copy.copy(layer) for layer in cache.layers]
+        for layer in cache.layers:
+            if type(layer) is DynamicLayer:
+                chosen = torch.arange(length, device=layer.keys.device) % self.length
+                layer.keys, layer.values = (one.index_select(2, chosen) for one in (layer.keys, layer.values))
+        ahead = length + self.next_position - self.length
+        return Prefix(self.model, cache, length=length, next_position=ahead, has_axes=self.has_axes)
+
     def branch(
-        self, rows: Sequence[int], *, together: bool = True, step: compiled.Step | None = None
+        self,
+        rows: Sequence[int],
+        *,
+        together: bool = True,
+        step: compiled.Step | None = None,
+        head: Head | None = None,
     ) -> Branches | Single:
         """One continuation of the given row each; the prefix stays as it is and is not copied.
 
-        `step`: see Branches. Not `together`: one row, with a copy of the prefix, for caches and models that can't
-        share it.
+        `step`, `head`: see Branches. Not `together`: one row, with a copy of the prefix, for caches and models that
+        can't share it.
         """
         at: dict[str, Any] = {"length": self.length, "next_position": self.next_position, "has_axes": self.has_axes}
+        at["head"] = head
         if together:
             return Branches(self.model, self._cache, rows, step=step, **at)
         return Single(self.model, selected(self._cache, rows), **at)
 
 
 def read(model: Any, inputs: Mapping[str, Any]) -> Prefix:
-    """One forward pass over all rows of `inputs`, from the first token or from the end of `past_key_values`."""
-    if "past_key_values" not in inputs:
-        for module in model.modules():
-            if hasattr(module, "rope_deltas"):
-                module.rope_deltas = None  # of the prompt before this one: a prompt without pictures would keep it
+    """One forward pass over all rows of `inputs`."""
+    for module in model.modules():
+        if hasattr(module, "rope_deltas"):
+            module.rope_deltas = None  # of the prompt before this one: a prompt without pictures would keep it
     output = model(**inputs, use_cache=True, logits_to_keep=1)
-    past = inputs.get("attention_mask", inputs["input_ids"]).shape[1]
+    past = inputs["input_ids"].shape[1]
     deltas = next((m.rope_deltas for m in model.modules() if getattr(m, "rope_deltas", None) is not None), None)
     ahead = int(deltas.flatten()[0]) if deltas is not None else 0
     return Prefix(model, output.past_key_values, length=past, next_position=past + ahead, has_axes=deltas is not None)
 
 
-def joined(first: Prefix, second: Prefix) -> Prefix:
-    """Both prefixes' rows as one; both are given up. They are plain and of one length."""
-    cache = first.cache
-    for mine, its in zip(cache.layers, second.cache.layers, strict=True):
-        mine.keys = torch.cat([mine.keys, its.keys])
-        mine.values = torch.cat([mine.values, its.values])
-        its.keys = its.values = None
-    return first
-
-
-def beginning(cache: Any, row: int, length: int) -> Any:
-    """A copy of the first `length` tokens of one row of a plain cache."""
-    part = copy.copy(cache)
-    part.layers = [copy.copy(layer) for layer in cache.layers]
-    for layer in part.layers:
-        layer.keys = layer.keys[row : row + 1, :, :length].clone()
-        layer.values = layer.values[row : row + 1, :, :length].clone()
-    return part
-
-
-def is_plain(cache: Any) -> bool:
-    """Whether every layer keeps keys and values of all tokens, and nothing else."""
-    from transformers.cache_utils import DynamicLayer
-
-    return all(type(layer) is DynamicLayer for layer in cache.layers)
-
-
-def is_recurrent(cache: Any) -> bool:
-    """Whether some layer keeps a state that every token changes, padding too."""
-    from transformers.cache_utils import LinearAttentionCacheLayerMixin
-
-    return any(isinstance(layer, LinearAttentionCacheLayerMixin) for layer in cache.layers)
-
-
-def selected(cache: Any, rows: Sequence[int], *, shares: bool = False) -> Any:
-    """A cache of these rows, in tensors of its own.
-
-    `shares`: the tensors may be the old one's where the rows are: of a plain cache, which never writes into them.
-    """
+def selected(cache: Any, rows: Sequence[int]) -> Any:
+    """A cache of these rows, in tensors of its own."""
     chosen = copy.copy(cache)
     chosen.layers = []
     for layer in cache.layers:
@@ -121,7 +102,7 @@ def selected(cache: Any, rows: Sequence[int], *, shares: bool = False) -> Any:
             if isinstance(value, dict):
                 setattr(own, name, dict(value))
         held = next(tensors(own), None)
-        if held is not None and not (shares and list(rows) == list(range(held.shape[0]))):
+        if held is not None:
             # `reorder_cache` is the one way to pick rows that every kind of layer has.
             own.reorder_cache(transfer.sent(rows, held.device))
         chosen.layers.append(own)
@@ -134,10 +115,6 @@ def tensors(layer: Any) -> Iterator[torch.Tensor]:
         for one in value.values() if isinstance(value, dict) else (value,):
             if isinstance(one, torch.Tensor) and one.ndim > 1:
                 yield one
-
-
-def held_bytes(cache: Any) -> int:
-    return sum(tensor.numel() * tensor.element_size() for layer in cache.layers for tensor in tensors(layer))
 
 
 def can_share(model: Any) -> bool:

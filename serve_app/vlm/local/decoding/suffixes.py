@@ -32,6 +32,24 @@ def can_share(cache: Any) -> bool:
     return all(type(layer) in known for layer in cache.layers)
 
 
+def is_recurrent(cache: Any) -> bool:
+    """Whether some layer keeps a state that reads every token fed: then nothing may be padded."""
+    return any(isinstance(layer, LinearAttentionLayer) for layer in cache.layers)
+
+
+def grown(room: int, columns: int) -> int:
+    """Columns of a tail that had `room` of them and is to hold `columns`."""
+    return room if columns <= room else room + max(room, columns)
+
+
+def room(first: int, columns: int) -> int:
+    """Columns of a tail that began with a pass of `first` tokens and went on one by one to `columns`."""
+    held = grown(_ROOM, first)
+    while held < columns:
+        held = grown(held, held + 1)
+    return held
+
+
 class Board:
     """What is the same in every layer: which columns of the tails hold which token of each row."""
 
@@ -56,7 +74,8 @@ class Board:
         start, self.columns = self.columns, self.columns + queries.shape[1]
         if self.columns > self.room:
             self.is_placed = False
-            self._index = torch.nn.functional.pad(self._index, (0, max(self.room, self.columns)), value=-1)
+            more = grown(self.room, self.columns) - self.room
+            self._index = torch.nn.functional.pad(self._index, (0, more), value=-1)
         self.rows, self.queries = rows, queries
         if rows is None:
             self._index[:, start : self.columns] = queries
@@ -189,8 +208,8 @@ class Tails(Cache):  # type: ignore[misc]
 
     @property
     def is_recurrent(self) -> bool:
-        """Whether some layer keeps a state that reads every token fed: then nothing may be padded."""
-        return any(isinstance(layer, LinearAttentionLayer) for layer in self.layers)
+        """See the function."""
+        return is_recurrent(self)
 
     def place(self, index: torch.Tensor, buffers: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
         """Go on in buffers for keys and values of every layer; all layers are attention layers that have begun.

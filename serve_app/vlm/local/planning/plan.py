@@ -1,55 +1,45 @@
 """What an inquiry will take of the device's memory, and how it is made to fit, decided before the work.
-No pixels, no answers: sizes and lengths in, a scale and a number of rows out.
-
-The model goes through the work once without weights and without numbers (`rehearsal`), and the bytes that would be
-alive are counted. Sizes and lengths are rounded up by at most a sixteenth, so that what was rehearsed serves again.
+No pixels, no tensors: sizes and lengths in, a scale and a number of rows out, by arithmetic alone.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
-from PIL import Image
 
 from serve_app.core.byte_cache import ByteCache
-from serve_app.core.clock import Stop
 from serve_app.core.inquiry import MemoryPlan
 from serve_app.errors import ImageTooLarge
 from serve_app.settings import MIB, ModelSettings
-from serve_app.vlm.local.decoding import prefix, reading
-from serve_app.vlm.local.decoding.branches import stoppable
-from serve_app.vlm.local.planning.rehearsal import FusedAttention, Rehearsal, understudy
-from serve_app.vlm.local.vision import Prompt, Seen, Sight
+from serve_app.vlm.local.planning import measuring
+from serve_app.vlm.local.planning.footprint import Asked, Footprint
+from serve_app.vlm.local.planning.picture_tokens import PictureTokens
+from serve_app.vlm.local.vision import NUM_WHOLE, Sight
 
 logger = logging.getLogger("pairlens.vlm")
 MIN_SIDE = 64  # of the longer side: the contract shows no picture smaller than this
-_CANT_REHEARSE = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
-_SLACK = 1.03  # the labels' and the grammar's tensors, an allocator's rounding to 512 bytes
-_SMALL_SIDE = 512  # of the longest side: rehearsed in milliseconds and a few megabytes
-_MOST_KEPT = 256  # rehearsals remembered
+_CANT_MEASURE = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
 class Work:
     """What is to be done.
 
-    `sizes`: width and height of every picture, reference and candidate first. `orders`: of the pictures, one a
-    prompt. `places`: which prompt each question continues, those that write first. Lengths are in tokens.
+    `text_tokens`: of a prompt beside its pictures. `sizes`: width and height of every picture, reference and candidate
+    first, then close-ups. `orders`: of the pictures, one a prompt. `places`: which prompt each question continues,
+    those that write first. `lengths`: of the questions, in tokens.
     """
 
-    before: str
+    text_tokens: int
     sizes: tuple[tuple[int, int], ...]
     orders: tuple[tuple[int, ...], ...]
     places: tuple[int, ...]
     num_writing: int
-    lengths: tuple[int, ...]  # of the questions
+    lengths: tuple[int, ...]
     longest_text: int
 
     def scaled(self, scale: float) -> Work:
@@ -71,57 +61,34 @@ class Need:
 
 
 class Planner:
-    """Rehearses the work of one model and makes it fit.
+    """Foretells the work of one model and makes it fit.
 
-    `free_bytes`: what the device could still give; `cache`: what could be given back for that. `shares`: whether
-    several questions may continue one prompt at once.
+    `cache`: what could be given back. `free_bytes`: what the device could still give.
     """
 
     def __init__(
         self,
-        sight: Sight,
+        footprint: Footprint,
+        picture_tokens: PictureTokens,
         settings: ModelSettings,
         cache: ByteCache,
-        free_bytes: Callable[[torch.device], int],
-        *,
-        shares: bool,
+        free_bytes: Callable[[], int],
     ) -> None:
-        self._real_sight = sight
+        self.footprint = footprint
+        self._picture_tokens = picture_tokens
         self._settings = settings
         self._cache = cache
         self._free_bytes = free_bytes
-        self._shares = shares
-        self._attention = FusedAttention(sight.model.device)
-        self.understudy, self._share_of_layers = understudy(sight.model)
-        self._sight = Sight(self.understudy, sight.processor, ByteCache(0))
-        self._rehearses = True
-        self._seen: OrderedDict[tuple[int, int], tuple[Seen, int]] = OrderedDict()
-        self._needs: OrderedDict[tuple[object, ...], Need] = OrderedDict()
 
-    def decide(self, work: Work, stop: Stop) -> tuple[MemoryPlan | None, Work]:
+    def decide(self, work: Work) -> tuple[MemoryPlan, Work]:
         """A plan that fits, and the work as it is then: fewer questions at once first, then smaller pictures.
 
-        None where the model's code can't go without numbers, kernels of other libraries above all: the log says so
-        once. Raises ImageTooLarge, with the numbers, and DeadlineExceeded.
+        Raises ImageTooLarge, with the numbers.
         """
-        if not self._rehearses:
-            return None, work
-        try:
-            with stoppable(self.understudy, stop):
-                return self._fitted(work)
-        except torch.OutOfMemoryError:
-            raise
-        except _CANT_REHEARSE as exc:
-            logger.warning("memory is not planned with this model: %s", type(exc).__name__)
-            self._rehearses = False
-            return None, work
-
-    def _fitted(self, work: Work) -> tuple[MemoryPlan, Work]:
         available = self.available_bytes()
-        scale = self._first_scale(work, available)
-        asked = work.scaled(scale)
+        scale, asked = 1.0, work
         while True:
-            rows = len(asked.places) if self._shares else 1
+            rows = len(asked.places) if self.footprint.shares else 1
             need = self.need(asked, rows)
             while need.peak > available >= need.reading and rows > 1:
                 rows = math.ceil(rows / 2)
@@ -147,137 +114,66 @@ class Planner:
         )
         return plan, asked
 
-    def _first_scale(self, work: Work, available: int) -> float:
-        """1, or for large pictures at most what could fit: so that nothing far too large is even rehearsed.
-
-        Bytes grow with the pictures' area at least as fast as they do among small ones, so a straight line through
-        two small sizes is a lower bound, and where it crosses what is available an upper bound of the area.
-        """
-        small = _SMALL_SIDE / max(max(size) for size in work.sizes)
-        if small >= 0.5:
-            return 1.0
-        less, more = (self.need(work.scaled(scale), 1).peak for scale in (small / 2, small))
-        growth = (more - less) / (small**2 - small**2 / 4)
-        if growth <= 0 or more >= available:
-            return 1.0 if more < available else small
-        return min(1.0, math.sqrt(small**2 + (available - more) / growth))
-
     def available_bytes(self) -> int:
         """The operator's share of what is free, what the cache would give back included."""
-        free = self._free_bytes(self._real_sight.model.device) + self._cache.held_bytes
-        share = int(free * self._settings.memory_share)
+        share = int((self._free_bytes() + self._cache.held_bytes) * self._settings.memory_share)
         return min(share, self._settings.memory_budget_bytes or share)
 
     def need(self, work: Work, rows: int) -> Need:
         """With `rows` questions at once."""
-        self._sight.composes = self._real_sight.can_compose(work.before)
-        rounded = replace(
-            work,
-            sizes=tuple((rounded_up(width), rounded_up(height)) for width, height in work.sizes),
-            places=work.places[:rows],
-            num_writing=min(work.num_writing, rows),
-            lengths=tuple(rounded_up(length) for length in work.lengths[:rows]),
-        )
-        num_text_tokens = len(self._sight.processor.tokenizer(work.before)["input_ids"])
-        # Finer than sizes, which differ more: the masks of some families grow with the square of the length.
-        most_text_tokens = rounded_up(num_text_tokens, parts=32)
-        key = (replace(rounded, before=""), most_text_tokens)
-        if key not in self._needs:
-            self._needs[key] = self._rehearsed(rounded, most_text_tokens - num_text_tokens)
-        need: Need = _recent(self._needs, key)
-        return need
+        pictures = [self._picture_tokens.of(size, place >= NUM_WHOLE) for place, size in enumerate(work.sizes)]
+        visual, prompts = sum(pictures), len(work.orders)
+        length = work.text_tokens + visual
+        kept_pictures = min(self.footprint.held(pictures), self._cache.capacity_bytes)
+        reading = self.footprint.reading(prompts, visual, length) + kept_pictures
+        kept = self.footprint.kept(prompts, length) + kept_pictures
+        answering = kept + max(map(self.footprint.asking, self._asked(work, rows, length)))
+        return Need(max(self.footprint.looking(pictures), reading), answering, visual, length)
 
-    def _rehearsed(self, work: Work, more_text: int) -> Need:
-        looking, held = self._look(work.sizes) if self._sight.composes else (0, 0)
-        with self._stage() as stage:
-            prompts = self._prompts(work)
-            visual_tokens = prompts[0].count(self._sight.processor.image_token_ids)
-            prompts = [prompt.lengthened(more_text) for prompt in prompts]
-            length = prompts[0].length
-            prefixes = reading.read(self.understudy, prompts, ByteCache(0))
-            kept = sum(prefix.held_bytes(one.cache) for one in prefixes)
-            left_out = kept * self._share_of_layers
-            peak = stage.peak_bytes + left_out
-            beginning = self._remembered(prompts[0], kept + left_out, len(prompts))
-            del prompts
-            forgotten = 0 if self._cache.capacity_bytes else held
-            before = stage.live_bytes
-            stage.reset_peak()
-            branches = self._answer(prefixes, work)
-            left_out += (stage.live_bytes - before) * self._share_of_layers
-            del branches
-            answering = stage.peak_bytes + left_out + beginning - forgotten
-        return Need(int(max(looking, peak) * _SLACK), int(answering * _SLACK), visual_tokens, length)
+    def _asked(self, work: Work, rows: int, length: int) -> list[Asked]:
+        """The passes of the questions at once, see `Branches.feed`, and the last token of the texts."""
+        at_once = [i for i, place in enumerate(work.places) if self.footprint.stacks or place == work.places[0]]
+        widths = sorted(work.lengths[i] for i in at_once[:rows])
+        if self.footprint.pads:
+            widths = [max(work.lengths)] * len(widths)
+        asked, read = [], 0
+        for number, width in enumerate(widths):
+            if width > read:
+                asked.append(Asked(len(widths) - number, width - read, length, widths[0], width))
+                read = width
+        if writing := min(work.num_writing, len(widths)):
+            asked.append(Asked(writing, 1, length, widths[0], read + work.longest_text))
+        return asked
 
-    def _answer(self, prefixes: Sequence[prefix.Prefix], work: Work) -> Any:
-        """All that questions and answers add to the largest batch, in the end."""
-        one = prefixes[0]
-        # Of two prefixes the first is asked first, with as many questions as the second or more.
-        asked = [i for i, place in enumerate(work.places) if place == 0 or len(prefixes) == 1]
-        lengths = [work.lengths[i] for i in asked]
-        if not prefix.is_recurrent(one.cache):  # a recurrent state would read the padding
-            lengths = [max(lengths)] * len(lengths)
-        places = [work.places[i] if one.num_rows > 1 else 0 for i in asked]
-        branches = one.branch(places, together=self._shares and one.can_batch)
-        branches.feed([[0] * length for length in lengths])
-        if 0 < work.num_writing < len(places):
-            branches.keep(range(work.num_writing))
-        # In pieces, because one long piece would take what single tokens don't.
-        piece = min(lengths)
-        for start in range(0, work.longest_text if work.num_writing else 0, piece):
-            branches.feed([[0] * min(piece, work.longest_text - start)] * work.num_writing)
-        return branches
 
-    def _look(self, sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
-        """Most bytes while the pictures are looked at, one after the other, and what their features hold then."""
-        most, held = 0, 0
-        for size in sizes:
-            if size not in self._seen:
-                with self._stage() as stage:
-                    self._seen[size] = (self._sight.look(Image.new("RGB", size)), stage.peak_bytes)
-            seen, peak = _recent(self._seen, size)
-            most = max(most, held + peak)
-            held += seen.num_bytes
-        return most, held
-
-    def _prompts(self, work: Work) -> list[Prompt]:
-        if self._sight.composes:
-            return [
-                self._sight.composed(work.before, [("", self._seen[work.sizes[i]][0]) for i in order])
-                for order in work.orders
-            ]
-        pictures = [Image.new("RGB", size) for size in work.sizes]
-        return self._sight.prompts(work.before, [[pictures[i] for i in order] for order in work.orders])
-
-    def _remembered(self, prompt: Prompt, kept: float, num_rows: int) -> int:
-        """The copy that stays of text and first picture, for when they come again."""
-        num_bytes = int(kept / num_rows * (prompt.first_picture_ends or 0) / prompt.length)
-        return num_bytes if self._cache.capacity_bytes and self._cache.fits(num_bytes) else 0
-
-    @contextlib.contextmanager
-    def _stage(self) -> Iterator[Rehearsal]:
-        weights = [*self.understudy.parameters(), *self.understudy.buffers()]
-        with torch.inference_mode(), self._attention, Rehearsal(weights) as stage:
-            yield stage
+def planner_for(
+    sight: Sight,
+    before: str,
+    settings: ModelSettings,
+    free_bytes: Callable[[torch.device], int],
+    *,
+    cache: ByteCache,
+    shares: bool,
+) -> Planner | None:
+    """Measures the model, see `measuring.measure`; None where that can't be done: the log says so once."""
+    try:
+        with torch.inference_mode():
+            composes = sight.can_compose(before)
+        picture_tokens = PictureTokens(sight.processor, 1 if composes else 2, sight.uncut())
+        forgetful = Sight(sight.model, sight.processor, ByteCache(0), composes=composes)
+        footprint = measuring.measure(forgetful, before, picture_tokens, shares=shares)
+    except torch.OutOfMemoryError:
+        raise
+    except _CANT_MEASURE as exc:
+        logger.warning("memory is not planned with this model: %s", type(exc).__name__)
+        return None
+    return Planner(footprint, picture_tokens, settings, cache, lambda: free_bytes(sight.model.device))
 
 
 def scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
     """At least a pixel each way."""
     width, height = size
     return max(1, round(width * scale)), max(1, round(height * scale))
-
-
-def rounded_up(number: int, parts: int = 16) -> int:
-    """To a multiple of a power of two, at most one of `parts` (a power of two as well) of the number more."""
-    step = max(1, 1 << max(0, number.bit_length() - parts.bit_length()))
-    return -(-number // step) * step
-
-
-def _recent(kept: OrderedDict[Any, Any], key: Any) -> Any:
-    kept.move_to_end(key)
-    if len(kept) > _MOST_KEPT:
-        kept.popitem(last=False)
-    return kept[key]
 
 
 def _refusal(work: Work, need: Need, available: int) -> str:

@@ -1,0 +1,112 @@
+"""Memory that stays where it is, for steps of rows that continue one prefix: what a recording reads and writes.
+No model, no compiler: it takes the rows of a `Tails` in and gives views of one shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from serve_app.vlm.local.decoding.suffixes import TailLayer, Tails
+
+SPARE = 64  # columns of each buffer that no view reaches: a view that fills its buffer is another case to compilers
+_NO_TOKEN = 1 << 40  # number of a column behind the prefix's end: no token has seen so many
+
+
+class Shape(NamedTuple):
+    """What decides a recording: rows, columns of the full layers' prefix, columns of the tails."""
+
+    rows: int
+    tokens: int
+    room: int
+
+    def holds(self, other: Shape) -> bool:
+        return all(mine >= its for mine, its in zip(self, other, strict=True))
+
+    def joined(self, other: Shape) -> Shape:
+        return Shape(*(max(mine, its) for mine, its in zip(self, other, strict=True)))
+
+
+class Layer(NamedTuple):
+    """Buffers of one layer; the prefix's are (1, key-value heads, tokens, size), the tails' (rows, ..., room, size)."""
+
+    beginning_keys: torch.Tensor
+    beginning_values: torch.Tensor
+    keys: torch.Tensor
+    values: torch.Tensor
+
+
+class Buffers:
+    """Everything a step reads and writes, for shapes up to `capacity`."""
+
+    def __init__(self, tails: Sequence[TailLayer], capacity: Shape, device: torch.device) -> None:
+        self.capacity = capacity
+        self.windows = [layer.window for layer in tails]
+        self.layers = [_buffers_of(layer, capacity) for layer in tails]
+        # Token, its number in its row (-1: an idle row), the column it goes to (the same for all).
+        self.inputs = torch.zeros(3, capacity.rows + SPARE, dtype=torch.long, device=device)
+        self.index = torch.full((capacity.rows, capacity.room + SPARE), -1, dtype=torch.long, device=device)
+        self.numbers = {
+            window: torch.full((columns(window, capacity.tokens),), _NO_TOKEN, dtype=torch.long, device=device)
+            for window in set(self.windows)
+        }
+        self.ahead = torch.zeros(1, dtype=torch.long, device=device)
+
+    def begin(self, tails: Tails, ahead: int) -> None:
+        """Copy the prefix in. Columns behind its end keep old keys and are not seen."""
+        place, length = tails.board.places[0], tails.board.length
+        self.ahead.fill_(ahead)
+        for window, layer, mine in zip(self.windows, tails.layers, self.layers, strict=True):
+            keys, values = layer.beginning
+            held = keys.shape[2]
+            mine.beginning_keys[0, :, :held] = keys[place]
+            mine.beginning_values[0, :, :held] = values[place]
+            self.numbers[window].fill_(_NO_TOKEN)
+            self.numbers[window][:held] = torch.arange(length - held, length, device=keys.device)
+
+    def arguments(self, shape: Shape) -> tuple[Any, ...]:
+        """Views of that shape, as `compiled` takes them."""
+        layers = [
+            Layer(
+                layer.beginning_keys[:, :, : columns(window, shape.tokens)],
+                layer.beginning_values[:, :, : columns(window, shape.tokens)],
+                layer.keys[: shape.rows, :, : shape.room],
+                layer.values[: shape.rows, :, : shape.room],
+            )
+            for window, layer in zip(self.windows, self.layers, strict=True)
+        ]
+        numbers = {window: one[: columns(window, shape.tokens)] for window, one in self.numbers.items()}
+        inputs, index = self.inputs[:, : shape.rows], self.index[: shape.rows, : shape.room]
+        return inputs, self.ahead, index, numbers, self.windows, layers
+
+
+def columns(window: int | None, tokens: int) -> int:
+    return tokens if window is None else window
+
+
+def _buffers_of(layer: TailLayer, capacity: Shape) -> Layer:
+    def zeros(like: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
+        # Zeros, because what is masked is still multiplied, by nought.
+        return like.new_zeros(rows, like.shape[1], columns + SPARE, like.shape[3])
+
+    keys, values = layer.beginning
+    held = columns(layer.window, capacity.tokens)
+    return Layer(
+        zeros(keys, 1, held),
+        zeros(values, 1, held),
+        zeros(keys, capacity.rows, capacity.room),
+        zeros(values, capacity.rows, capacity.room),
+    )
+
+
+def num_bytes(layer: TailLayer, shape: Shape) -> int:
+    held = columns(layer.window, shape.tokens) + SPARE + shape.rows * (shape.room + SPARE)
+    return sum(held * one.shape[1] * one.shape[3] * one.element_size() for one in layer.beginning)
+
+
+def vary(tensor: torch.Tensor, *dims: int) -> None:
+    """Tell the compiler which sizes differ from call to call."""
+    for dim in dims:
+        torch._dynamo.mark_dynamic(tensor, dim)
