@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
@@ -21,17 +21,14 @@ from unittest.mock import patch
 import torch
 
 _VLM = "serve_app.vlm.local"
-# What is called inside another part belongs to that one. "a|b": the first of them that is there.
+# What is called inside another part belongs to that one.
 PARTS: Mapping[str, tuple[str, ...]] = {
     "memory plan": (f"{_VLM}.planning.plan:Planner.decide",),
     "questions to tokens": (f"{_VLM}.pretrained:PretrainedModel._rows", f"{_VLM}.pretrained:PretrainedModel.prompt"),
     "pictures decoded": (f"{_VLM}.pretrained:opened",),
     "pictures to tensors": (f"{_VLM}.vision:Sight._processed",),
     "prompt put together": (f"{_VLM}.vision:Sight.composed", f"{_VLM}.vision:content_key"),
-    "labels": (
-        f"{_VLM}.rows:Asking._read_labels|{_VLM}.pretrained:PretrainedModel._read_label",
-        f"{_VLM}.rows:Asking._openings|{_VLM}.pretrained:PretrainedModel._ids_of",
-    ),
+    "labels": (f"{_VLM}.asking:Asking._read_labels", f"{_VLM}.asking:Asking._openings"),
     "masks": (f"{_VLM}.grammar:JsonText.masks", f"{_VLM}.grammar:JsonText.begin", f"{_VLM}.grammar:Writing.accept"),
     "recordings": (f"{_VLM}.decoding.compiled:Step._made",),
     "transfers": (f"{_VLM}.transfer:sent", f"{_VLM}.transfer:staged"),
@@ -57,9 +54,8 @@ class Watch:
         def timed(*args: Any, **kwargs: Any) -> Any:
             if getattr(self._inside, "part", None):
                 return work(*args, **kwargs)
-            if (
-                torch.cuda.is_initialized()
-            ):  # a thread that waits for a GPU spins: what was begun before isn't this part's
+            # A thread that waits for a GPU spins: what was begun before isn't this part's.
+            if torch.cuda.is_initialized():
                 torch.cuda.synchronize()
             self._inside.part = part
             started = time.thread_time()
@@ -92,14 +88,6 @@ def watching() -> Iterator[Watch]:
 
 def found(seam: str) -> tuple[Any, str]:
     """The module or class that holds a part's function, and its name there."""
-    *others, last = seam.split("|")
-    for one in others:
-        with suppress(AttributeError, ModuleNotFoundError):
-            return _found(one)
-    return _found(last)
-
-
-def _found(seam: str) -> tuple[Any, str]:
     module, _, path = seam.partition(":")
     *owners, name = path.split(".")
     owner: Any = importlib.import_module(module)

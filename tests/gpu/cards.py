@@ -22,10 +22,9 @@ _SHORT = {"max_explanation_tokens": 4, "max_summary_tokens": 6}  # each operatio
 
 
 class AnyCard(Protocol):
-    """`unseen_bytes`: what libraries may take inside a kernel, and no plan knows."""
+    """A device with the engine on it, real or pretended."""
 
     device: torch.device
-    unseen_bytes: int
 
     def engine(
         self, folder: Path, on_lookup: OnLookup = uncounted, **settings: object
@@ -46,8 +45,6 @@ class RealCard:
     """The first GPU."""
 
     device = torch.device("cuda")
-    # On an H100 a tiny model's answer took 6 to 12 MB more than its tensors.
-    unseen_bytes = 16 << 20
 
     def engine(self, folder: Path, on_lookup: OnLookup = uncounted, **settings: object) -> pretrained.PretrainedModel:
         return pretrained.load(settings_for(folder, device="cuda", **settings), on_lookup)
@@ -75,7 +72,6 @@ class PretendedCard:
     and moved to it then; steps are recorded, and joined by no compiler."""
 
     device = CARD
-    unseen_bytes = 0
 
     def __init__(self, card: Card) -> None:
         self._card = card
