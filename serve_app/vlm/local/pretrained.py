@@ -224,11 +224,6 @@ def _read(model: Any, prompts: Sequence[Prompt]) -> list[Prefix]:
     return [prefix.read(model, one) for one in ([rows] if rows else [prompt.inputs for prompt in prompts])]
 
 
-def exchanged(pictures: Sequence[Image.Image]) -> list[Image.Image]:
-    """Every pair in the other order: the same pictures as `Inquiry.exchanged_pictures`."""
-    return [pictures[i ^ 1] for i in range(len(pictures))]
-
-
 def _shrunk(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
     return picture if picture.size == size else picture.resize(size, Image.Resampling.LANCZOS)
 

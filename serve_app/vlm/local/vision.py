@@ -7,7 +7,8 @@ from __future__ import annotations
 import hashlib
 import inspect
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -94,11 +95,10 @@ class Sight:
         """
         if not self.can_compose(before):
             return [Prompt(self.together(before, pictures)) for pictures in orders]
-        seen: dict[int, Seen] = {}
-        for pictures in orders:
-            for place, picture in enumerate(pictures):
-                if id(picture) not in seen:
-                    seen[id(picture)] = self._seen(picture, is_close_up=place >= NUM_WHOLE)
+        wanted = {
+            id(picture): (picture, place >= NUM_WHOLE) for pictures in orders for place, picture in enumerate(pictures)
+        }
+        seen = dict(zip(wanted, self._each_seen(list(wanted.values())), strict=True))
         return [self.composed(before, [seen[id(picture)] for picture in pictures]) for pictures in orders]
 
     def can_compose(self, before: str) -> bool:
@@ -110,10 +110,11 @@ class Sight:
     def together(self, before: str, pictures: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
         """The processor's own tensors for the whole prompt, on the model's device and in its type."""
         bos = self.processor.tokenizer.bos_token
-        return self._processed(before, pictures, add_special_tokens=not (bos and before.startswith(bos)))
+        begins = not (bos and before.startswith(bos))
+        batch = self.processor(text=[before], images=[list(pictures)], return_tensors="pt", add_special_tokens=begins)
+        return self._sent(batch)
 
-    def _processed(self, text: str, pictures: Sequence[Image.Image], **more: Any) -> dict[str, torch.Tensor]:
-        batch = self.processor(text=[text], images=[list(pictures)], return_tensors="pt", **more)
+    def _sent(self, batch: Any) -> dict[str, torch.Tensor]:
         if self.model.device.type == "cuda":  # from pinned memory the copy goes on while Python does
             for name, value in batch.to(dtype=self.model.dtype).items():
                 batch[name] = value.pin_memory() if isinstance(value, torch.Tensor) else value
@@ -123,18 +124,44 @@ class Sight:
         """Settings of the processor for close-ups, where pictures are looked at one by one."""
         return self._uncut if self.composes else {}
 
-    def _seen(self, picture: Image.Image, *, is_close_up: bool) -> Seen:
+    def _each_seen(self, wanted: Sequence[tuple[Image.Image, bool]]) -> Iterator[Seen]:
+        """One after the other; another thread makes the tensors of the next while the device looks at this one.
+
+        One ahead, so that memory doesn't grow with the pictures.
+        """
+        with ThreadPoolExecutor(1, "pictures") as thread:
+            begun: tuple[str, Seen | Future[Any]] | None = None
+            for one in (*wanted, None):
+                after = None if one is None else self._begun(thread, *one)
+                if begun is not None:
+                    yield self._finished(*begun)
+                begun = after
+
+    def _begun(
+        self, thread: ThreadPoolExecutor, picture: Image.Image, is_close_up: bool
+    ) -> tuple[str, Seen | Future[Any]]:
         key = f"{is_close_up} {content_key(picture)}" if self._cache.capacity_bytes else ""
-        seen: Seen | None = self._cache.get("vision", key)
-        if seen is None:
-            seen = self.look(picture, is_close_up=is_close_up)
-            self._cache.put("vision", key, seen, seen.num_bytes)
+        return key, self._cache.get("vision", key) or thread.submit(self._alone, picture, is_close_up)
+
+    def _finished(self, key: str, begun: Seen | Future[Any]) -> Seen:
+        if isinstance(begun, Seen):
+            return begun
+        seen = self._looked(begun.result())
+        self._cache.put("vision", key, seen, seen.num_bytes)
         return seen
 
     def look(self, picture: Image.Image, *, is_close_up: bool = False) -> Seen:
         """One picture alone through the vision tower; a close-up is not cut into tiles."""
+        return self._looked(self._alone(picture, is_close_up))
+
+    def _alone(self, picture: Image.Image, is_close_up: bool) -> Any:
+        """The processor's tensors of it, on the CPU."""
         uncut = self._uncut if is_close_up else {}
-        tensors = self._processed(self.processor.image_token, [picture], add_special_tokens=False, **uncut)
+        token = self.processor.image_token
+        return self.processor(text=[token], images=[[picture]], return_tensors="pt", add_special_tokens=False, **uncut)
+
+    def _looked(self, batch: Any) -> Seen:
+        tensors = self._sent(batch)
         shape = tensors["input_ids"].shape
         stretch = {name: value for name, value in tensors.items() if value.shape == shape and "pixel" not in name}
         layout = {name: value for name, value in tensors.items() if name not in stretch and "pixel" not in name}
@@ -194,7 +221,7 @@ class Sight:
         wanted = inspect.signature(self.model.get_image_features).parameters
         own = _kept(self.model.get_image_features(**{k: v for k, v in whole.items() if k in wanted}, return_dict=True))
         ours = composed["mm_encoder_outputs"]["image"]
-        same = all(_distance(ours[name], own[name]) <= _ROUNDING for name in dict(own))
+        same = all(_are_near(ours[name], own[name]) for name in dict(own))
         return "" if same else "features"
 
 
@@ -245,10 +272,10 @@ def _flat(value: Any) -> list[torch.Tensor]:
     return [tensor for one in inner for tensor in _flat(one)]
 
 
-def _distance(ours: Any, own: Any) -> float:
-    """Norm of the difference over the norm. Raises RuntimeError where there are more of one than of the other."""
+def _are_near(ours: Any, own: Any) -> bool:
+    """By the norm of the difference. Raises RuntimeError where there are more of one than of the other."""
     one, other = _tall(ours), _tall(own)
-    return float((one - other).norm() / other.norm())
+    return bool((one - other).norm() <= _ROUNDING * other.norm())
 
 
 def _tall(value: Any) -> torch.Tensor:

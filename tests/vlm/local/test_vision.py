@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,15 @@ def test_rounding_of_half_precision_is_no_difference(loaded: loading.Loaded, mon
     assert composes(loaded, monkeypatch, rounded)
 
 
+def test_pictures_are_looked_at_alone_in_the_usual_families(tmp_path: Path) -> None:
+    """Also where all features are zero, as an untrained Gemma's are."""
+    for family in ("gemma3", "internvl"):
+        loaded = loading.load(settings_for(FAMILIES[family](tmp_path / family)))
+        before, _ = dialogue.around(loaded.processor, "Compare.", 2)
+        with torch.inference_mode():
+            assert Sight(loaded.model, loaded.processor, ByteCache(0)).can_compose(before)
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -102,3 +112,30 @@ def test_a_close_up_is_not_remembered_as_a_whole_picture(tmp_path: Path) -> None
     with torch.inference_mode():
         length = model._sight.prompts(before, [same])[0].length
     assert length == len(model.lexicon.template(before)) - 4 + 2 * 54 + 2 * 6
+
+
+def test_the_next_picture_is_prepared_while_the_device_looks_at_this_one(
+    loaded: loading.Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And only the next: the second look ends before a third picture is taken up."""
+    began = [threading.Event() for _ in range(4)]
+    looks: list[tuple[bool, bool]] = []
+    sight = Sight(loaded.model, loaded.processor, ByteCache(0), composes=True)
+    alone, looked = sight._alone, sight._looked
+
+    def preparing(picture: Image.Image, is_close_up: bool) -> Any:
+        began[sum(event.is_set() for event in began)].set()
+        return alone(picture, is_close_up)
+
+    def looking(batch: Any) -> Any:
+        number = len(looks)
+        after = began[min(number + 1, 3)].wait(timeout=20)
+        looks.append((after, number < 2 and began[number + 2].is_set()))
+        return looked(batch)
+
+    monkeypatch.setattr(sight, "_alone", preparing)
+    monkeypatch.setattr(sight, "_looked", looking)
+    before, _ = dialogue.around(loaded.processor, "Compare.", 4)
+    with torch.inference_mode():
+        sight.prompts(before, [[Image.effect_noise((64, 64), 60 + i).convert("RGB") for i in range(4)]])
+    assert looks == [(True, False)] * 4
