@@ -39,7 +39,7 @@ from serve_app.vlm.local.grammar import JsonText
 from serve_app.vlm.local.lexicon import Lexicon
 from serve_app.vlm.local.planning import plan
 from serve_app.vlm.local.planning.plan import Work
-from serve_app.vlm.local.vision import Prompt, Sight, stacked
+from serve_app.vlm.local.vision import Prompt, VisionEncoder, stacked
 from serve_app.vlm.unavailable import ModelUnavailable
 
 logger = logging.getLogger("pairlens.vlm")
@@ -75,7 +75,7 @@ class PretrainedModel:
     ) -> None:
         """`on_lookup`: told of every hit and miss of the cache. `step`: instead of what the settings choose."""
         self.cache = ByteCache(settings.cache_bytes, on_lookup)
-        self._sight = Sight(loaded.model, loaded.processor, self.cache)
+        self._sight = VisionEncoder(loaded.model, loaded.processor, self.cache)
         self.identity: ModelIdentity = loaded.identity
         self.model = loaded.model
         self.lexicon = Lexicon(loaded.processor.tokenizer)

@@ -32,7 +32,7 @@ _PROBE_SIZES = ((96, 64), (64, 112))
 
 
 @dataclass(frozen=True)
-class Seen:
+class EncodedPicture:
     """One picture as the model takes it.
 
     `stretch`: its part of the prompt, each (1, tokens); `layout`: its grid or sizes, (1, ...) each; `features`:
@@ -75,7 +75,7 @@ class Prompt:
         return replace(self, inputs=longer)
 
 
-class Sight:
+class VisionEncoder:
     """Looks at pictures with one model and its processor."""
 
     def __init__(self, model: Any, processor: Any, cache: ByteCache, composes: bool | None = None) -> None:
@@ -124,13 +124,13 @@ class Sight:
         """Settings of the processor for close-ups, where pictures are looked at one by one."""
         return self._uncut if self.composes else {}
 
-    def _each_seen(self, wanted: Sequence[tuple[Image.Image, bool]]) -> Iterator[Seen]:
+    def _each_seen(self, wanted: Sequence[tuple[Image.Image, bool]]) -> Iterator[EncodedPicture]:
         """One after the other; another thread makes the tensors of the next while the device looks at this one.
 
         One ahead, so that memory doesn't grow with the pictures.
         """
         with ThreadPoolExecutor(1, "pictures") as thread:
-            begun: tuple[str, Seen | Future[Any]] | None = None
+            begun: tuple[str, EncodedPicture | Future[Any]] | None = None
             for one in (*wanted, None):
                 after = None if one is None else self._begun(thread, *one)
                 if begun is not None:
@@ -139,18 +139,18 @@ class Sight:
 
     def _begun(
         self, thread: ThreadPoolExecutor, picture: Image.Image, is_close_up: bool
-    ) -> tuple[str, Seen | Future[Any]]:
+    ) -> tuple[str, EncodedPicture | Future[Any]]:
         key = f"{is_close_up} {content_key(picture)}" if self._cache.capacity_bytes else ""
         return key, self._cache.get("vision", key) or thread.submit(self._alone, picture, is_close_up)
 
-    def _finished(self, key: str, begun: Seen | Future[Any]) -> Seen:
-        if isinstance(begun, Seen):
+    def _finished(self, key: str, begun: EncodedPicture | Future[Any]) -> EncodedPicture:
+        if isinstance(begun, EncodedPicture):
             return begun
         seen = self._looked(begun.result())
         self._cache.put("vision", key, seen, seen.num_bytes)
         return seen
 
-    def look(self, picture: Image.Image, *, is_close_up: bool = False) -> Seen:
+    def look(self, picture: Image.Image, *, is_close_up: bool = False) -> EncodedPicture:
         """One picture alone through the vision tower; a close-up is not cut into tiles."""
         return self._looked(self._alone(picture, is_close_up))
 
@@ -160,7 +160,7 @@ class Sight:
         token = self.processor.image_token
         return self.processor(text=[token], images=[[picture]], return_tensors="pt", add_special_tokens=False, **uncut)
 
-    def _looked(self, batch: Any) -> Seen:
+    def _looked(self, batch: Any) -> EncodedPicture:
         tensors = self._sent(batch)
         shape = tensors["input_ids"].shape
         stretch = {name: value for name, value in tensors.items() if value.shape == shape and "pixel" not in name}
@@ -168,9 +168,9 @@ class Sight:
         wanted = inspect.signature(self.model.get_image_features).parameters
         pixels = {name: value for name, value in tensors.items() if name not in stretch and name in wanted}
         features = self.model.get_image_features(**pixels, return_dict=True)
-        return Seen(stretch, layout, _kept(features))
+        return EncodedPicture(stretch, layout, _kept(features))
 
-    def composed(self, before: str, pictures: Sequence[Seen]) -> Prompt:
+    def composed(self, before: str, pictures: Sequence[EncodedPicture]) -> Prompt:
         """The prompt's text around the pictures, tokenized piece by piece, and their stretches between."""
         pieces = before.split(self.processor.image_token)
         if len(pieces) != len(pictures) + 1:

@@ -45,7 +45,7 @@ def test_rows_of_any_length_read_what_each_would_read_alone(make: Callable[[Path
         branches = read.branch([0, 0, 0])
         together = [branches.feed(rows) for rows in feeds]
         branches.keep([0, 2])
-        together.append(branches.feed([[30] * 70, [31]]))  # more than a tail has room for at first
+        together.append(branches.feed([[30] * 70, [31]]))  # more than a suffix has room for at first
         for row, kept in ((0, 0), (1, None), (2, 1)):
             alone = read.branch([0], together=False)
             expected = [alone.feed([rows[row]])[0] for rows in feeds]
@@ -62,7 +62,7 @@ def test_a_model_whose_attention_wants_tensors_is_asked_one_at_a_time(
     layer = model.model.language_model.layers[0].self_attn
 
     def needs_tensors(*_: object, past_key_values: object = None, **__: object) -> None:
-        if past_key_values is not None and hasattr(past_key_values, "board"):
+        if past_key_values is not None and hasattr(past_key_values, "layout"):
             raise TypeError("expected a tensor")
 
     hook = layer.register_forward_pre_hook(lambda _, args, kwargs: needs_tensors(*args, **kwargs), with_kwargs=True)

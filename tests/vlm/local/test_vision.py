@@ -17,7 +17,7 @@ from PIL import Image
 
 from serve_app.core.byte_cache import ByteCache
 from serve_app.vlm.local import dialogue, loading, pretrained
-from serve_app.vlm.local.vision import Sight
+from serve_app.vlm.local.vision import VisionEncoder
 from tests.vlm.local.test_pretrained import FAMILIES, settings_for
 from tests.worlds import checkpoints
 
@@ -40,7 +40,7 @@ def composes(loaded: loading.Loaded, monkeypatch: pytest.MonkeyPatch, changed: C
     monkeypatch.setattr(type(loaded.model), "get_image_features", features)
     before, _ = dialogue.around(loaded.processor, "Compare.", 2)
     with torch.inference_mode():
-        return Sight(loaded.model, loaded.processor, ByteCache(0)).can_compose(before)
+        return VisionEncoder(loaded.model, loaded.processor, ByteCache(0)).can_compose(before)
 
 
 def test_rounding_of_half_precision_is_no_difference(loaded: loading.Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +60,7 @@ def test_pictures_are_looked_at_alone_in_the_usual_families(tmp_path: Path) -> N
         loaded = loading.load(settings_for(FAMILIES[family](tmp_path / family)))
         before, _ = dialogue.around(loaded.processor, "Compare.", 2)
         with torch.inference_mode():
-            assert Sight(loaded.model, loaded.processor, ByteCache(0)).can_compose(before)
+            assert VisionEncoder(loaded.model, loaded.processor, ByteCache(0)).can_compose(before)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_the_next_picture_is_prepared_while_the_device_looks_at_this_one(
     """And only the next: the second look ends before a third picture is taken up."""
     began = [threading.Event() for _ in range(4)]
     looks: list[tuple[bool, bool]] = []
-    sight = Sight(loaded.model, loaded.processor, ByteCache(0), composes=True)
+    sight = VisionEncoder(loaded.model, loaded.processor, ByteCache(0), composes=True)
     alone, looked = sight._alone, sight._looked
 
     def preparing(picture: Image.Image, is_close_up: bool) -> Any:

@@ -1,4 +1,4 @@
-"""Attention over a shared beginning and each row's own tail, without one copy of the beginning.
+"""Attention over a shared prefix and each row's own suffix, without one copy of the prefix.
 No cache, no text: tensors and masks in, tensors out.
 """
 
@@ -17,32 +17,32 @@ MOST_SCORES = 1 << 24
 
 
 class Group(NamedTuple):
-    """Rows `start` to `end` continue the same row `place` of the beginning."""
+    """Rows `start` to `end` continue the same row `place` of the prefix."""
 
     place: int
     start: int
     end: int
 
 
-class Halves(NamedTuple):
+class SplitKV(NamedTuple):
     """What a cache layer hands to `attend` in the place of keys, and of values.
 
-    `beginning`: (places, key-value heads, length, size), shared; `tail`: (rows, key-value heads, columns, size).
-    `sees_beginning` (rows, queries, length), None for all of it, and `sees_tail` (rows, queries, columns): bool.
+    `prefix`: (places, key-value heads, length, size), shared; `suffix`: (rows, key-value heads, columns, size).
+    `sees_prefix` (rows, queries, length), None for all of it, and `sees_suffix` (rows, queries, columns): bool.
     """
 
-    beginning: torch.Tensor
-    tail: torch.Tensor
+    prefix: torch.Tensor
+    suffix: torch.Tensor
     groups: tuple[Group, ...]
-    sees_beginning: torch.Tensor | None
-    sees_tail: torch.Tensor
+    sees_prefix: torch.Tensor | None
+    sees_suffix: torch.Tensor
 
 
 def attend(
     module: torch.nn.Module,
     query: torch.Tensor,
-    key: Halves,
-    value: Halves,
+    key: SplitKV,
+    value: SplitKV,
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
     softcap: float | None = None,
@@ -51,57 +51,57 @@ def attend(
     """An attention function of transformers: `query` is (rows, heads, queries, size).
 
     All rows of a group read the shared keys in one matrix product, as in Hydragen (Juravsky et al. 2024,
-    arXiv:2402.05099); the scores of both halves go through one softmax, so nothing has to be merged.
+    arXiv:2402.05099); the scores of both parts go through one softmax, so nothing has to be merged.
     """
     rows, heads, queries, size = query.shape
     scale = size**-0.5 if scaling is None else scaling
     if queries == 1:
         return _slice(query, key, value, scale, softcap, 0, 1), None
-    per_query = rows * heads * (key.beginning.shape[2] + key.tail.shape[2])
+    per_query = rows * heads * (key.prefix.shape[2] + key.suffix.shape[2])
     step = max(1, MOST_SCORES // per_query)
     parts = [_slice(query, key, value, scale, softcap, at, min(at + step, queries)) for at in range(0, queries, step)]
     return (parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)), None
 
 
 def _slice(
-    query: torch.Tensor, key: Halves, value: Halves, scale: float, softcap: float | None, start: int, end: int
+    query: torch.Tensor, key: SplitKV, value: SplitKV, scale: float, softcap: float | None, start: int, end: int
 ) -> torch.Tensor:
     """Queries `start` to `end`: (rows, queries, heads, size of a value).
 
     Late layers of Gemma 4 ask for the last tokens only: masks are read from their end.
     """
-    first = key.sees_tail.shape[1] - query.shape[2] + start
+    first = key.sees_suffix.shape[1] - query.shape[2] + start
     seen = slice(first, first + end - start)
     rows, heads, _, size = query.shape
-    kv_heads, length = key.beginning.shape[1:3]
+    kv_heads, length = key.prefix.shape[1:3]
     queries = end - start
     # Heads that share keys lie beside each other: one product serves them all.
     grouped = (query[:, :, start:end] * scale).reshape(rows, kv_heads, -1, size)
-    scores = torch.cat([_on_beginning(grouped, key), grouped @ key.tail.transpose(2, 3)], dim=-1)
+    scores = torch.cat([_on_prefix(grouped, key), grouped @ key.suffix.transpose(2, 3)], dim=-1)
     if softcap is not None:
         scores = torch.tanh(scores / softcap) * softcap
     scores = scores.reshape(rows, heads, queries, -1)
     lowest = torch.finfo(scores.dtype).min
-    scores[..., length:].masked_fill_(~key.sees_tail[:, None, seen], lowest)
-    if key.sees_beginning is not None:
-        scores[..., :length].masked_fill_(~key.sees_beginning[:, None, seen], lowest)
+    scores[..., length:].masked_fill_(~key.sees_suffix[:, None, seen], lowest)
+    if key.sees_prefix is not None:
+        scores[..., :length].masked_fill_(~key.sees_prefix[:, None, seen], lowest)
     weights = scores.softmax(-1, dtype=torch.float32).to(query.dtype).view(rows, kv_heads, -1, scores.shape[-1])
-    mixed = _of_beginning(weights[..., :length], value) + weights[..., length:] @ value.tail
+    mixed = _of_prefix(weights[..., :length], value) + weights[..., length:] @ value.suffix
     return mixed.reshape(rows, heads, queries, -1).transpose(1, 2).contiguous()
 
 
-def _on_beginning(grouped: torch.Tensor, key: Halves) -> torch.Tensor:
-    return _by_group(grouped, key, key.beginning.transpose(2, 3))
+def _on_prefix(grouped: torch.Tensor, key: SplitKV) -> torch.Tensor:
+    return _by_group(grouped, key, key.prefix.transpose(2, 3))
 
 
-def _of_beginning(weights: torch.Tensor, value: Halves) -> torch.Tensor:
-    return _by_group(weights, value, value.beginning)
+def _of_prefix(weights: torch.Tensor, value: SplitKV) -> torch.Tensor:
+    return _by_group(weights, value, value.prefix)
 
 
-def _by_group(left: torch.Tensor, halves: Halves, right: torch.Tensor) -> torch.Tensor:
+def _by_group(left: torch.Tensor, split: SplitKV, right: torch.Tensor) -> torch.Tensor:
     """`left` (rows, key-value heads, n, k) times `right` (places, key-value heads, k, m), each group at once."""
     products = []
-    for place, start, end in halves.groups:
+    for place, start, end in split.groups:
         mine = left[start:end].transpose(0, 1)
         flat = mine.reshape(mine.shape[0], -1, mine.shape[-1])
         product = (flat @ right[place]).view(*mine.shape[:-1], -1)

@@ -15,7 +15,7 @@ from serve_app.vlm.local import transfer
 from serve_app.vlm.local.decoding import attention
 from serve_app.vlm.local.decoding.compiled import Step
 from serve_app.vlm.local.decoding.head import Head
-from serve_app.vlm.local.decoding.suffixes import Tails
+from serve_app.vlm.local.decoding.suffixes import Suffixes
 
 
 class Branches:
@@ -44,7 +44,7 @@ class Branches:
         self._device = model.device
         self._has_axes = has_axes
         self._ahead = next_position - length
-        self._cache = Tails(cache, places, length, self._device)
+        self._cache = Suffixes(cache, places, length, self._device)
         self._lengths = [length] * len(places)
 
     def feed(self, rows: Sequence[Sequence[int]], labels: Sequence[Sequence[int]] = ()) -> torch.Tensor:
@@ -81,7 +81,7 @@ class Branches:
             if logits is not None:
                 step.compare(logits, plain)
             return plain
-        self._cache.board.columns += 1
+        self._cache.layout.columns += 1
         self._lengths = [length + 1 for length in self._lengths]
         return logits
 

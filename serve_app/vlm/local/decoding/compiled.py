@@ -1,7 +1,7 @@
 """One token for every row as a function of fixed shapes, compiled, and on a GPU recorded and replayed.
-No questions, no text: it continues the rows of a `Tails` and gives logits, or None where the plain pass must do.
+No questions, no text: it continues the rows of a `Suffixes` and gives logits, or None where the plain pass must do.
 
-A plain decode step of a large model is some thousand kernels, each started by Python. Here prefix, tails and inputs
+A plain decode step of a large model is some thousand kernels, each started by Python. Here prefix, suffixes and inputs
 lie in buffers that stay where they are, so a step can be recorded once per shape as a CUDA graph and replayed with
 one call. `torch.compile` joins the kernels between the matrix products of a layer, once for all layers that are alike;
 rows and lengths are symbols to it, so one compilation serves every shape. The graphs are recorded here and not by
@@ -30,7 +30,7 @@ from serve_app.vlm.local import free_memory, transfer
 from serve_app.vlm.local.decoding import attention
 from serve_app.vlm.local.decoding.buffers import Buffers, Layer, Shape, num_bytes
 from serve_app.vlm.local.decoding.layerwise import Layers, StepLayer
-from serve_app.vlm.local.decoding.suffixes import TailLayer, Tails
+from serve_app.vlm.local.decoding.suffixes import Suffixes, SuffixLayer
 
 if TYPE_CHECKING:
     from serve_app.vlm.local.decoding.prefix import Prefix
@@ -39,7 +39,7 @@ logger = logging.getLogger("pairlens.vlm")
 Run = Callable[[], torch.Tensor]
 _ROWS = (2, 4, 8, 12, 16, 24, 32, 48)  # never 1, which a compiler takes for a constant
 _MOST_TOKENS = 16384  # of a prefix
-_MOST_ROOM = 1024  # columns of the tails
+_MOST_ROOM = 1024  # columns of the suffixes
 # Of a comparison with two pictures and up to four pairs of crops: some 8 to 16 texts, that end one after the other.
 _USUAL_LENGTHS = (4096, 3072, 2048, 1536)
 _USUAL_ROWS = (16, 12, 8, 4, 2)
@@ -72,7 +72,7 @@ class Step:
         self._runs: OrderedDict[Shape, Run] = OrderedDict()
         self._pool: Any = None  # of the graphs' memory; one for all, because only one's result is wanted at a time
         self._rows = 0  # of the last step
-        self._inside: weakref.ref[Tails] | None = None  # whose tails lie in the buffers now
+        self._inside: weakref.ref[Suffixes] | None = None  # whose suffixes lie in the buffers now
         self.stop: Stop | None = None  # looked at before each step: nothing can be in the middle of one
         self.is_unproven = False
         self.is_at_work = False  # nothing can be stopped in the middle of a step
@@ -98,18 +98,18 @@ class Step:
         self._runs.clear()
 
     def take(
-        self, tails: Tails, tokens: Sequence[int], numbers: Sequence[int], *, ahead: int, has_axes: bool
+        self, suffixes: Suffixes, tokens: Sequence[int], numbers: Sequence[int], *, ahead: int, has_axes: bool
     ) -> torch.Tensor | None:
         """Append one token to each row; logits after them (rows, vocabulary) float32, good until the next step.
 
-        `numbers`: of each token in its row. The tails' board is not told: a plain pass may do the same step again.
+        `numbers`: of each token in its row. The suffixes' layout is not told: a plain pass may do the same step again.
         """
         if self.stop is not None:
             self.stop.check()
         while self.is_on:
             self.is_at_work = True
             try:
-                return self._take(tails, tokens, numbers, ahead, has_axes)
+                return self._take(suffixes, tokens, numbers, ahead, has_axes)
             except Exception as exc:  # noqa: BLE001 - compilers, drivers: the plain pass remains and raises what is real
                 self._fail(type(exc).__name__)
             finally:
@@ -124,14 +124,14 @@ class Step:
             self._fail("its answers differ")
 
     def _take(
-        self, tails: Tails, tokens: Sequence[int], numbers: Sequence[int], ahead: int, has_axes: bool
+        self, suffixes: Suffixes, tokens: Sequence[int], numbers: Sequence[int], ahead: int, has_axes: bool
     ) -> torch.Tensor | None:
-        shape = _shape(tails, self._rows_of(tails))
-        if shape is None or not self._has_room(tails, shape):
+        shape = _shape(suffixes, self._rows_of(suffixes))
+        if shape is None or not self._has_room(suffixes, shape):
             return None
-        buffers = self._enter(tails, shape, ahead)
+        buffers = self._enter(suffixes, shape, ahead)
         idle = shape.rows - len(tokens)
-        column = [tails.board.columns] * shape.rows
+        column = [suffixes.layout.columns] * shape.rows
         fed = transfer.staged([[*tokens, *[0] * idle], [*numbers, *[-1] * idle], column], self._device)
         buffers.inputs[:, : shape.rows].copy_(fed, non_blocking=True)
         self.is_unproven = shape not in self._runs
@@ -141,10 +141,10 @@ class Step:
         self._rows = shape.rows
         return self._runs[shape]()[: len(tokens)]
 
-    def _rows_of(self, tails: Tails) -> int:
+    def _rows_of(self, suffixes: Suffixes) -> int:
         """Rows of the last step, if these took it and more than half of them are left: another shape is a recording."""
-        is_inside = self._inside is not None and self._inside() is tails
-        return self._rows if is_inside and 2 * len(tails.board.places) > self._rows else 0
+        is_inside = self._inside is not None and self._inside() is suffixes
+        return self._rows if is_inside and 2 * len(suffixes.layout.places) > self._rows else 0
 
     def _made(self, arguments: tuple[Any, ...], has_axes: bool) -> Run:
         way, model = self._ways[0], self._model
@@ -162,35 +162,35 @@ class Step:
         self._pool = self._pool or torch.cuda.graph_pool_handle()
         return _recorded(run, self._pool)
 
-    def _has_room(self, tails: Tails, shape: Shape) -> bool:
+    def _has_room(self, suffixes: Suffixes, shape: Shape) -> bool:
         if self._buffers is not None and self._buffers.capacity.holds(shape):
             return True
-        more = sum(num_bytes(layer, shape) for layer in tails.layers)
+        more = sum(num_bytes(layer, shape) for layer in suffixes.layers)
         return more < _SHARE_OF_FREE * self._free_bytes(self._device)
 
-    def _enter(self, tails: Tails, shape: Shape, ahead: int) -> Buffers:
-        """Have these rows' tails in the buffers: from now on a plain pass writes there as well."""
+    def _enter(self, suffixes: Suffixes, shape: Shape, ahead: int) -> Buffers:
+        """Have these rows' suffixes in the buffers: from now on a plain pass writes there as well."""
         buffers = self._buffers
         if buffers is None or not buffers.capacity.holds(shape):
             capacity = shape if buffers is None else buffers.capacity.joined(shape)
             self.clear()
             buffers = None
-            buffers = self._buffers = Buffers(tails.layers, capacity, self._device)
-        if self._inside is None or self._inside() is not tails:
+            buffers = self._buffers = Buffers(suffixes.layers, capacity, self._device)
+        if self._inside is None or self._inside() is not suffixes:
             self._move_out()
-            buffers.begin(tails, ahead)
-            self._inside = weakref.ref(tails)
-            tails.board.is_placed = False
-        if not tails.board.is_placed or tails.board.room != shape.room:
+            buffers.begin(suffixes, ahead)
+            self._inside = weakref.ref(suffixes)
+            suffixes.layout.is_placed = False
+        if not suffixes.layout.is_placed or suffixes.layout.room != shape.room:
             room = shape.room
             places = [(layer.keys[:, :, :room], layer.values[:, :, :room]) for layer in buffers.layers]
-            tails.place(buffers.index[:, :room], places)
+            suffixes.place(buffers.index[:, :room], places)
         return buffers
 
     def _move_out(self) -> None:
-        tails = self._inside() if self._inside else None
-        if tails is not None and tails.board.is_placed:
-            tails.move_out()
+        suffixes = self._inside() if self._inside else None
+        if suffixes is not None and suffixes.layout.is_placed:
+            suffixes.move_out()
 
     def _fail(self, problem: str) -> None:
         is_last = len(self._ways) == 1 or problem == "its answers differ"
@@ -242,14 +242,14 @@ def _step(
     queries, column = inputs[1][:, None], inputs[2, :1]
     index.index_copy_(1, column, queries)
     earlier = (index >= 0) & (index <= queries)
-    beginnings, tails = {}, {}
+    prefixes, suffixes = {}, {}
     for window, numbered in numbers.items():
         begun = numbered[None] <= queries
-        beginnings[window] = (begun if window is None else begun & (numbered[None] > queries - window))[:, None]
-        tails[window] = (earlier if window is None else earlier & (index > queries - window))[:, None]
+        prefixes[window] = (begun if window is None else begun & (numbered[None] > queries - window))[:, None]
+        suffixes[window] = (earlier if window is None else earlier & (index > queries - window))[:, None]
     cache = Cache(
         layers=[
-            StepLayer(layer, column, beginnings[window], tails[window], window)
+            StepLayer(layer, column, prefixes[window], suffixes[window], window)
             for window, layer in zip(windows, layers, strict=True)
         ]
     )
@@ -287,15 +287,15 @@ def _recorded(run: Run, pool: Any) -> Run:
     return replay
 
 
-def _shape(tails: Tails, rows: int) -> Shape | None:
+def _shape(suffixes: Suffixes, rows: int) -> Shape | None:
     """The smallest shape for these rows and one more column; None where there is none. `rows`: as many, if not 0."""
-    board = tails.board
-    rows = rows or next((rows for rows in _ROWS if rows >= len(board.places)), 0)
-    needed = board.columns + 1
-    if not rows or len(set(board.places)) > 1 or board.length > _MOST_TOKENS or needed > _MOST_ROOM:
+    layout = suffixes.layout
+    rows = rows or next((rows for rows in _ROWS if rows >= len(layout.places)), 0)
+    needed = layout.columns + 1
+    if not rows or len(set(layout.places)) > 1 or layout.length > _MOST_TOKENS or needed > _MOST_ROOM:
         return None
-    if not all(isinstance(layer, TailLayer) and layer.keys is not None for layer in tails.layers):
+    if not all(isinstance(layer, SuffixLayer) and layer.keys is not None for layer in suffixes.layers):
         return None
-    # Two sizes an octave. The tails' never equal one of these: equal sizes are one symbol to the compiler.
-    step = max(256, 1 << max(0, (board.length - 1).bit_length() - 2))
-    return Shape(rows, -(-board.length // step) * step, -(-needed // 256) * 256 + 64)
+    # Two sizes an octave. The suffixes' never equal one of these: equal sizes are one symbol to the compiler.
+    step = max(256, 1 << max(0, (layout.length - 1).bit_length() - 2))
+    return Shape(rows, -(-layout.length // step) * step, -(-needed // 256) * 256 + 64)

@@ -13,7 +13,7 @@ import torch
 from torch.utils._pytree import tree_leaves
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-from serve_app.vlm.local.decoding.attention import Group, Halves
+from serve_app.vlm.local.decoding.attention import Group, SplitKV
 from serve_app.vlm.local.decoding.buffers import Layer, vary
 
 
@@ -50,13 +50,13 @@ class Layers:
                 torch._dynamo.maybe_mark_dynamic(tensor, tensor.shape.index(rows))
         for tensor in (own.layer.keys, own.layer.values):
             vary(tensor, 0, 2)
-        vary(own.sees_tail, 0, 2)
-        vary(own.sees_beginning, 0)
+        vary(own.sees_suffix, 0, 2)
+        vary(own.sees_prefix, 0)
         if own.window is None:
-            vary(own.sees_beginning, 2)
-            vary(own.layer.beginning_keys, 2)
-            vary(own.layer.beginning_values, 2)
-        return self._compiled(layer, hidden, own.layer, own.column, own.sees_beginning, own.sees_tail, args, more)
+            vary(own.sees_prefix, 2)
+            vary(own.layer.prefix_keys, 2)
+            vary(own.layer.prefix_values, 2)
+        return self._compiled(layer, hidden, own.layer, own.column, own.sees_prefix, own.sees_suffix, args, more)
 
 
 class StepLayer(CacheLayerMixin):  # type: ignore[misc]
@@ -68,15 +68,15 @@ class StepLayer(CacheLayerMixin):  # type: ignore[misc]
         self,
         layer: Layer,
         column: torch.Tensor,
-        beginning: torch.Tensor,
-        tail: torch.Tensor,
+        prefix: torch.Tensor,
+        suffix: torch.Tensor,
         window: int | None = None,
     ) -> None:
-        """`column`: where this step's keys go; `beginning`, `tail`: what is seen of both, see `Halves`."""
+        """`column`: where this step's keys go; `prefix`, `suffix`: what is seen of both, see `SplitKV`."""
         super().__init__()
         self.window = window
         self.layer, self.column = layer, column
-        self.sees_beginning, self.sees_tail = beginning, tail
+        self.sees_prefix, self.sees_suffix = prefix, suffix
         self.is_initialized = True
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
@@ -84,20 +84,20 @@ class StepLayer(CacheLayerMixin):  # type: ignore[misc]
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: object, **__: object
-    ) -> tuple[Halves, Halves]:
+    ) -> tuple[SplitKV, SplitKV]:
         layer, group = self.layer, (Group(0, 0, key_states.shape[0]),)
         layer.keys.index_copy_(2, self.column, key_states)
         layer.values.index_copy_(2, self.column, value_states)
         return (
-            Halves(layer.beginning_keys, layer.keys, group, self.sees_beginning, self.sees_tail),
-            Halves(layer.beginning_values, layer.values, group, self.sees_beginning, self.sees_tail),
+            SplitKV(layer.prefix_keys, layer.keys, group, self.sees_prefix, self.sees_suffix),
+            SplitKV(layer.prefix_values, layer.values, group, self.sees_prefix, self.sees_suffix),
         )
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         return self.get_seq_length() + query_length, 0
 
     def get_seq_length(self) -> int:
-        return self.layer.beginning_keys.shape[2] + self.layer.keys.shape[2]
+        return self.layer.prefix_keys.shape[2] + self.layer.keys.shape[2]
 
     def get_max_length(self) -> int:
         return -1
@@ -108,12 +108,12 @@ def _forward(
     hidden: torch.Tensor,
     own: Layer,
     column: torch.Tensor,
-    sees_beginning: torch.Tensor,
-    sees_tail: torch.Tensor,
+    sees_prefix: torch.Tensor,
+    sees_suffix: torch.Tensor,
     args: tuple[Any, ...],
     more: Mapping[str, Any],
 ) -> Any:
-    cache = Cache(layers=[StepLayer(own, column, sees_beginning, sees_tail)])
+    cache = Cache(layers=[StepLayer(own, column, sees_prefix, sees_suffix)])
     return type(layer).forward(layer, hidden, *args, past_key_values=cache, **more)
 
 

@@ -37,7 +37,7 @@ class Prefix:
 
     @property
     def can_batch(self) -> bool:
-        """Whether continuations may share a batch: every layer's cache is of a kind that tails.py knows."""
+        """Whether continuations may share a batch: every layer's cache is of a kind that suffixes.py knows."""
         return suffixes.can_share(self._cache)
 
     @property

@@ -1,4 +1,4 @@
-"""The cache of rows that share a beginning: the beginning where it lies, a tail of its own for each row.
+"""The cache of rows that share a prefix: the prefix where it lies, a suffix of its own for each row.
 No model, no text: it holds tensors and says which token sees which.
 """
 
@@ -21,9 +21,9 @@ from transformers.cache_utils import (
 )
 
 from serve_app.vlm.local import transfer
-from serve_app.vlm.local.decoding.attention import Group, Halves
+from serve_app.vlm.local.decoding.attention import Group, SplitKV
 
-_ROOM = 64  # columns of a tail at first; doubled when they are full
+_ROOM = 64  # columns of a suffix at first; doubled when they are full
 
 
 def can_share(cache: Any) -> bool:
@@ -38,20 +38,20 @@ def is_recurrent(cache: Any) -> bool:
 
 
 def grown(room: int, columns: int) -> int:
-    """Columns of a tail that had `room` of them and is to hold `columns`."""
+    """Columns of a suffix that had `room` of them and is to hold `columns`."""
     return room if columns <= room else room + max(room, columns)
 
 
 def room(first: int, columns: int) -> int:
-    """Columns of a tail that began with a pass of `first` tokens and went on one by one to `columns`."""
+    """Columns of a suffix that began with a pass of `first` tokens and went on one by one to `columns`."""
     held = grown(_ROOM, first)
     while held < columns:
         held = grown(held, held + 1)
     return held
 
 
-class Board:
-    """What is the same in every layer: which columns of the tails hold which token of each row."""
+class Layout:
+    """What is the same in every layer: which columns of the suffixes hold which token of each row."""
 
     def __init__(self, places: Sequence[int], length: int, device: torch.device) -> None:
         self.places = list(places)
@@ -63,7 +63,7 @@ class Board:
         self._index = torch.full((len(places), _ROOM), -1, dtype=torch.long, device=device)  # of the token; -1: none
         self._seen: dict[int | None, torch.Tensor] = {}
         self.groups: tuple[Group, ...] = ()
-        self.is_placed = False  # whether index and tails lie in buffers that are not the rows' own
+        self.is_placed = False  # whether index and suffixes lie in buffers that are not the rows' own
 
     @property
     def room(self) -> int:
@@ -84,7 +84,7 @@ class Board:
         self._seen = {}
         self.groups = tuple(_groups(places))
 
-    def sees_tail(self, window: int | None) -> torch.Tensor:
+    def sees_suffix(self, window: int | None) -> torch.Tensor:
         """(rows, queries, columns) bool: earlier tokens of the same row, within the window."""
         if window not in self._seen:
             index = self._index[:, : self.columns] if self.rows is None else self._index[self.rows, : self.columns]
@@ -93,8 +93,8 @@ class Board:
             self._seen[window] = seen if window is None else seen & (keys > queries - window)
         return self._seen[window]
 
-    def sees_beginning(self, window: int | None, held: int) -> torch.Tensor | None:
-        """(rows, queries, held) bool of the beginning's last `held` tokens; None: all are seen."""
+    def sees_prefix(self, window: int | None, held: int) -> torch.Tensor | None:
+        """(rows, queries, held) bool of the prefix's last `held` tokens; None: all are seen."""
         if window is None:
             return None
         keys = torch.arange(self.length - held, self.length, device=self.device)
@@ -119,44 +119,44 @@ class Board:
         self._index, self.is_placed = self._index.clone(), False
 
 
-class TailLayer(CacheLayerMixin):  # type: ignore[misc]
-    """One attention layer: `update` gives `Halves` instead of tensors, for `attention.attend`."""
+class SuffixLayer(CacheLayerMixin):  # type: ignore[misc]
+    """One attention layer: `update` gives `SplitKV` instead of tensors, for `attention.attend`."""
 
     is_sliding = False
 
-    def __init__(self, beginning: DynamicLayer, board: Board) -> None:
+    def __init__(self, prefix: DynamicLayer, layout: Layout) -> None:
         super().__init__()
-        self._board = board
-        self._window = getattr(beginning, "sliding_window", None)
-        self._keys, self._values = beginning.keys, beginning.values
+        self._layout = layout
+        self._window = getattr(prefix, "sliding_window", None)
+        self._keys, self._values = prefix.keys, prefix.values
         self.is_initialized = True
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         """Room for each row's own tokens."""
-        rows = len(self._board.places)
-        self.keys = key_states.new_zeros(rows, key_states.shape[1], self._board.room, key_states.shape[3])
-        self.values = value_states.new_zeros(rows, value_states.shape[1], self._board.room, value_states.shape[3])
+        rows = len(self._layout.places)
+        self.keys = key_states.new_zeros(rows, key_states.shape[1], self._layout.room, key_states.shape[3])
+        self.values = value_states.new_zeros(rows, value_states.shape[1], self._layout.room, value_states.shape[3])
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: object, **__: object
-    ) -> tuple[Halves, Halves]:
+    ) -> tuple[SplitKV, SplitKV]:
         if self.keys is None:
             self.lazy_initialization(key_states, value_states)
-        elif self.keys.shape[2] < self._board.room:
-            more = self._board.room - self.keys.shape[2]
+        elif self.keys.shape[2] < self._layout.room:
+            more = self._layout.room - self.keys.shape[2]
             self.keys = torch.nn.functional.pad(self.keys, (0, 0, 0, more))
             self.values = torch.nn.functional.pad(self.values, (0, 0, 0, more))
-        sees_beginning = self._board.sees_beginning(self._window, self._keys.shape[2])
-        sees_tail = self._board.sees_tail(self._window)
+        sees_prefix = self._layout.sees_prefix(self._window, self._keys.shape[2])
+        sees_suffix = self._layout.sees_suffix(self._window)
 
-        def halves(beginning: torch.Tensor, own: Any, new: torch.Tensor) -> Halves:
-            return Halves(beginning, self._written(own, new), self._board.groups, sees_beginning, sees_tail)
+        def split(prefix: torch.Tensor, own: Any, new: torch.Tensor) -> SplitKV:
+            return SplitKV(prefix, self._written(own, new), self._layout.groups, sees_prefix, sees_suffix)
 
-        return halves(self._keys, self.keys, key_states), halves(self._values, self.values, value_states)
+        return split(self._keys, self.keys, key_states), split(self._values, self.values, value_states)
 
     def _written(self, own: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
         """`new` put into the last columns in place; all columns so far of the rows at work."""
-        rows, end = self._board.rows, self._board.columns
+        rows, end = self._layout.rows, self._layout.columns
         if rows is None:
             own[:, :, end - new.shape[2] : end] = new
             return own[:, :, :end]
@@ -169,13 +169,13 @@ class TailLayer(CacheLayerMixin):  # type: ignore[misc]
         return self._window
 
     @property
-    def beginning(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def prefix(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Keys and values of the shared part that this layer still holds, (places, heads, tokens, size)."""
         return self._keys, self._values
 
     def place(self, keys: torch.Tensor, values: torch.Tensor) -> None:
         """From now on in these buffers, (rows or more, heads, room, size)."""
-        rows, columns = len(self._board.places), self._board.columns
+        rows, columns = len(self._layout.places), self._layout.columns
         for own, buffer in ((self.keys, keys), (self.values, values)):
             buffer[:rows, :, :columns] = own[:, :, :columns]
         self.keys, self.values = keys[:rows], values[:rows]
@@ -191,20 +191,20 @@ class TailLayer(CacheLayerMixin):  # type: ignore[misc]
         return self.get_seq_length() + query_length, 0
 
     def get_seq_length(self) -> int:
-        return self._board.length + self._board.columns
+        return self._layout.length + self._layout.columns
 
     def get_max_length(self) -> int:
         return -1
 
 
-class Tails(Cache):  # type: ignore[misc]
-    """A cache of `len(places)` rows, row i of which continues row `places[i]` of `beginning`."""
+class Suffixes(Cache):  # type: ignore[misc]
+    """A cache of `len(places)` rows, row i of which continues row `places[i]` of `prefix`."""
 
-    def __init__(self, beginning: Any, places: Sequence[int], length: int, device: torch.device) -> None:
-        self.board = Board(places, length, device)
+    def __init__(self, prefix: Any, places: Sequence[int], length: int, device: torch.device) -> None:
+        self.layout = Layout(places, length, device)
         chosen = transfer.sent(places, device)
         self.layers: list[Any]
-        super().__init__(layers=[self._layer(layer, chosen) for layer in beginning.layers])
+        super().__init__(layers=[self._layer(layer, chosen) for layer in prefix.layers])
 
     @property
     def is_recurrent(self) -> bool:
@@ -216,22 +216,22 @@ class Tails(Cache):  # type: ignore[misc]
 
         They may be the ones where these rows lie now.
         """
-        self.board.place(index)
+        self.layout.place(index)
         for layer, (keys, values) in zip(self.layers, buffers, strict=True):
             layer.place(keys, values)
 
     def move_out(self) -> None:
         """Go on in tensors of its own."""
-        self.board.move_out()
+        self.layout.move_out()
         for layer in self.layers:
             layer.move_out()
 
     @contextmanager
     def at_work(self, rows: Sequence[int] | None, queries: torch.Tensor) -> Iterator[None]:
-        """A forward pass inside it is over these rows, None for all; `queries`: see `Board.begin`."""
+        """A forward pass inside it is over these rows, None for all; `queries`: see `Layout.begin`."""
         chosen = None if rows is None else transfer.sent(rows, queries.device)
-        places = self.board.places if rows is None else [self.board.places[i] for i in rows]
-        self.board.begin(chosen, places, queries)
+        places = self.layout.places if rows is None else [self.layout.places[i] for i in rows]
+        self.layout.begin(chosen, places, queries)
         whole = self.layers
         if chosen is not None:
             self.layers = [
@@ -246,17 +246,17 @@ class Tails(Cache):  # type: ignore[misc]
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these rows only."""
-        chosen = transfer.sent(rows, self.board.device)
-        self.board.keep(rows, chosen)
+        chosen = transfer.sent(rows, self.layout.device)
+        self.layout.keep(rows, chosen)
         for i, layer in enumerate(self.layers):
-            if isinstance(layer, TailLayer):
+            if isinstance(layer, SuffixLayer):
                 layer.keep(chosen)
             elif isinstance(layer, LinearAttentionLayer):
                 self.layers[i] = picked(layer, chosen)
 
     def _layer(self, layer: Any, chosen: torch.Tensor) -> Any:
         if isinstance(layer, DynamicLayer):
-            return TailLayer(layer, self.board)
+            return SuffixLayer(layer, self.layout)
         return picked(layer, chosen) if isinstance(layer, LinearAttentionLayer) else layer
 
 

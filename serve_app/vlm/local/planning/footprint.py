@@ -72,7 +72,7 @@ class Asked:
     """Rows that go through the model at once.
 
     `width`: tokens of each, padding included; `length`: of the prompt they continue; `first`: tokens of their first
-    pass; `columns`: of their tails with this one.
+    pass; `columns`: of their suffixes with this one.
     """
 
     rows: int

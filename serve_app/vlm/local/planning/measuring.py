@@ -20,7 +20,7 @@ from serve_app.vlm.local.decoding.prefix import Prefix
 from serve_app.vlm.local.planning.allocation import Allocations
 from serve_app.vlm.local.planning.footprint import Asked, Curve, Footprint, Sum, asking_parts, reading_parts
 from serve_app.vlm.local.planning.picture_tokens import PictureTokens
-from serve_app.vlm.local.vision import Prompt, Sight, stacked
+from serve_app.vlm.local.vision import Prompt, VisionEncoder, stacked
 
 logger = logging.getLogger("pairlens.vlm")
 _SIDES = (64, 128, 192, 320, 512, 768, 1024, 1536)  # of pictures, until one has enough tokens
@@ -60,7 +60,7 @@ class _Read:
     saw_square: bool
 
 
-def measure(sight: Sight, before: str, picture_tokens: PictureTokens, *, shares: bool) -> Footprint:
+def measure(sight: VisionEncoder, before: str, picture_tokens: PictureTokens, *, shares: bool) -> Footprint:
     """`before`: a prompt's text with two pictures. `shares`: see `prefix.can_share`. Some twenty short passes."""
     started = time.perf_counter()
     model, sizes = sight.model, _sizes(picture_tokens)
@@ -105,19 +105,19 @@ def _sizes(picture_tokens: PictureTokens) -> list[tuple[int, int]]:
     return [sizes[0], *sizes[1:][-2:]]
 
 
-def _looked(sight: Sight, size: tuple[int, int], picture_tokens: PictureTokens) -> tuple[int, int, int, bool]:
+def _looked(sight: VisionEncoder, size: tuple[int, int], picture_tokens: PictureTokens) -> tuple[int, int, int, bool]:
     """Tokens of a picture, bytes held at most while it is looked at, and in the end; whether scores were made."""
     with _Watch(sight.model) as watch:
         seen = sight.look(Image.new("RGB", size))
     return picture_tokens.of(size), watch.peak_bytes, seen.num_bytes, watch.saw_square
 
 
-def _prompt(sight: Sight, before: str, size: tuple[int, int]) -> Prompt:
+def _prompt(sight: VisionEncoder, before: str, size: tuple[int, int]) -> Prompt:
     return sight.prompts(before, [[Image.new("RGB", size), Image.new("RGB", size)]])[0]
 
 
 def _read_and_asked(
-    sight: Sight, before: str, sizes: Sequence[tuple[int, int]], picture_tokens: PictureTokens, *, shares: bool
+    sight: VisionEncoder, before: str, sizes: Sequence[tuple[int, int]], picture_tokens: PictureTokens, *, shares: bool
 ) -> tuple[list[_Read], list[list[tuple[Asked, int]]]]:
     """Prompts of small pictures in some lengths, and one of larger pictures; what is asked after one."""
     reads: list[_Read] = []

@@ -18,7 +18,7 @@ from serve_app.settings import MIB, ModelSettings
 from serve_app.vlm.local.planning import measuring
 from serve_app.vlm.local.planning.footprint import Asked, Footprint
 from serve_app.vlm.local.planning.picture_tokens import PictureTokens
-from serve_app.vlm.local.vision import NUM_WHOLE, Sight
+from serve_app.vlm.local.vision import NUM_WHOLE, VisionEncoder
 
 logger = logging.getLogger("pairlens.vlm")
 MIN_SIDE = 64  # of the longer side: the contract shows no picture smaller than this
@@ -147,7 +147,7 @@ class Planner:
 
 
 def planner_for(
-    sight: Sight,
+    sight: VisionEncoder,
     before: str,
     settings: ModelSettings,
     free_bytes: Callable[[torch.device], int],
@@ -160,7 +160,7 @@ def planner_for(
         with torch.inference_mode():
             composes = sight.can_compose(before)
         picture_tokens = PictureTokens(sight.processor, 1 if composes else 2, sight.uncut())
-        forgetful = Sight(sight.model, sight.processor, ByteCache(0), composes=composes)
+        forgetful = VisionEncoder(sight.model, sight.processor, ByteCache(0), composes=composes)
         footprint = measuring.measure(forgetful, before, picture_tokens, shares=shares)
     except torch.OutOfMemoryError:
         raise
