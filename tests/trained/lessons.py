@@ -45,7 +45,8 @@ class Lesson:
     """One prompt in one order of its pictures. `asked`: questions with their whole answers.
 
     `happened`: in each cell, row by row, as a number under `NUM_HAPPENINGS`; `tone_gap` of the grounds. Both None
-    where the pictures aren't a scene. `cells`: where what each question asks about is, None where it has no such place.
+    where the pictures aren't a scene. `found`: cell and state, as its
+    number, of the element that each question asks about, None where it asks about none that is there.
     """
 
     instructions: str
@@ -54,7 +55,7 @@ class Lesson:
     asked: tuple[tuple[str, str], ...]
     happened: tuple[int, ...] | None = None
     tone_gap: float | None = None
-    cells: tuple[int | None, ...] = ()
+    found: tuple[tuple[int, int] | None, ...] = ()
 
 
 def config(language: Language, *, names: Sequence[str] = (*SHAPES, GHOST), **more: object) -> ImageComparisonConfig:
@@ -90,8 +91,8 @@ def of_scene(scene: Scene, examination: Examination, language: Language, *, is_e
     asked = tuple((question.wordings[0].text, truth.answer(question)) for question in questions)
     happened = tuple(_happened(shown.in_cell(cell)) for cell in range(CELLS * CELLS))
     pictures = inquiry.exchanged_pictures if is_exchanged else inquiry.pictures
-    cells = tuple(truth.cell(question) for question in questions)
-    return Lesson(inquiry.instructions, inquiry.captions, _opened(pictures), asked, happened, shown.tone_gap, cells)
+    found = tuple(truth.found(question) for question in questions)
+    return Lesson(inquiry.instructions, inquiry.captions, _opened(pictures), asked, happened, shown.tone_gap, found)
 
 
 def of_mark(place: PictureBox, language: Language) -> Lesson:
@@ -140,12 +141,12 @@ class _Truth:
             return grammar.opening(question) + '":[]}'
         return f'{{"summary":"{phrases.levels[level(self.scene.scores["content"])][1]}"}}'
 
-    def cell(self, question: Question) -> int | None:
-        """Of an element that is in one of the pictures, and not seen by the model alone."""
+    def found(self, question: Question) -> tuple[int, int] | None:
+        """Cell and state of an element that is in one of the pictures, and not seen by the model alone."""
         if question.kind != "focus_element" or question.index >= len(SHAPES):
             return None
         element = self.scene.elements[question.index]
-        return None if element.state == "missing" else element.cell
+        return None if element.state == "missing" else (element.cell, STATES.index(element.state))
 
     def _element(self, question: Question) -> str:
         statuses = PHRASES[self.language].statuses

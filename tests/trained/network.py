@@ -63,7 +63,8 @@ def save_untrained(folder: Path) -> None:
 @dataclass(frozen=True)
 class Item:
     """A lesson in tokens. `segments`: 0 the prompt, then 1 and on for each question; `weights`: of each token as
-    something to be told by those before it; `cells`: index of the token before an answer, and the cell it is about.
+    something to be told by those before it; `found`: index of the token before an answer, and cell and state of what
+    it is about.
     """
 
     lesson: Lesson
@@ -72,7 +73,7 @@ class Item:
     positions: torch.Tensor  # (3, tokens)
     segments: torch.Tensor
     weights: torch.Tensor
-    cells: tuple[tuple[int, int], ...]
+    found: tuple[tuple[int, int, int], ...]
 
 
 class Encoder:
@@ -95,12 +96,12 @@ class Encoder:
         positions = [at[:, 0]]
         segments, weights = [_PREFIX] * len(ids), [0.0] * len(ids)
         start = int(at.max()) + 1
-        cells = []
+        found = []
         for number, (question, answer) in enumerate(lesson.asked, 1):
             asked = [*self._lexicon.data(question), *self._lexicon.template(after)]
             told = self._lexicon.template(answer)
-            if lesson.cells and (cell := lesson.cells[number - 1]) is not None:
-                cells.append((len(ids) + len(asked), cell))
+            if lesson.found and (about := lesson.found[number - 1]) is not None:
+                found.append((len(ids) + len(asked), *about))
             ids += asked + told
             segments += [number] * (len(asked) + len(told))
             weights += [0.0] * len(asked) + self._weights(told, labelled=answer.startswith(ANSWER_OPENING))
@@ -113,7 +114,7 @@ class Encoder:
             torch.cat(positions, 1),
             torch.tensor(segments),
             torch.tensor(weights),
-            tuple(cells),
+            tuple(found),
         )
 
     def batch(self, items: Sequence[Item]) -> dict[str, torch.Tensor]:
