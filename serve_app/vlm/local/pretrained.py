@@ -7,6 +7,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -44,6 +45,7 @@ from serve_app.vlm.unavailable import ModelUnavailable
 
 logger = logging.getLogger("pairlens.vlm")
 _WARM_UP_S = 600.0
+_DECODED_AT_ONCE = 4
 _RETRY_SCALE = 0.5  # of the pictures' sides, after memory ran out
 _CAPTIONS = ("First picture:", "Second picture:")  # as `prompt` names them, in the prompts that are measured
 _LETTERS = ("A", "B", "C", "D", "E")
@@ -136,7 +138,7 @@ class PretrainedModel:
         *,
         one_by_one: bool = False,
     ) -> ModelOutput:
-        pictures = [_shrunk(opened(shown), size) for shown, size in zip(inquiry.pictures, work.sizes, strict=True)]
+        pictures = _decoded(inquiry.pictures, work.sizes)
         orders = [[pictures[i] for i in order] for order in work.orders]
         with torch.inference_mode(), stoppable(self.model, stop, self._step):
             prompts = self._sight.prompts(before, orders)
@@ -222,6 +224,12 @@ def _read(model: Any, prompts: Sequence[Prompt]) -> list[Prefix]:
     """The prompts as rows of one prefix, or as one prefix each where they can't be rows of one."""
     rows = stacked(prompts)
     return [prefix.read(model, one) for one in ([rows] if rows else [prompt.inputs for prompt in prompts])]
+
+
+def _decoded(pictures: Sequence[ShownImage], sizes: Sequence[tuple[int, int]]) -> list[Image.Image]:
+    """Each at its size; side by side, because Pillow's decoder lets go of Python's lock."""
+    with ThreadPoolExecutor(_DECODED_AT_ONCE, "pictures") as threads:
+        return list(threads.map(lambda shown, size: _shrunk(opened(shown), size), pictures, sizes))
 
 
 def _shrunk(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
