@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import grimp
 import pytest
 
 import pairlens
@@ -92,6 +93,12 @@ def test_every_name_that_people_import_is_there() -> None:
     assert set(dir(pairlens)) == set(pairlens.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'Clients'"):
         pairlens.Clients  # noqa: B018
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = grimp.build_graph("serve_app")
+    for package in {name.rpartition(".")[0] for name in graph.modules} - {""}:
+        assert not graph.nominate_cycle_breakers(package), package
 
 
 def test_files_and_functions_stay_small() -> None:

@@ -31,7 +31,7 @@ from serve_app.errors import Overloaded
 from serve_app.settings import ModelSettings
 from serve_app.vlm.local import dialogue, frames, free_memory, grammar, loading
 from serve_app.vlm.local.asking import Asking, Row
-from serve_app.vlm.local.decoding import compiled, prefix
+from serve_app.vlm.local.decoding import compiled, prefix, usual
 from serve_app.vlm.local.decoding.branches import stoppable
 from serve_app.vlm.local.decoding.compiled import Step
 from serve_app.vlm.local.decoding.head import Head
@@ -203,7 +203,7 @@ class PretrainedModel:
             ids = torch.tensor([self.lexicon.template("These are two pictures.")]).to(self.model.device)
             with torch.inference_mode():
                 begun = prefix.read(self.model, {"input_ids": ids, "attention_mask": torch.ones_like(ids)})
-                compiled.record_usual(self._step, begun)
+                usual.record(self._step, begun)
 
     def prompt(self, instructions: str, num_pictures: int = 2, captions: Sequence[str] = ()) -> tuple[str, str]:
         """The chat template's text before the question and after it."""

@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from transformers.cache_utils import Cache
@@ -32,17 +31,11 @@ from serve_app.vlm.local.decoding.buffers import Buffers, Layer, Shape, num_byte
 from serve_app.vlm.local.decoding.layerwise import Layers, StepLayer
 from serve_app.vlm.local.decoding.suffixes import Suffixes, SuffixLayer
 
-if TYPE_CHECKING:
-    from serve_app.vlm.local.decoding.prefix import Prefix
-
 logger = logging.getLogger("pairlens.vlm")
 Run = Callable[[], torch.Tensor]
 _ROWS = (2, 4, 8, 12, 16, 24, 32, 48)  # never 1, which a compiler takes for a constant
 _MOST_TOKENS = 16384  # of a prefix
 _MOST_ROOM = 1024  # columns of the suffixes
-# Of a comparison with two pictures and up to four pairs of crops: some 8 to 16 texts, that end one after the other.
-_USUAL_LENGTHS = (4096, 3072, 2048, 1536)
-_USUAL_ROWS = (16, 12, 8, 4, 2)
 _SHARE_OF_FREE = 0.25  # buffers larger than this are not made: what the memory plan counts on stays free
 _MOST_RECORDED = 96  # graphs kept; the one that was replayed longest ago goes
 
@@ -197,24 +190,6 @@ class Step:
         logger.warning("%s: %s", "decode steps are not compiled" if is_last else "decode steps are not fused", problem)
         self._ways = [] if is_last else self._ways[1:]
         self.clear()
-
-
-def record_usual(step: Step, begun: Prefix) -> None:
-    """Have the steps of usual comparisons recorded before one comes. `begun`: any prefix; not where it can't batch.
-
-    The largest first: buffers that grow are others, and all is recorded anew.
-    """
-    started = time.perf_counter()
-    for length in _USUAL_LENGTHS:
-        stretched = begun.stretched(length)
-        for rows in _USUAL_ROWS:
-            if not step.is_on:
-                return
-            branches = stretched.branch([0] * rows, step=step)
-            branches.feed([[0, 0]] * rows)
-            branches.feed([[0]] * rows)
-    how = "compiled and recorded" if step.is_fused else "recorded"
-    logger.info("decode steps %s in %d shapes: %.1f s", how, step.num_recorded, time.perf_counter() - started)
 
 
 def step_for(model: Any, settings: ModelSettings) -> Step | None:
