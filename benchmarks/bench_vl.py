@@ -128,7 +128,7 @@ def _print(figures: Figures, alone: float | None) -> None:
 
 def peers(options: argparse.Namespace) -> None:
     """The table of `--peers`."""
-    from benchmarks import vl_peers
+    from benchmarks.peers import vl_peers
 
     side = options.side or 512
     before = os.getloadavg()[0]

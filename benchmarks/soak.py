@@ -63,7 +63,9 @@ def pool(number: int = 40) -> list[bytes]:
 
 def send(client: httpx2.Client, url: str, first: bytes, second: bytes, config: dict[str, Any]) -> str:
     files = [("files", ("a", first)), ("files", ("b", second))]
-    response = client.post(f"{url}/v1/compare", files=files, data={"config": json.dumps(config)})
+    response = client.post(
+        f"{url}/v1/compare", files=files, data={"config": json.dumps(config)}, headers={"cache-control": "no-store"}
+    )
     return str(response.status_code)
 
 

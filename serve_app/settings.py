@@ -81,6 +81,33 @@ class PreprocessingSettings(_Strict):
     threads: PositiveInt = Field(2, description="Images decoded at once in one replica (Pillow releases the GIL).")
 
 
+class CacheSettings(_Strict):
+    """Finished reports, kept for callers who ask the same again; equal questions at once are computed once."""
+
+    report_cache_bytes: int = Field(
+        64 * MIB,
+        ge=0,
+        description="Of reports in the memory of each ingress replica; 0 keeps none and computes equal questions each.",
+    )
+    ttl_s: PositiveFloat = Field(3600.0, description="How long a report is told again.")
+    redis_file: str | None = Field(
+        None,
+        description="File that holds the URL of a Redis for all replicas and nothing else: rediss://:password@host. "
+        "Give that Redis a `maxmemory` and the policy allkeys-lru.",
+    )
+    redis_env: str | None = Field(
+        None, description="Or: name of the environment variable that holds it, read at start."
+    )
+
+    @model_validator(mode="after")
+    def _one_url(self) -> CacheSettings:
+        if self.redis_file and self.redis_env:
+            raise ValueError("name redis_file or redis_env, not both")
+        if (self.redis_file or self.redis_env) and not self.report_cache_bytes:
+            raise ValueError("a Redis is named, but report_cache_bytes is 0: no report would be kept")
+        return self
+
+
 class ScriptedFinding(_Strict):
     """A change that the engine for tests names, true or not."""
 
@@ -202,3 +229,4 @@ class Settings(_Strict):
     access: Access = Access()
     preprocessing: PreprocessingSettings = PreprocessingSettings()
     model: ModelSettings = ModelSettings()
+    cache: CacheSettings = CacheSettings()

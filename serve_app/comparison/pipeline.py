@@ -76,6 +76,14 @@ class Pipeline:
         """The clock of a request that came at `arrived` (`time.time()`): the caller's time, under the ceiling."""
         return Deadline.after(min(config.processing_timeout, self._ceiling_s), since=arrived)
 
+    def within_ceiling(self, config: ImageComparisonConfig) -> ImageComparisonConfig:
+        """The same, with nothing in it for `warnings`."""
+        return config.model_copy(update={"processing_timeout": min(config.processing_timeout, self._ceiling_s)})
+
+    def report_id(self, reference: Upload, candidate: Upload, config: ImageComparisonConfig) -> str:
+        """What the report will be called, as far as the model is known."""
+        return identity.report_id(reference, candidate, config, self._identity)
+
     async def compare(
         self,
         reference: Upload,
@@ -88,15 +96,16 @@ class Pipeline:
 
         Raises `ComparisonError` and its kinds; `DeadlineExceeded` once `deadline` has passed.
         """
-        reference, candidate = await _digested(reference, candidate)
-        report_id = identity.report_id(reference, candidate, config, self._identity)
+        reference, candidate = await digested(reference, candidate)
         async with turns.at("examine", deadline):
             examination = await self._examiner.examine(reference, candidate, config, deadline)
         deadline.check()
         assessment = await self._assess(config, examination, deadline, turns)
         deadline.check()
         timings = _timings(examination, assessment, (time.time() - deadline.started) * 1000)
-        return report.build(config, examination, assessment, timings, report_id, self._warnings(config))
+        # Of the model that has answered: before its first answer, a hub's branch is not known as a commit.
+        report_id = identity.report_id(reference, candidate, config, assessment.model)
+        return report.build(config, examination, assessment, timings, report_id, self.warnings(config))
 
     async def _assess(
         self, config: ImageComparisonConfig, examination: Examination, deadline: Deadline, turns: Turns
@@ -127,15 +136,16 @@ class Pipeline:
         # The prompt's version as if it had answered: the report's id is that of the question, not of its luck.
         return Assessment(self._identity, status, prompt_version=prompt.VERSION)
 
-    def _warnings(self, config: ImageComparisonConfig) -> tuple[str, ...]:
+    def warnings(self, config: ImageComparisonConfig) -> tuple[str, ...]:
+        """What a report says first, of this request's time alone."""
         if config.processing_timeout <= self._ceiling_s:
             return ()
         said = SENTENCES[config.language].clamped
         return (said.format(asked_s=config.processing_timeout, ceiling_s=self._ceiling_s),)
 
 
-async def _digested(*uploads: Upload) -> tuple[Upload, ...]:
-    """Hashing large files holds up nobody: hashlib lets go of Python's lock."""
+async def digested(*uploads: Upload) -> tuple[Upload, ...]:
+    """The same with their SHA-256 known. Hashing large files holds up nobody: hashlib lets go of Python's lock."""
     if sum(len(upload.data) for upload in uploads) < _HASHED_AT_ONCE:
         return tuple(upload.digested() for upload in uploads)
     return await asyncio.to_thread(lambda: tuple(upload.digested() for upload in uploads))

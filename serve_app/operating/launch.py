@@ -25,7 +25,8 @@ from serve_app.operating.serve_file import ServeFile
 from serve_app.serving import proxy
 from serve_app.serving.admission import KeyRing, KeysUnreadable
 from serve_app.serving.deployments.names import INGRESS
-from serve_app.settings import Access, ModelSettings
+from serve_app.settings import Access, CacheSettings, ModelSettings
+from serve_app.storage.reports import CacheUnavailable, open_reports
 
 if TYPE_CHECKING:
     from ray.serve.schema import ApplicationStatusOverview
@@ -91,6 +92,7 @@ class Launch:
                 )
         check_model(self.file.settings.model)
         check_keys(self.file.settings.access)
+        check_cache(self.file.settings.cache)
 
     def _check_gpus(self) -> None:
         import ray
@@ -225,6 +227,14 @@ def check_keys(access: Access) -> None:
         raise LaunchFailed(str(exc)) from exc
 
 
+def check_cache(settings: CacheSettings) -> None:
+    """Whether the Redis that is named, if one is, could be used, without asking it. Raises LaunchFailed."""
+    try:
+        open_reports(settings)
+    except CacheUnavailable as exc:
+        raise LaunchFailed(str(exc)) from exc
+
+
 def cause(message: str) -> str:
     """One sentence from what Serve says of a failed start: the last exception that it quotes, without its trace.
 
@@ -235,7 +245,7 @@ def cause(message: str) -> str:
     if not raised:
         return "The service could not start."
     kind, text = raised[-1]
-    if kind == vlm.ModelUnavailable.__name__:
+    if kind in (vlm.ModelUnavailable.__name__, CacheUnavailable.__name__):
         return str(text)
     return f"The service could not start: {text.rstrip('.')} ({kind})."
 

@@ -19,6 +19,8 @@ EXPECTED_WAIT_SECONDS: Final = "pairlens_expected_wait_seconds"
 PENDING_REQUESTS: Final = "pairlens_pending_requests"
 ABANDONED_SECONDS: Final = "pairlens_abandoned_seconds_total"
 MODEL_CACHE: Final = "pairlens_model_cache_total"
+REPORT_CACHE: Final = "pairlens_report_cache_total"
+REPORT_CACHE_BYTES: Final = "pairlens_report_cache_bytes"
 
 # From a comparison without a model to the longest that callers wait for.
 SECONDS_BOUNDARIES: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -41,6 +43,7 @@ class RequestRecord:
     verdict: str | None = None
     report_id: str | None = None
     model_status: str | None = None
+    cached: bool | None = None  # whether its report was there, or computed for somebody else
     body_bytes: int = 0
     queue_ms: float | None = None
     prepare_ms: float | None = None

@@ -38,7 +38,8 @@ def url(deploy: Deploy) -> Iterator[str]:
 
 def form() -> dict[str, Any]:
     config = json.dumps({"processing_timeout": TIMEOUT_S, "comparison_aspects": ["color"]})
-    return {"files": [("files", ("a", A)), ("files", ("b", B))], "data": {"config": config}}
+    files = [("files", ("a", A)), ("files", ("b", B))]
+    return {"files": files, "data": {"config": config}, "headers": {"cache-control": "no-store"}}
 
 
 @dataclass(frozen=True, slots=True)

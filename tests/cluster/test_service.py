@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,17 @@ def serve_logs() -> Path:
     return Path(ray._private.worker.global_worker.node.get_session_dir_path()) / "logs" / "serve"
 
 
-def compare(url: str, *, patience_s: float = 60, first: bytes = A, second: bytes = B, **config: Any) -> httpx2.Response:
-    files = [("files", ("a", first)), ("files", ("b", second))]
-    return httpx2.post(f"{url}/v1/compare", files=files, data={"config": json.dumps(config)}, timeout=patience_s)
+def compare(
+    url: str, *, patience_s: float = 60, first: bytes = A, second: bytes = B, kept: bool = False, **config: Any
+) -> httpx2.Response:
+    """`kept`: whether a report that is there will do; else it is computed."""
+    return httpx2.post(
+        f"{url}/v1/compare",
+        files=[("files", ("a", first)), ("files", ("b", second))],
+        data={"config": json.dumps(config)},
+        headers={} if kept else {"cache-control": "no-store"},
+        timeout=patience_s,
+    )
 
 
 def scripted(**behaviour: Any) -> Settings:
@@ -63,6 +72,28 @@ def test_a_pair_gets_a_report_without_a_model(measured_url: str) -> None:
     assert found["evidence"] == "measured_only"
     assert found["candidate_box"] == [120, 60, 30, 30]
     assert report["focus_elements"][0]["status"] == "unassessed"
+
+
+def test_an_equal_request_gets_the_same_report_again(measured_url: str) -> None:
+    asked: dict[str, Any] = {"focus_elements": ["what nobody asked before"], "visuals": ["overlay"]}
+    first, again = (compare(measured_url, kept=True, **asked).json()["data"] for _ in range(2))
+    assert (first.pop("cached"), again.pop("cached")) == (False, True)
+    assert (first.pop("timings_ms")["measure"] > 0, again.pop("timings_ms")["measure"]) == (True, 0)
+    assert first == again
+
+
+def test_a_caller_who_leaves_does_not_take_along_those_who_ask_the_same(slow_url: str) -> None:
+    """Serve cancels all calls that were made in the name of a request whose caller has gone."""
+    asked: dict[str, Any] = {"kept": True, "focus_elements": ["what two ask at once"]}
+    with ThreadPoolExecutor() as threads:
+        leaving = threads.submit(compare, slow_url, patience_s=JOB_S / 2, **asked)
+        ingress = serve.get_app_handle(slow_url.rsplit("/", 1)[1])
+        eventually(lambda: ingress.broadcast("pending").results(timeout_s=10) == [1], within_s=10)
+        staying = threads.submit(compare, slow_url, **asked)
+        assert isinstance(leaving.exception(), httpx2.ReadTimeout)
+        report = staying.result().json()["data"]
+    assert report["cached"] is True
+    assert report["timings_ms"]["total"] < JOB_S * 1000, "it was not begun again"
 
 
 def test_a_file_against_itself_matches(measured_url: str) -> None:
@@ -143,7 +174,7 @@ def test_our_deadline_does_not_depend_on_a_header_of_the_server(slow_url: str) -
         f"{slow_url}/v1/compare",
         files=files,
         data={"config": json.dumps({"processing_timeout": 0.7, "language": "zh"})},
-        headers={"x-request-timeout-seconds": "0"},
+        headers={"x-request-timeout-seconds": "0", "cache-control": "no-store"},
         timeout=30,
     )
     assert (response.status_code, response.json()["msg"]) == (504, "处理超时")

@@ -24,7 +24,7 @@ import yaml
 from serve_app.operating import launch, serve_file
 from serve_app.operating.launch import Launch, LaunchFailed
 from serve_app.operating.serve_file import LOOPBACK
-from serve_app.settings import Access, ModelSettings
+from serve_app.settings import Access, CacheSettings, ModelSettings
 from tests.rigs.nodes import free_port
 from tests.worlds.samples import card, encoded
 
@@ -61,6 +61,16 @@ def test_keys_that_are_none_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(LaunchFailed, match="can't be read: FileNotFoundError"):
         launch.check_keys(Access(api_keys_file=str(tmp_path / "none")))
     launch.check_keys(Access())
+
+
+def test_a_redis_that_can_not_be_named_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(LaunchFailed, match="can't be read: FileNotFoundError"):
+        launch.check_cache(CacheSettings(redis_file=str(tmp_path / "none")))
+    monkeypatch.setenv("A_REDIS", "redis://:secret@nobody.invalid")
+    launch.check_cache(CacheSettings(redis_env="A_REDIS"))
+    launch.check_cache(CacheSettings())
+    said = launch.cause("Traceback ...\nserve_app.storage.reports.CacheUnavailable: There is no Redis URL in X.")
+    assert said == "There is no Redis URL in X."
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,11 @@ class Load:
         files = [("files", ("a.png", pair[0])), ("files", ("b.png", pair[1]))]
         try:
             response = client.post(
-                f"{self.url}/v1/compare", files=files, data={"config": json.dumps(self.config)}, timeout=self.patience_s
+                f"{self.url}/v1/compare",
+                files=files,
+                data={"config": json.dumps(self.config)},
+                headers={"cache-control": "no-store"},  # work is to be done, the same pairs over and over
+                timeout=self.patience_s,
             )
         except httpx2.TransportError as exc:
             return Answer(sent, time.monotonic() - sent, NO_ANSWER, type(exc).__name__, None)

@@ -271,3 +271,15 @@ def test_the_services_own_comparisons_are_never_refused() -> None:
     assert admission.num_pending == 1
     own.leave()
     assert admission.num_pending == 1
+
+
+def test_work_that_several_wait_for_stands_in_the_queues_but_not_among_those_pending() -> None:
+    admission = entrance(max_pending_requests=4)
+    tickets = [admission.enter("a", Deadline.after(60)) for _ in range(2)]
+    work = tickets[0].apart()
+    work.promise(Deadline.after(60))
+    tickets[0].leave()
+    assert work.caller == "a"
+    assert (admission.num_pending, admission.stages["assess"].num_promised) == (1, 1)
+    work.leave()
+    assert (admission.num_pending, admission.stages["assess"].num_promised) == (1, 0), "the other one is still here"

@@ -452,7 +452,8 @@ async def test_what_can_not_end_in_time_is_refused_with_the_wait(open_service: C
     service.stages.gate = asyncio.Event()
     first = asyncio.create_task(service.compare())
     await service.stages.entered.wait()
-    response = await service.compare(config={"processing_timeout": 2})
+    files = [("files", ("b", B)), ("files", ("a", A))]  # else it would wait for the same report
+    response = await service.compare(files=files, config={"processing_timeout": 2})
     assert refusal(response)[:2] == (503, "overloaded")
     assert int(response.headers["retry-after"]) == 2, "one job of the model, guessed at 2 s, is in front"
     assert (await asyncio.wait_for(service.compare(files=ONE), 5)).status_code == 400

@@ -106,7 +106,7 @@ class Admission:
             raise Overloaded("Too many requests are waiting here already.", retry_after_s=self._retry_after_s())
         self.check(caller, longest, without=self._lost() - {"examine"})
         self._pending[caller] += 1
-        return Ticket(self, caller)
+        return Ticket(self, caller, is_counted=True)
 
     def trusted(self, caller: str) -> Ticket:
         """A ticket that waits its turn like any other but is never refused and delays no drain: for the service's own
@@ -133,11 +133,12 @@ class Admission:
                     retry_after_s=self._retry_after_s(),
                 )
 
-    def release(self, visitor: Visitor) -> None:
-        """Take a request out of everything it is in."""
+    def release(self, visitor: Visitor, *, is_counted: bool) -> None:
+        """Take a request out of everything it is in. `is_counted`: among those pending, too."""
         for stage in self.stages.values():
             stage.leave(visitor, self.now(), "left")
-        self._pending -= Counter((visitor.caller,))  # drops who has none left; a trusted one was never counted
+        if is_counted:
+            self._pending -= Counter((visitor.caller,))  # drops who has none left
 
     def _lost(self) -> Set[StageName]:
         return self._lost_since.keys()
@@ -150,15 +151,21 @@ class Admission:
 class Ticket:
     """One request's way through: a promise once its deadline is known, its turn at each stage, and out."""
 
-    def __init__(self, admission: Admission, caller: str) -> None:
+    def __init__(self, admission: Admission, caller: str, *, is_counted: bool = False) -> None:
         self._admission = admission
         self._visitor = Visitor(caller)
+        self._is_counted = is_counted
         self._is_out = False
         self._skipped: dict[StageName, Unavailable] = {}
 
     @property
     def caller(self) -> str:
         return self._visitor.caller
+
+    def apart(self) -> Ticket:
+        """One more of the same caller, for work that others may wait for as well and that can outlive this request:
+        not counted among those pending, as each who waits for it is."""
+        return Ticket(self._admission, self.caller)
 
     def promise(self, deadline: Deadline, *, optional: StageName | None = None) -> None:
         """Take a place in the queues, if they lead to an answer in time. Raises `Overloaded`, `Unavailable`.
@@ -200,7 +207,7 @@ class Ticket:
         """Give up every place; call it however the request ended, once or more."""
         if not self._is_out:
             self._is_out = True
-            self._admission.release(self._visitor)
+            self._admission.release(self._visitor, is_counted=self._is_counted)
 
     async def _turn(self, stage: Stage, deadline: Deadline) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from serve_app import __version__
 from serve_app.comparison.pipeline import Pipeline
+from serve_app.comparison.remembered import Remembered
 from serve_app.errors import ComparisonError, MalformedRequest, MethodNotAllowed, NotFound
 from serve_app.serving.api import envelope
 from serve_app.serving.api.arrival import arrival
@@ -20,6 +21,7 @@ from serve_app.serving.api.operations import add_operations
 from serve_app.serving.api.reception import Reception
 from serve_app.serving.readiness import Readiness
 from serve_app.settings import Settings
+from serve_app.storage.reports import open_reports
 
 
 def create_app(
@@ -29,16 +31,20 @@ def create_app(
     readiness: Readiness,
     logger: logging.Logger,
     door: Door | None = None,
+    remembered: Remembered | None = None,
     context_request_id: Callable[[], str | None] | None = None,
 ) -> FastAPI:
-    """The ASGI app. `door`: who is let in, by default what the settings say. `context_request_id`: the id that a
-    server in front has given the request being handled; such a server also puts it on the answer."""
+    """The ASGI app. `door`: who is let in, and `remembered`: what is kept of reports, by default what the settings say.
+    `context_request_id`: the id that a server in front has given the request being handled; such a server also puts it
+    on the answer."""
     door = door or open_door(settings)
+    remembering = remembered or Remembered(pipeline, settings, open_reports(settings.cache))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with readiness.watch():
             yield
+        await remembering.aclose()
 
     app = FastAPI(
         title="PairLens",
@@ -53,7 +59,7 @@ def create_app(
     app.add_exception_handler(ComparisonError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_route)
     add_operations(app, settings, readiness, door.admission)
-    add_compare(app, pipeline)
+    add_compare(app, pipeline, remembering)
     return app
 
 

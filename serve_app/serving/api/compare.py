@@ -1,51 +1,85 @@
-"""`POST /v1/compare`: a body in, a promise made, a report out."""
+"""`POST /v1/compare`: a body in, a report out: one that there is, or one computed in a place that was promised."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
 from fastapi import FastAPI, Request, Response
 
-from serve_app.comparison.pipeline import Pipeline
+from serve_app.comparison.pipeline import Pipeline, Turns
+from serve_app.comparison.remembered import Freshness, Remembered
 from serve_app.core.clock import Deadline
 from serve_app.schema import ComparisonReport, Envelope, ImageComparisonConfig
 from serve_app.serving import telemetry
-from serve_app.serving.admission import Ticket
 from serve_app.serving.api import body, envelope
 from serve_app.serving.api.arrival import Arrival, arrival
 
+_CACHE_CONTROL: Final[dict[str, Any]] = {
+    "name": "Cache-Control",
+    "in": "header",
+    "description": "no-cache: compute the report anew. no-store: keep it for nobody, either.",
+    "schema": {"type": "string"},
+}
 
-def add_compare(app: FastAPI, pipeline: Pipeline) -> None:
+
+def add_compare(app: FastAPI, pipeline: Pipeline, remembered: Remembered) -> None:
     bodies = body.Bodies()
 
     @app.post(
         "/v1/compare",
         response_model=Envelope[ComparisonReport],
         responses=envelope.responses(400, 413, 415, 422, 429, *envelope.KEYED),
-        openapi_extra={"requestBody": body.OPENAPI},
+        openapi_extra={"requestBody": body.OPENAPI, "parameters": [_CACHE_CONTROL]},
         summary="Compare two images",
     )
     async def compare(request: Request) -> Response:
-        asked = await bodies.read(request)
-        deadline = pipeline.deadline(asked.config, arrived=arrival(request).time)
-        ticket = promised(arrival(request), deadline, asked.config)
-        report = await pipeline.compare(asked.reference, asked.candidate, asked.config, deadline, ticket)
-        _note(arrival(request).record, report)
-        return envelope.success(report, arrival(request).request_id)
+        asked, arrived = await bodies.read(request), arrival(request)
+        deadline = pipeline.deadline(asked.config, arrived=arrived.time)
+        report = await remembered.compare(
+            asked.reference,
+            asked.candidate,
+            asked.config,
+            deadline,
+            lambda: promised(arrived, deadline, asked.config),
+            owner=arrived.record.key_name or "",
+            freshness=freshness(request),
+        )
+        _note(arrived.record, report)
+        return envelope.success(report, arrived.request_id)
 
 
-def promised(arrived: Arrival, deadline: Deadline, config: ImageComparisonConfig) -> Ticket:
-    """The request's ticket, with the promise of an answer by `deadline`: without the model's part where the model
-    has no time and the caller can do without. Raises `Overloaded`, `Unavailable`, `DeadlineExceeded`."""
-    deadline.check()
+def freshness(request: Request) -> Freshness:
+    """What the caller's Cache-Control wants; directives that only a proxy could obey are passed over."""
+    lines = ",".join(request.headers.getlist("cache-control"))
+    directives = {part.strip().lower() for part in lines.split(",")}
+    if "no-store" in directives:
+        return "no-store"
+    return "no-cache" if "no-cache" in directives else "any"
+
+
+@contextmanager
+def promised(arrived: Arrival, deadline: Deadline, config: ImageComparisonConfig) -> Iterator[Turns]:
+    """A computation's place in the queues, with the promise of an answer by `deadline`: without the model's part where
+    the model has no time and the caller can do without. Raises `Overloaded`, `Unavailable`."""
     assert arrived.ticket is not None  # Reception gives one to every POST
-    arrived.ticket.promise(deadline, optional="assess" if config.on_model_failure == "measurement" else None)
-    arrived.record.admitted = True
-    return arrived.ticket
+    ticket = arrived.ticket.apart()
+    try:
+        ticket.promise(deadline, optional="assess" if config.on_model_failure == "measurement" else None)
+        arrived.record.admitted = True
+        yield ticket
+    finally:
+        ticket.leave()
 
 
 def _note(record: telemetry.RequestRecord, report: ComparisonReport) -> None:
     record.verdict = report.verdict
     record.report_id = report.report_id
     record.model_status = report.model.status
+    record.cached = report.cached
+    if report.cached:
+        return  # no stage was reached
     record.queue_ms = report.timings_ms.queue
     record.prepare_ms = report.timings_ms.prepare
     record.measure_ms = report.timings_ms.measure

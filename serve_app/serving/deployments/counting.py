@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from ray.serve import metrics
 
+from serve_app.comparison.remembered import Lookup
 from serve_app.core.clock import StageName
 from serve_app.serving import telemetry
 from serve_app.serving.telemetry import RequestRecord
@@ -33,6 +34,12 @@ class RayRecorder:
             list(telemetry.SECONDS_BOUNDARIES),
             ("stage",),
         )
+        self._reports = metrics.Counter(
+            telemetry.REPORT_CACHE,
+            "Comparisons that an old report would do for: hit (there was one), joined (under way for another), miss.",
+            ("outcome",),
+        )
+        self._report_bytes = metrics.Gauge(telemetry.REPORT_CACHE_BYTES, "Of finished reports, in memory here.")
         self._wait = metrics.Gauge(telemetry.EXPECTED_WAIT_SECONDS, "Expected wait of a request that comes now.")
         self._pending = metrics.Gauge(telemetry.PENDING_REQUESTS, "Requests let in and not yet answered.")
 
@@ -52,6 +59,12 @@ class RayRecorder:
 
     def retried(self, stage: StageName) -> None:
         self._retries.inc(tags={"stage": stage})
+
+    def report_looked_up(self, outcome: Lookup) -> None:
+        self._reports.inc(tags={"outcome": outcome})
+
+    def reports_held(self, num_bytes: int) -> None:
+        self._report_bytes.set(num_bytes)
 
     def load(self, pending: int, expected_wait_s: float) -> None:
         self._pending.set(pending)

@@ -4,13 +4,17 @@ No logic of a comparison."""
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import traceback
+import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from grpc.aio import AioRpcError  # with Ray: its Serve calls from replica to replica over it
 from ray.exceptions import RayActorError, TaskCancelledError
+from ray.serve.context import _get_serve_request_context, _serve_request_context
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
@@ -139,6 +143,18 @@ async def unwrapped(response: Awaitable[T]) -> T:
         if isinstance(cause, RayActorError):
             raise cause from None
         raise ComparisonError("Something went wrong here; the request is in our log.") from None
+
+
+def detached() -> contextvars.Context:
+    """The running request's context, for work that outlives it.
+
+    When a caller leaves, Serve cancels every call that was made in the name of that request, on whatever task, so such
+    work gets a name of its own. The id that callers and logs know stays.
+    """
+    context = contextvars.copy_context()
+    renamed = replace(_get_serve_request_context(), _internal_request_id=str(uuid.uuid4()))
+    context.run(_serve_request_context.set, renamed)
+    return context
 
 
 def _is_being_cancelled() -> bool:

@@ -14,6 +14,7 @@ from ray.serve.handle import DeploymentHandle
 from serve_app.comparison.assessor import Assessor
 from serve_app.comparison.examiner import Examiner
 from serve_app.comparison.pipeline import Pipeline
+from serve_app.comparison.remembered import Remembered
 from serve_app.core.assessed import Assessment
 from serve_app.core.clock import Deadline, StageName
 from serve_app.core.measured import Examination
@@ -24,9 +25,10 @@ from serve_app.serving.admission import NEXT_AT_A_MODEL
 from serve_app.serving.api.app import create_app
 from serve_app.serving.api.door import open_door
 from serve_app.serving.deployments.counting import RayRecorder, abandoned_seconds, model_cache
-from serve_app.serving.deployments.handles import RemoteAssessor, RemoteExaminer, handed_back
+from serve_app.serving.deployments.handles import RemoteAssessor, RemoteExaminer, detached, handed_back
 from serve_app.serving.deployments.watch import ClusterWatch, stages_of
 from serve_app.settings import Settings
+from serve_app.storage.reports import open_reports
 
 # Ray Serve's logger: it writes JSON with the request's context to rotated files in the session folder.
 logger = logging.getLogger("ray.serve")
@@ -92,8 +94,21 @@ class Ingress:
             "examine": settings.preprocessing.pairs_at_once,
             "assess": settings.model.comparisons_at_once + NEXT_AT_A_MODEL,
         }
+        self._remembered = Remembered(
+            self._pipeline,
+            settings,
+            open_reports(settings.cache),
+            on_lookup=recorder.report_looked_up,
+            detached=detached,
+        )
         app_name = serve.get_replica_context().app_name
-        self._watch = ClusterWatch(lambda: stages_of(app_name), self._pipeline, self._door, sent_to_each)
+        self._watch = ClusterWatch(
+            lambda: stages_of(app_name),
+            self._pipeline,
+            self._door,
+            sent_to_each,
+            each_period=lambda: recorder.reports_held(self._remembered.held_bytes),
+        )
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(
@@ -102,6 +117,7 @@ class Ingress:
             readiness=self._watch,
             logger=logger,
             door=self._door,
+            remembered=self._remembered,
             context_request_id=lambda: _get_serve_request_context().request_id or None,
         )
 

@@ -32,6 +32,7 @@ SILENT_S: Final = 1.5
 class ClusterWatch:
     """One ingress replica's view of its application. `sent_to_each`: jobs sent to one worker of a stage at once.
 
+    `each_period`: called as often as the cluster is asked, for what has to be told again and again.
     `ask`: what the cluster says of every deployment; may raise Ray's errors, and take its time.
     """
 
@@ -43,11 +44,13 @@ class ClusterWatch:
         pipeline: Pipeline,
         door: Door,
         sent_to_each: Mapping[StageName, int],
+        each_period: Callable[[], None] = lambda: None,
     ) -> None:
         self._ask = ask
         self._pipeline = pipeline
         self._door = door
         self._sent_to_each = sent_to_each
+        self._each_period = each_period
         self._state = ServiceState(self._warm_up)
         self._asked: asyncio.Future[Mapping[str, StageState]] | None = None
 
@@ -81,6 +84,7 @@ class ClusterWatch:
             await self._look()
             # A gauge vanishes some 20 s after it was last set.
             self._door.recorder.load(self._door.admission.num_pending, self._door.admission.expected_wait_s)
+            self._each_period()
             await asyncio.sleep(self.PERIOD_S)
 
     async def _look(self) -> None:

@@ -2,7 +2,7 @@
 model one request at a time, and lets `generate` write one long JSON answer.
 No shared prefill, no scores: it is here to be timed beside PairLens.
 
-    python -m benchmarks.serial_server FOLDER --port 8099
+    python -m benchmarks.peers.serial_server FOLDER --port 8099
 """
 
 from __future__ import annotations

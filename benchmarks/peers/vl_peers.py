@@ -146,7 +146,7 @@ def _ours(
 
 @contextmanager
 def _serial(folder: Path, side: int, dtype: Dtype) -> Iterator[tuple[Ask, psutil.Process]]:
-    with _served([sys.executable, "-m", "benchmarks.serial_server", str(folder), "--dtype", dtype], folder) as (
+    with _served([sys.executable, "-m", "benchmarks.peers.serial_server", str(folder), "--dtype", dtype], folder) as (
         client,
         process,
     ):
