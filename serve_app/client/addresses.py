@@ -13,9 +13,10 @@ Network = IPv4Network | IPv6Network
 
 # Of what `is_global` lets pass: protocol assignments (RFC 6890) and the relays of 6to4 (RFC 7526).
 _NOT_PUBLIC_4: Final = (IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"))
-# All that IANA has given out as global unicast (RFC 4291), but for protocol assignments, documentation and 6to4.
+# All that IANA has given out as global unicast (RFC 4291), but for protocol assignments, some of which later Pythons
+# let pass, and documentation (RFC 9637).
 _UNICAST_6: Final = IPv6Network("2000::/3")
-_NOT_PUBLIC_6: Final = tuple(map(IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")))
+_NOT_PUBLIC_6: Final = (IPv6Network("2001::/23"), IPv6Network("3fff::/20"))
 _NAT64: Final = IPv6Network("64:ff9b::/96")  # RFC 6052; a network's own prefix can't be known here
 
 
@@ -27,10 +28,7 @@ def networks(texts: Iterable[str]) -> tuple[Network, ...]:
 def may_be_called(address: str, allowed: Iterable[Network] = ()) -> bool:
     """Whether every address that `address` (one that a resolver gave) leads to is public, or in a network that the
     operator has `allowed`."""
-    return all(
-        _is_public(one) or any(one.version == network.version and one in network for network in allowed)
-        for one in _unwrapped(ip_address(address))
-    )
+    return all(_is_public(one) or any(one in network for network in allowed) for one in _unwrapped(ip_address(address)))
 
 
 def _unwrapped(address: Address) -> Iterator[Address]:
@@ -50,7 +48,7 @@ def _unwrapped(address: Address) -> Iterator[Address]:
 
 
 def _is_public(address: Address) -> bool:
-    if not address.is_global or address.is_multicast or address.is_reserved:
+    if not address.is_global or address.is_multicast:
         return False
     if isinstance(address, IPv4Address):
         return not any(address in network for network in _NOT_PUBLIC_4)

@@ -242,7 +242,8 @@ async def test_an_answer_of_just_the_size_is_read() -> None:
 async def test_who_does_not_end_is_given_up(begun: bytes) -> None:
     async with listening(Server(begun + UNENDED)) as server:
         with pytest.raises(Unreached, match=r"within 0\.3 s"):
-            await guarded(allowed=LOOPBACK, timeout_s=0.3).send("GET", f"http://127.0.0.1:{server.port}/")
+            async with asyncio.timeout(10):
+                await guarded(allowed=LOOPBACK, timeout_s=0.3).send("GET", f"http://127.0.0.1:{server.port}/")
 
 
 async def test_what_is_no_http_is_no_answer() -> None:
