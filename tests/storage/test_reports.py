@@ -9,7 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from serve_app.settings import CacheSettings
-from serve_app.storage.reports import ENTRY_BYTES, CacheUnavailable, InMemory, Kept, Layered, open_reports, redis_url
+from serve_app.storage.reports import ENTRY_BYTES, CacheUnavailable, InMemory, Kept, Layered
+from serve_app.storage.report_stores import open_reports, redis_url
 
 LATER = time.time() + 1000
 

@@ -21,7 +21,7 @@ from serve_app.serving.api.operations import add_operations
 from serve_app.serving.api.reception import Reception
 from serve_app.serving.readiness import Readiness
 from serve_app.settings import Settings
-from serve_app.storage.reports import open_reports
+from serve_app.storage.report_stores import open_reports
 
 
 def create_app(

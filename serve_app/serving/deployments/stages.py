@@ -28,7 +28,7 @@ from serve_app.serving.deployments.counting import RayRecorder, abandoned_second
 from serve_app.serving.deployments.handles import RemoteAssessor, RemoteExaminer, detached, handed_back
 from serve_app.serving.deployments.watch import ClusterWatch, stages_of
 from serve_app.settings import Settings
-from serve_app.storage.reports import open_reports
+from serve_app.storage.report_stores import open_reports
 
 # Ray Serve's logger: it writes JSON with the request's context to rotated files in the session folder.
 logger = logging.getLogger("ray.serve")
