@@ -26,8 +26,8 @@ from serve_app.serving import proxy
 from serve_app.serving.admission import KeyRing, KeysUnreadable
 from serve_app.serving.deployments.names import INGRESS
 from serve_app.settings import Access, CacheSettings, ModelSettings
-from serve_app.storage.reports import CacheUnavailable
 from serve_app.storage.report_stores import open_reports
+from serve_app.storage.reports import CacheUnavailable
 
 if TYPE_CHECKING:
     from ray.serve.schema import ApplicationStatusOverview

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from serve_app.settings import CacheSettings
-from serve_app.storage.redis_reports import RedisReports
-from serve_app.storage.reports import CacheUnavailable
-from serve_app.storage.reports import InMemory
-from serve_app.storage.reports import Layered
-from serve_app.storage.reports import Reports
 import os
+from pathlib import Path
 
+from serve_app.settings import CacheSettings
+from serve_app.storage.reports import CacheUnavailable, InMemory, Layered, Reports
 
 
 def open_reports(settings: CacheSettings, *, shared: Reports | None = None) -> Reports | None:

@@ -4,13 +4,12 @@ Knows no comparison and no caller: a key and bytes.
 
 from __future__ import annotations
 
-from cachetools import TLRUCache
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
-from typing import Protocol
-import time
+from typing import Final, Protocol
 
+from cachetools import TLRUCache
 
 # What Python keeps beside a report: its key twice, two entries of a dictionary, one of a heap, three objects.
 ENTRY_BYTES: Final = 1024

@@ -91,9 +91,9 @@ def test_a_caller_who_leaves_does_not_take_along_those_who_ask_the_same(slow_url
         eventually(lambda: ingress.broadcast("pending").results(timeout_s=10) == [1], within_s=10)
         staying = threads.submit(compare, slow_url, **asked)
         assert isinstance(leaving.exception(), httpx2.ReadTimeout)
-        report = staying.result().json()["data"]
-    assert report["cached"] is True
-    assert report["timings_ms"]["total"] < JOB_S * 1000, "it was not begun again"
+        answer = staying.result()
+    assert answer.status_code == 200
+    assert answer.json()["data"]["cached"] is True, "it was not begun again"
 
 
 def test_a_file_against_itself_matches(measured_url: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -9,8 +11,8 @@ import pytest
 from pydantic import ValidationError
 
 from serve_app.settings import CacheSettings
-from serve_app.storage.reports import ENTRY_BYTES, CacheUnavailable, InMemory, Kept, Layered
 from serve_app.storage.report_stores import open_reports, redis_url
+from serve_app.storage.reports import ENTRY_BYTES, CacheUnavailable, InMemory, Kept, Layered
 
 LATER = time.time() + 1000
 
@@ -120,3 +122,18 @@ def test_a_url_that_is_missing_or_none_is_told_without_its_text(
     assert "variable EMPTY" in said[1]
     assert "redis://host:6379/0" in said[2]
     assert "secret" not in said[2]
+
+
+def test_the_service_needs_no_redis_client_until_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = (
+        "import sys; sys.modules['redis'] = None\n"
+        "import serve_app.serving.api.app\n"
+        "from serve_app.settings import CacheSettings\n"
+        "from serve_app.storage.report_stores import open_reports\n"
+        "assert open_reports(CacheSettings())\n"
+        "try: open_reports(CacheSettings(redis_env='A_URL'))\n"
+        "except Exception as exc: print(type(exc).__name__, exc)\n"
+    )
+    monkeypatch.setenv("A_URL", "redis://host")
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert said.startswith("CacheUnavailable A Redis is named, but not its client: pip install 'pairlens[redis]'.")
