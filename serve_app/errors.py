@@ -8,6 +8,9 @@ ComparisonError                     500 internal
 ├── NotAllowed                      403 not_allowed
 ├── NotFound                        404 not_found
 ├── MethodNotAllowed                405 method_not_allowed
+├── IdempotencyConflict             409 idempotency_conflict
+├── AlreadyEnded                    409 already_ended
+├── Expired                         410 expired
 ├── BodyTooLarge                    413 body_too_large
 ├── InvalidConfig                   422 invalid_config
 ├── ImageRejected                   422 image_unreadable
@@ -15,9 +18,11 @@ ComparisonError                     500 internal
 │   └── ImageTooLarge               422 image_too_large
 ├── RateLimited                     429 rate_limited
 ├── Unavailable                     503 not_ready
+│   ├── WorkerLost                  503 not_ready
 │   ├── Overloaded                  503 overloaded
 │   └── Draining                    503 draining
 ├── DeadlineExceeded                504 deadline_exceeded
+├── StorageFull                     507 storage_full
 └── ModelFailed                     500 internal
 """
 
@@ -92,7 +97,7 @@ class NotAllowed(ComparisonError):
 
 
 class NotFound(ComparisonError):
-    """No such route."""
+    """No such route, or nothing there that this caller may know of."""
 
     type = "not_found"
     status = 404
@@ -103,6 +108,27 @@ class MethodNotAllowed(ComparisonError):
 
     type = "method_not_allowed"
     status = 405
+
+
+class IdempotencyConflict(ComparisonError):
+    """The caller has used this Idempotency-Key for another body."""
+
+    type = "idempotency_conflict"
+    status = 409
+
+
+class AlreadyEnded(ComparisonError):
+    """The job has ended, so there is nothing to cancel or to repeat."""
+
+    type = "already_ended"
+    status = 409
+
+
+class Expired(ComparisonError):
+    """There was such a job; what it left is deleted."""
+
+    type = "expired"
+    status = 410
 
 
 class BodyTooLarge(ComparisonError):
@@ -153,6 +179,10 @@ class Unavailable(ComparisonError):
     status = 503
 
 
+class WorkerLost(Unavailable):
+    """A worker died while it had this comparison in work: perhaps because of it."""
+
+
 class Overloaded(Unavailable):
     """The queue is full, or the wait in it would outlast the deadline."""
 
@@ -170,6 +200,13 @@ class DeadlineExceeded(ComparisonError):
 
     type = "deadline_exceeded"
     status = 504
+
+
+class StorageFull(ComparisonError):
+    """No room for the images of one more job; those that were accepted are unharmed."""
+
+    type = "storage_full"
+    status = 507
 
 
 class ModelFailed(ComparisonError):

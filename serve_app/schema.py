@@ -3,6 +3,7 @@ No HTTP, no Ray, no pixels."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -14,6 +15,8 @@ DifferenceKind = Literal["changed", "added", "removed", "moved"]
 Evidence = Literal["confirmed", "measured_only", "model_only", "refuted"]
 FocusStatus = Literal["unchanged", "changed", "added", "removed", "absent", "unassessed"]
 ModelStatus = Literal["answered", "skipped", "timed_out", "failed", "disabled"]
+JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+JobStage = Literal["examine", "assess"]
 Unit = Annotated[float, Field(ge=0, le=1)]
 Side = Annotated[int, Field(ge=64, le=4096)]
 ElementName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
@@ -218,6 +221,38 @@ class ErrorReport(_Out):
     detail: str
     image: Literal["reference", "candidate"] | None = None
     field: str | None = None
+
+
+class JobReport(_Out):
+    """A comparison that outlives its request."""
+
+    id: str
+    status: JobStatus
+    attempt: Annotated[int, Field(ge=1, description="1, and one more with each retry that was asked for")]
+    position: Annotated[int | None, Field(ge=1, description="In the queue, 1: next; null once it has begun")]
+    stage: Annotated[JobStage | None, Field(description="Of a job that runs; waiting for its turn there included")]
+    created: datetime
+    started: datetime | None
+    ended: datetime | None
+    expires: Annotated[datetime | None, Field(description="When report, error and images are deleted")]
+    report: Annotated[ComparisonReport | None, Field(description="Of a job that succeeded; null in lists")] = None
+    error: ErrorReport | None = None
+
+
+class JobList(_Out):
+    """Newest first."""
+
+    jobs: tuple[JobReport, ...]
+    next_cursor: Annotated[str | None, Field(description="For the next page; null on the last one")]
+
+
+class JobEvent(_Out):
+    """What happened to a job; its name is the event's, its number the event's id."""
+
+    status: JobStatus
+    attempt: int
+    stage: JobStage | None
+    time: datetime
 
 
 Data = TypeVar("Data")

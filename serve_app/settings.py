@@ -221,6 +221,48 @@ class ModelSettings(_Strict):
         return self
 
 
+class JobSettings(_Strict):
+    """Comparisons that outlive their request, under /v1/jobs."""
+
+    enabled: bool = Field(
+        False, description="Off: the routes under /v1/jobs answer 404 and say so, and nothing is written to disk."
+    )
+    folder: str = Field(
+        "~/.local/state/pairlens",
+        min_length=1,
+        description="Where images wait for their turn: a folder that every replica sees, or a URL that fsspec reads.",
+    )
+    database_url: str | None = Field(
+        None,
+        pattern=r"^(sqlite:///.+|postgresql://.+)$",
+        description="Where jobs are kept; none: the SQLite file jobs.sqlite in `folder`, for one machine. On a cluster "
+        "PostgreSQL, its password not in this file: postgresql://user@host/name?passfile=/etc/pairlens/pgpass.",
+    )
+    max_stored_bytes: PositiveInt = Field(
+        8 * 1024 * MIB, description="Images of all jobs together; a job that would go over it gets 507."
+    )
+    max_queued: PositiveInt = Field(10_000, description="Jobs that wait, of all callers; the next one gets 503.")
+    parallel: PositiveInt = Field(
+        8, description="Jobs in work at once; at each stage those who wait for an answer go first."
+    )
+    keep_s: PositiveFloat = Field(24 * 3600.0, description="How long an ended job keeps its report and its images.")
+    remember_s: PositiveFloat = Field(
+        7 * 24 * 3600.0,
+        description="How long after that its id answers 410 and not 404, and its Idempotency-Key is taken.",
+    )
+
+    @property
+    def database(self) -> str:
+        """The URL of the database, named or not."""
+        return self.database_url or f"sqlite:///{self.folder}/jobs.sqlite"
+
+    @model_validator(mode="after")
+    def _database_for_a_far_folder(self) -> JobSettings:
+        if "://" in self.folder and self.database_url is None:
+            raise ValueError("jobs.folder is a URL: name jobs.database_url, no SQLite file can lie there")
+        return self
+
+
 class Settings(_Strict):
     """All of it: the type of `args` in `serve_config.yaml`."""
 
@@ -230,3 +272,4 @@ class Settings(_Strict):
     preprocessing: PreprocessingSettings = PreprocessingSettings()
     model: ModelSettings = ModelSettings()
     cache: CacheSettings = CacheSettings()
+    jobs: JobSettings = JobSettings()

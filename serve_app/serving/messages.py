@@ -29,6 +29,10 @@ MESSAGES: Final[Mapping[Language, Mapping[str, str]]] = {
         "not_ready": "The service is not ready",
         "overloaded": "The service is overloaded",
         "deadline_exceeded": "Processing timed out",
+        "idempotency_conflict": "The idempotency key is taken",
+        "already_ended": "The job has ended",
+        "expired": "The job has expired",
+        "storage_full": "The storage is full",
         "internal": "Processing failed",
     },
     "zh": {
@@ -48,6 +52,10 @@ MESSAGES: Final[Mapping[Language, Mapping[str, str]]] = {
         "not_ready": "服务尚未就绪",
         "overloaded": "服务繁忙",
         "deadline_exceeded": "处理超时",
+        "idempotency_conflict": "幂等键已被使用",
+        "already_ended": "任务已结束",
+        "expired": "任务已过期",
+        "storage_full": "存储空间不足",
         "internal": "处理失败",
     },
 }

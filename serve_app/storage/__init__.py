@@ -1,0 +1,1 @@
+"""What lies on disk or in a database, each with a bound in bytes. No HTTP, no Ray."""

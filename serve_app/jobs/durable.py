@@ -1,0 +1,158 @@
+"""The durable queue under the jobs, DBOS: entrances enqueue with a client, one process owns it and runs what waits.
+The only module that knows DBOS; a job's state is not here but in `store`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import sqlalchemy as sa
+from dbos import DBOS, DBOSClient, DBOSConfig
+from sqlalchemy.exc import DBAPIError
+
+from serve_app.errors import Unavailable
+from serve_app.storage.database import Database
+
+logger = logging.getLogger("pairlens.jobs")
+
+QUEUE: Final = "pairlens-jobs"
+WORKFLOW: Final = "pairlens-job"
+# Fixed: DBOS runs only what was enqueued under its own version, and an upgrade must go on with old jobs.
+APPLICATION_VERSION: Final = "1"
+# How often the owner looks for new jobs: half of it is what an empty service adds to each.
+LOOK_S: Final = 0.08
+# Between tries where nobody is there to compare, and how many: a model that loads for half an hour is waited for.
+TRY_AGAIN_S: Final = 2.0
+TRIES: Final = 900
+
+Run = Callable[[str, int], Awaitable[object]]
+
+
+def _workflow_id(job_id: str, attempt: int) -> str:
+    return f"{job_id}.{attempt}"
+
+
+class DurableQueue:
+    """What an entrance, or the store of the owner, does with the queue: no workflow runs here."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._opened: DBOSClient | None = None
+
+    def enqueue(self, connection: sa.Connection, job_id: str, attempt: int, caller: str) -> None:
+        """In the caller's transaction: the job and its place in the queue are there both, or neither is."""
+        self._client.enqueue_in_transaction(
+            connection,
+            {
+                "workflow_name": WORKFLOW,
+                "queue_name": QUEUE,
+                "workflow_id": _workflow_id(job_id, attempt),
+                "app_version": APPLICATION_VERSION,
+                "queue_partition_key": caller,  # callers take turns
+            },
+            job_id,
+            attempt,
+        )
+
+    def forget(self, jobs: Sequence[tuple[str, int]]) -> None:
+        """Delete what is kept of all attempts at these jobs. Raises `Unavailable`."""
+        ids = [_workflow_id(job_id, attempt) for job_id, last in jobs for attempt in range(1, last + 1)]
+        try:
+            self._client.delete_workflows(ids)
+        except DBAPIError:
+            raise Unavailable("The job store can't be reached right now.") from None
+
+    @property
+    def _client(self) -> DBOSClient:
+        if self._opened is None:
+            self._opened = DBOSClient(
+                system_database_engine=self._database.engine,
+                application_name=WORKFLOW,
+                lazy=True,
+                retry_connection_errors=False,  # callers are told, not kept waiting
+            )
+        return self._opened
+
+
+class Owner:
+    """The one process that runs what waits; `executor_id` names it among those that were before it.
+
+    Everything here blocks, and must be called where no event loop runs.
+    """
+
+    def __init__(self, database: Database, executor_id: str, parallel: int) -> None:
+        self._database = database
+        self._executor_id = executor_id
+        self._parallel = parallel
+
+    def launch(self, run: Run, give_up: Run) -> None:
+        """Begin to run jobs: `run(job_id, attempt)` in DBOS's own event loop, again while it raises `Unavailable`;
+        after the last try `give_up`. Raises whatever the database does."""
+        DBOS.destroy(destroy_registry=True)  # of a launch that failed half-way
+        config: DBOSConfig = {
+            "name": WORKFLOW,
+            "system_database_engine": self._database.engine,
+            "application_version": APPLICATION_VERSION,
+            "executor_id": self._executor_id,
+            "use_listen_notify": False,
+            "log_level": "WARNING",
+        }
+        DBOS(config=config)
+        DBOS.workflow(name=WORKFLOW)(_workflow(run, give_up))
+        DBOS.launch()
+        DBOS.register_queue(
+            QUEUE,
+            worker_concurrency=self._parallel,
+            partition_worker_concurrency=self._parallel,
+            polling_interval_sec=LOOK_S,
+        )
+
+    def take_over(self) -> int:
+        """Put back into the queue what executors that are gone had begun: DBOS itself leaves that PENDING for ever
+        (its issues 453, 716, 804). How many it were."""
+        left = [
+            status.workflow_id
+            for status in DBOS.list_workflows(status="PENDING", queue_name=QUEUE, load_input=False, load_output=False)
+            if status.executor_id != self._executor_id
+        ]
+        if left:
+            DBOS.resume_workflows(left, queue_name=QUEUE)
+        return len(left)
+
+    def close(self) -> None:
+        DBOS.destroy(destroy_registry=True)
+
+
+def _workflow(run: Run, give_up: Run) -> Callable[[str, int], Awaitable[None]]:
+    async def attempt_job(job_id: str, attempt: int) -> None:
+        try:
+            await DBOS.run_step_async(
+                {
+                    "name": "compare",
+                    "retries_allowed": True,
+                    "interval_seconds": TRY_AGAIN_S,
+                    "backoff_rate": 1.0,
+                    "max_attempts": TRIES,
+                    "should_retry": _is_worth_a_try,
+                },
+                _step,
+                run,
+                job_id,
+                attempt,
+            )
+        except Exception as exc:  # noqa: BLE001 - whatever was left over: the job must end
+            logger.error("job given up: %s", type(exc).__name__)  # noqa: TRY400
+            await give_up(job_id, attempt)
+
+    return attempt_job
+
+
+async def _step(run: Run, job_id: str, attempt: int) -> str:
+    return str(await run(job_id, attempt))
+
+
+def _is_worth_a_try(exc: BaseException) -> bool:
+    """A refusal is an answer, and final; that nobody was there is none."""
+    return isinstance(exc, Unavailable | asyncio.CancelledError)

@@ -1,0 +1,175 @@
+"""The real queue under the jobs, on both databases: what is enqueued runs, also where the process that ran it died."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from serve_app.errors import Unavailable
+from serve_app.jobs import durable
+from serve_app.jobs.durable import DurableQueue, Owner
+from serve_app.jobs.store import JobStore
+from serve_app.settings import JobSettings
+from serve_app.storage.database import Database
+from tests.cluster.waiting import eventually
+from tests.worlds.jobs import Desk
+
+
+class Ran:
+    """What was run, in order; the first `unavailable` tries find nobody, and while `held` an attempt stays at work."""
+
+    def __init__(self) -> None:
+        self.tries: list[tuple[str, int]] = []
+        self.given_up: list[str] = []
+        self.unavailable = 0
+        self.held = threading.Event()
+
+    async def run(self, job_id: str, attempt: int) -> str:
+        self.tries.append((job_id, attempt))
+        if self.unavailable:
+            self.unavailable -= 1
+            raise Unavailable("Nobody.")
+        while self.held.is_set():  # noqa: ASYNC110 - set from another thread
+            await asyncio.sleep(0.01)
+        return "done"
+
+    async def give_up(self, job_id: str, attempt: int) -> None:
+        self.given_up.append(job_id)
+
+
+class Line(Desk):
+    """A desk whose jobs stand in the real queue."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        super().__init__(database, folder, JobSettings(folder=str(folder)))
+        self.database = database
+        self.durable = DurableQueue(database)
+        self.store = JobStore(database, self.blobs, self.durable, self.settings, self.clock)
+
+    def kept(self) -> int:
+        """Workflows that the queue's own tables know."""
+        schema = "" if self.database.is_sqlite else "dbos."
+        with self.database.read() as connection:
+            found = connection.execute(sa.text(f"SELECT count(*) FROM {schema}workflow_status"))
+            return int(found.scalar_one())
+
+
+@pytest.fixture
+def line(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
+    monkeypatch.setattr(durable, "TRY_AGAIN_S", 0.01)
+    yield Line(database, tmp_path)
+    Owner(database, "any", 1).close()
+
+
+def owner(line: Line, name: str, ran: Ran, parallel: int = 4) -> Owner:
+    launched = Owner(line.database, name, parallel)
+    launched.launch(ran.run, ran.give_up)
+    return launched
+
+
+def test_before_the_queue_exists_callers_are_told_and_nothing_is_kept(line: Line) -> None:
+    with pytest.raises(Unavailable):
+        line.post()
+    assert line.store.page("alice", [], 10, None).jobs == ()
+
+
+def test_what_is_enqueued_runs_once(line: Line) -> None:
+    ran = Ran()
+    owner(line, "a", ran)
+    jobs = [line.post() for _ in range(5)]
+    eventually(lambda: len(ran.tries) >= 5, within_s=30)
+    assert sorted(ran.tries) == sorted((job, 1) for job in jobs)
+
+
+def test_a_job_that_was_not_kept_is_not_run(line: Line) -> None:
+    ran = Ran()
+    owner(line, "a", ran)
+
+    def fail_late() -> None:
+        with line.database.begin() as connection:
+            line.durable.enqueue(connection, "never", 1, "alice")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail_late()
+    job = line.post()
+    eventually(lambda: bool(ran.tries), within_s=30)
+    assert ran.tries == [(job, 1)]
+    assert line.kept() == 1
+
+
+def test_callers_take_turns(line: Line) -> None:
+    """One caller's hundred jobs are not all before the next caller's one."""
+    ran = Ran()
+    owner(line, "a", ran, parallel=1)
+    ran.held.set()
+    many = [line.post("alice") for _ in range(40)]
+    one = line.post("bob")
+    eventually(lambda: bool(ran.tries), within_s=30)
+    ran.held.clear()
+    eventually(lambda: (one, 1) in ran.tries, within_s=60)
+    before = ran.tries.index((one, 1))
+    assert before < len(many) - 5  # by chance alone once in 2**34
+
+
+def test_where_nobody_was_there_it_is_tried_again(line: Line) -> None:
+    ran = Ran()
+    ran.unavailable = 3
+    owner(line, "a", ran)
+    job = line.post()
+    eventually(lambda: len(ran.tries) == 4, within_s=30)
+    assert ran.tries == [(job, 1)] * 4
+    assert ran.given_up == []
+
+
+def test_after_the_last_try_the_job_is_given_up(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(durable, "TRIES", 3)
+    ran = Ran()
+    ran.unavailable = 100
+    owner(line, "a", ran)
+    job = line.post()
+    eventually(lambda: bool(ran.given_up), within_s=30)
+    assert (ran.given_up, ran.tries) == ([job], [(job, 1)] * 3)
+
+
+def test_what_a_dead_owner_had_begun_is_taken_over(line: Line) -> None:
+    dead, alive = Ran(), Ran()
+    dead.held.set()
+    first = owner(line, "a", dead, parallel=2)
+    jobs = [line.post() for _ in range(4)]
+    eventually(lambda: len(dead.tries) == 2, within_s=30)
+    first.close()  # as a kill: what it had begun stays begun, in its name
+    second = owner(line, "b", alive)
+    eventually(lambda: len(alive.tries) == 2, within_s=30)  # what only waited comes by itself
+    assert second.take_over() == 2
+    eventually(lambda: len(alive.tries) == 4, within_s=30)
+    assert sorted(alive.tries) == sorted((job, 1) for job in jobs)
+    assert second.take_over() == 0
+
+
+def test_an_owner_leaves_its_own_jobs_alone(line: Line) -> None:
+    ran = Ran()
+    ran.held.set()
+    running = owner(line, "a", ran)
+    line.post()
+    eventually(lambda: len(ran.tries) == 1, within_s=30)
+    assert running.take_over() == 0
+    ran.held.clear()
+
+
+def test_what_has_expired_leaves_nothing_in_the_queue(line: Line) -> None:
+    ran = Ran()
+    owner(line, "a", ran)
+    job = line.post()
+    line.store.cancel("alice", job)
+    line.store.retry("alice", job)
+    line.store.cancel("alice", job)
+    eventually(lambda: len(ran.tries) == 2, within_s=30)
+    line.clock.now += 2 * 86400
+    assert line.store.expire(10) == 1
+    assert line.kept() == 0
