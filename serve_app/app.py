@@ -17,7 +17,10 @@ HEALTH_CHECK_PERIOD_S = 1
 
 
 def build(settings: Settings) -> serve.Application:
-    """Ingress over Preprocessor and VLModel. Serve validates `args` of the config file as `Settings`."""
+    """Ingress over Preprocessor and VLModel, and Jobs beside them where they are on.
+
+    Serve validates `args` of the config file as `Settings`.
+    """
     return graph(settings)
 
 
@@ -41,7 +44,19 @@ def graph(settings: Settings, *, model_replicas: int = 1, ingress_replicas: int 
     ingress = serve.deployment(Ingress, name=names.INGRESS).options(
         max_ongoing_requests=200, num_replicas=ingress_replicas, health_check_period_s=HEALTH_CHECK_PERIOD_S
     )
-    return ingress.bind(settings, preprocessor.bind(settings), model.bind(settings))
+    return ingress.bind(settings, preprocessor.bind(settings), model.bind(settings), **_jobs(settings))
+
+
+def _jobs(settings: Settings) -> dict[str, serve.Application]:
+    """The deployment that owns the queue of jobs: one replica, or two would hold each other's jobs for lost ones."""
+    if not settings.jobs.enabled:
+        return {}
+    from serve_app.serving.deployments.job_runner import Jobs  # with the database and its queue
+
+    jobs = serve.deployment(Jobs, name=names.JOBS).options(
+        num_replicas=1, health_check_period_s=HEALTH_CHECK_PERIOD_S, ray_actor_options={"num_cpus": 0}
+    )
+    return {"jobs": jobs.bind(settings)}
 
 
 def gpus_per_replica(settings: ModelSettings) -> float:

@@ -228,7 +228,9 @@ def started(**args: Any) -> Iterator[Instance]:
     """The service as shipped, but for these changes of `args`, ready and watched."""
     folder = Path(tempfile.mkdtemp(prefix="pl-", dir="/tmp"))  # short: Ray's sockets lie under it
     port = nodes.free_port()
-    (folder / "serve.yaml").write_text(yaml.safe_dump(config(port, **args)), encoding="utf-8")
+    raw = config(port, **args)
+    raw["applications"][0]["args"]["jobs"]["folder"] = str(folder / "kept")
+    (folder / "serve.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
     options = ("--config", str(folder / "serve.yaml"), "--dashboard-port", str(nodes.free_port()))
     kept = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
     environment = {**kept, "TMPDIR": str(folder), "PYTHONPATH": str(nodes.ROOT)}

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig
-from sqlalchemy.exc import DBAPIError
+from dbos import error as dbos_error
+from sqlalchemy.exc import SQLAlchemyError
 
 from serve_app.errors import Unavailable
 from serve_app.storage.database import Database
@@ -28,6 +30,16 @@ TRY_AGAIN_S: Final = 2.0
 TRIES: Final = 900
 
 Run = Callable[[str, int], Awaitable[object]]
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Raises `Unavailable` where the database can't be reached."""
+    try:
+        yield
+    except (SQLAlchemyError, dbos_error.DBOSException, OSError) as exc:
+        logger.warning("queue of jobs: %s", type(exc).__name__)
+        raise Unavailable("The job store can't be reached right now.") from None
 
 
 def _workflow_id(job_id: str, attempt: int) -> str:
@@ -59,10 +71,8 @@ class DurableQueue:
     def forget(self, jobs: Sequence[tuple[str, int]]) -> None:
         """Delete what is kept of all attempts at these jobs. Raises `Unavailable`."""
         ids = [_workflow_id(job_id, attempt) for job_id, last in jobs for attempt in range(1, last + 1)]
-        try:
+        with _told():
             self._client.delete_workflows(ids)
-        except DBAPIError:
-            raise Unavailable("The job store can't be reached right now.") from None
 
     @property
     def _client(self) -> DBOSClient:
@@ -89,7 +99,7 @@ class Owner:
 
     def launch(self, run: Run, give_up: Run) -> None:
         """Begin to run jobs: `run(job_id, attempt)` in DBOS's own event loop, again while it raises `Unavailable`;
-        after the last try `give_up`. Raises whatever the database does."""
+        after the last try `give_up`. Raises `Unavailable`, and can then be tried again."""
         DBOS.destroy(destroy_registry=True)  # of a launch that failed half-way
         config: DBOSConfig = {
             "name": WORKFLOW,
@@ -101,24 +111,23 @@ class Owner:
         }
         DBOS(config=config)
         DBOS.workflow(name=WORKFLOW)(_workflow(run, give_up))
-        DBOS.launch()
-        DBOS.register_queue(
-            QUEUE,
-            worker_concurrency=self._parallel,
-            partition_worker_concurrency=self._parallel,
-            polling_interval_sec=LOOK_S,
-        )
+        with _told():
+            DBOS.launch()
+            DBOS.register_queue(
+                QUEUE,
+                worker_concurrency=self._parallel,
+                partition_worker_concurrency=self._parallel,
+                polling_interval_sec=LOOK_S,
+            )
 
     def take_over(self) -> int:
         """Put back into the queue what executors that are gone had begun: DBOS itself leaves that PENDING for ever
-        (its issues 453, 716, 804). How many it were."""
-        left = [
-            status.workflow_id
-            for status in DBOS.list_workflows(status="PENDING", queue_name=QUEUE, load_input=False, load_output=False)
-            if status.executor_id != self._executor_id
-        ]
-        if left:
-            DBOS.resume_workflows(left, queue_name=QUEUE)
+        (its issues 453, 716, 804). How many it were. Raises `Unavailable`."""
+        with _told():
+            begun = DBOS.list_workflows(status="PENDING", queue_name=QUEUE, load_input=False, load_output=False)
+            left = [status.workflow_id for status in begun if status.executor_id != self._executor_id]
+            if left:
+                DBOS.resume_workflows(left, queue_name=QUEUE)
         return len(left)
 
     def close(self) -> None:

@@ -4,6 +4,8 @@ Writes in the transaction of the change itself; no HTTP."""
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -63,10 +65,16 @@ def forget(connection: sa.Connection, job_ids: list[str]) -> None:
     connection.execute(sa.delete(EVENTS).where(EVENTS.c.job_id.in_(job_ids)))
 
 
-async def follow(look: Callable[[int], tuple[list[Event], bool]], after: int) -> AsyncIterator[Event]:
-    """Each event after number `after` as it happens, until the job has ended. `look` blocks, so it is asked in a
-    thread: what came after a number, and whether more can come. What it raises ends the iteration."""
-    while True:
+async def follow(
+    look: Callable[[int], tuple[list[Event], bool]], after: int, patience_s: float = math.inf
+) -> AsyncIterator[Event]:
+    """Each event after number `after` as it happens, until the job has ended or `patience_s` seconds have passed.
+
+    `look` blocks, so it is asked in a thread: what came after a number, and whether it is over. What it raises ends
+    the iteration.
+    """
+    until = time.monotonic() + patience_s
+    while time.monotonic() < until:
         found, is_over = await asyncio.to_thread(look, after)
         for event in found:
             after = event.number

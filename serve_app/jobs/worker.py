@@ -22,7 +22,7 @@ from serve_app.storage.blobs import Blobs
 logger = logging.getLogger("pairlens.jobs")
 
 # A pair that kills whoever works on it is not given a third worker; each attempt is two tries already.
-MAX_LOST: Final = 2
+MAX_LOST: Final = 3
 
 Outcome = Literal["succeeded", "failed", "cancelled", "nothing_to_do"]
 
@@ -47,6 +47,7 @@ class Worker:
         self._blobs = blobs
         self._comparing_for = comparing_for
         self._ended = ended
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._at_work: dict[tuple[str, int], asyncio.Task[str]] = {}
         self._lost: Counter[tuple[str, int]] = Counter()
 
@@ -60,6 +61,7 @@ class Worker:
 
         Begun again after a crash it goes on where that is possible; an attempt that has ended is left alone.
         """
+        self._loop = asyncio.get_running_loop()
         job = await asyncio.to_thread(self._store.begin, job_id, attempt)
         if job is None:
             return "nothing_to_do"
@@ -85,6 +87,11 @@ class Worker:
         """Stop comparing, if this attempt is compared here; call it in the worker's loop."""
         task = self._at_work.get((job_id, attempt))
         return task is not None and task.cancel()
+
+    def cancel_soon(self, job_id: str, attempt: int) -> None:
+        """The same from any thread, without an answer."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self.cancel, job_id, attempt)
 
     async def give_up(self, job_id: str, attempt: int) -> None:
         """End an attempt that nobody could be found for."""

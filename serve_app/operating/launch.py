@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ from serve_app.operating.serve_file import ServeFile
 from serve_app.serving import proxy
 from serve_app.serving.admission import KeyRing, KeysUnreadable
 from serve_app.serving.deployments.names import INGRESS
-from serve_app.settings import Access, CacheSettings, ModelSettings
+from serve_app.settings import Access, CacheSettings, JobSettings, ModelSettings
 from serve_app.storage.report_stores import open_reports
 from serve_app.storage.reports import CacheUnavailable
 
@@ -94,6 +95,7 @@ class Launch:
         check_model(self.file.settings.model)
         check_keys(self.file.settings.access)
         check_cache(self.file.settings.cache)
+        check_jobs(self.file.settings.jobs)
 
     def _check_gpus(self) -> None:
         import ray
@@ -234,6 +236,19 @@ def check_cache(settings: CacheSettings) -> None:
         open_reports(settings)
     except CacheUnavailable as exc:
         raise LaunchFailed(str(exc)) from exc
+
+
+def check_jobs(settings: JobSettings) -> None:
+    """Whether the folder for jobs, if they are on and it lies on this machine, can be written. Raises LaunchFailed."""
+    if not settings.enabled or "://" in settings.folder:
+        return
+    folder = Path(settings.folder).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as exc:
+        raise LaunchFailed(f"Jobs can't be kept in {folder} (`args.jobs.folder`): {exc.strerror}.") from exc
 
 
 def cause(message: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from serve_app.serving.deployments.names import VL_MODEL
+from serve_app.serving.deployments.names import JOBS, VL_MODEL
 from serve_app.settings import Settings
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def check(raw: dict[str, Any]) -> ServeFile:
     http = config.http_options
     _check_clock(settings, http.request_timeout_s)
     _check_model(settings, application.deployments)
+    _check_jobs(settings, application.deployments)
     return ServeFile(raw, settings, application.name, http.host, http.port, application.route_prefix or "/")
 
 
@@ -183,6 +184,21 @@ def _check_model(settings: Settings, deployments: Iterable[DeploymentSchema]) ->
             raise ServeFileError(
                 f"`applications[0].deployments[VLModel].max_ongoing_requests` is {said}, but {reason}: leave it out."
             )
+
+
+def _check_jobs(settings: Settings, deployments: Iterable[DeploymentSchema]) -> None:
+    """Serve refuses a deployment that the application has not, and tells neither why nor what to do."""
+    stage = next((each for each in deployments if each.name == JOBS), None)
+    if stage is None:
+        return
+    if not settings.jobs.enabled:
+        raise ServeFileError(
+            "`applications[0].deployments[Jobs]` is there, but jobs are off: take it out, or set `args.jobs.enabled`."
+        )
+    # As they were written: what was left out is a default of Ray's own kind.
+    written = stage.model_dump(exclude_unset=True)
+    if written.get("num_replicas") not in (1, None) or written.get("autoscaling_config") is not None:
+        raise ServeFileError("`applications[0].deployments[Jobs]` must have one replica: it owns the queue of jobs.")
 
 
 def _override_http(raw: dict[str, Any], host: str | None, port: int | None) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 from serve_app.schema import Language
 
 OK: Final = "ok"
+ACCEPTED: Final = "accepted"
 
 # By error type; the Chinese ones are those of the service this one replaces.
 MESSAGES: Final[Mapping[Language, Mapping[str, str]]] = {

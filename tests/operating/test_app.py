@@ -10,7 +10,7 @@ import yaml
 from ray.serve import Application
 
 from serve_app.app import build, gpus_per_replica
-from serve_app.settings import ModelSettings, ServerSettings, Settings
+from serve_app.settings import JobSettings, ModelSettings, ServerSettings, Settings
 
 CONFIG = yaml.safe_load((Path(__file__).parents[2] / "serve_config.yaml").read_text(encoding="utf-8"))
 
@@ -26,8 +26,18 @@ def test_the_graph_is_built_of_three_deployments() -> None:
 def test_the_config_file_names_these_deployments_and_valid_settings() -> None:
     (application,) = CONFIG["applications"]
     Settings.model_validate(application["args"])
-    assert {each["name"] for each in application["deployments"]} == {"Ingress", "Preprocessor", "VLModel"}
+    assert {each["name"] for each in application["deployments"]} == {"Ingress", "Preprocessor", "Jobs", "VLModel"}
     assert CONFIG["http_options"]["request_timeout_s"] > application["args"]["limits"]["max_processing_timeout_s"]
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_jobs_are_deployed_only_where_they_are_on(enabled: bool) -> None:
+    ingress = build(Settings(jobs=JobSettings(enabled=enabled)))._bound_deployment
+    assert {name: each._bound_deployment.name for name, each in ingress.init_kwargs.items()} == (
+        {"jobs": "Jobs"} if enabled else {}
+    )
+    if enabled:
+        assert ingress.init_kwargs["jobs"]._bound_deployment.num_replicas == 1
 
 
 SERVER = ServerSettings(base_url="http://127.0.0.1:8001/v1", parallel_comparisons=5)

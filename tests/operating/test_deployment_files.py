@@ -19,10 +19,10 @@ from serve_app import __version__
 from serve_app.cli import main
 from serve_app.operating import own_ray, serve_file
 from serve_app.serving import proxy
-from serve_app.settings import Limits
+from serve_app.settings import JobSettings, Limits
 
 ROOT = Path(__file__).parents[2]
-SERVICE, CLAIM = yaml.safe_load_all((ROOT / "deployment/rayservice.yaml").read_text(encoding="utf-8"))
+SERVICE, CLAIM, JOBS_CLAIM = yaml.safe_load_all((ROOT / "deployment/rayservice.yaml").read_text(encoding="utf-8"))
 CLUSTER = SERVICE["spec"]["rayClusterConfig"]
 CONFIG = yaml.safe_load(SERVICE["spec"]["serveConfigV2"])
 SHIPPED = yaml.safe_load((ROOT / "serve_config.yaml").read_text(encoding="utf-8"))
@@ -37,6 +37,9 @@ DIFFERENCES = {
     "proxy_location": "a door on each worker",
     "http_options.host": "a pod is reached from outside",
     "applications.pairlens.args.model": "an engine that uses the GPU",
+    "applications.pairlens.args.jobs.folder": "a volume that all pods see",
+    "applications.pairlens.args.jobs.database_url": "SQLite is for one machine",
+    "applications.pairlens.deployments.Jobs.ray_actor_options": "not on the head",
     "applications.pairlens.deployments.Ingress.ray_actor_options": "not on the head",
     "applications.pairlens.deployments.Preprocessor.ray_actor_options": "a whole core",
     "applications.pairlens.deployments.Preprocessor.autoscaling_config.max_replicas": "more cores",
@@ -154,10 +157,11 @@ def test_one_gpu_pod_holds_one_model_and_nothing_else() -> None:
 
 def test_the_cpu_pods_have_room_for_all_cpu_replicas() -> None:
     (group,) = (each for each in CLUSTER["workerGroupSpecs"] if each["groupName"] == "cpu")
-    ingress, preprocessor = stages(CONFIG)["Ingress"], stages(CONFIG)["Preprocessor"]
+    ingress, preprocessor, jobs = (stages(CONFIG)[name] for name in ("Ingress", "Preprocessor", "Jobs"))
 
     cores = group["maxReplicas"] * float(PODS["cpu"]["containers"][0]["resources"]["limits"]["cpu"])
     wanted = ingress["num_replicas"] * ingress["ray_actor_options"]["num_cpus"]
+    wanted += jobs["ray_actor_options"]["num_cpus"]
     wanted += preprocessor["autoscaling_config"]["max_replicas"] * preprocessor["ray_actor_options"]["num_cpus"]
     assert wanted <= cores
 
@@ -203,6 +207,23 @@ def test_weights_are_kept_on_the_claimed_volume() -> None:
 
     assert volume["persistentVolumeClaim"]["claimName"] == CLAIM["metadata"]["name"]
     assert str(env["HF_HOME"]).startswith(mount["mountPath"])
+
+
+def test_jobs_lie_on_the_claimed_volume_and_in_a_database_with_a_secret() -> None:
+    (volume,) = (each for each in PODS["cpu"]["volumes"] if each["name"] == "jobs")
+    (mount,) = (each for each in PODS["cpu"]["containers"][0]["volumeMounts"] if each["name"] == "jobs")
+    (secret,) = (each for each in PODS["cpu"]["containers"][0]["env"] if each["name"] == "PGPASSWORD")
+    jobs = JobSettings.model_validate(CONFIG["applications"][0]["args"]["jobs"])
+
+    assert volume["persistentVolumeClaim"]["claimName"] == JOBS_CLAIM["metadata"]["name"]
+    assert JOBS_CLAIM["spec"]["accessModes"] == ["ReadWriteMany"]
+    assert jobs.folder == mount["mountPath"]
+    assert jobs.database.startswith("postgresql://")
+    assert ":" not in jobs.database.removeprefix("postgresql://").partition("@")[0], "a password in the file"
+    assert "secretKeyRef" in secret["valueFrom"]
+    assert stages(CONFIG)["Jobs"]["num_replicas"] == 1
+    wanted_bytes = int(JOBS_CLAIM["spec"]["resources"]["requests"]["storage"].removesuffix("Gi")) * 2**30
+    assert wanted_bytes > jobs.max_stored_bytes
 
 
 def test_versions_are_those_of_the_package_and_its_pins() -> None:

@@ -24,7 +24,7 @@ import yaml
 from serve_app.operating import launch, serve_file
 from serve_app.operating.launch import Launch, LaunchFailed
 from serve_app.operating.serve_file import LOOPBACK
-from serve_app.settings import Access, CacheSettings, ModelSettings
+from serve_app.settings import Access, CacheSettings, JobSettings, ModelSettings
 from tests.rigs.nodes import free_port
 from tests.worlds.samples import card, encoded
 
@@ -55,6 +55,17 @@ def test_model_that_is_none_is_one_sentence(tmp_path: Path) -> None:
         launch.check_model(ModelSettings(engine="transformers", name=str(tmp_path)))
 
     assert "Traceback" not in str(refusal.value)
+
+
+def test_a_folder_for_jobs_that_is_none_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    launch.check_jobs(JobSettings(folder=str(tmp_path / "file/below")))  # off
+    launch.check_jobs(JobSettings(folder="s3://bucket", database_url="postgresql://u@h/d", enabled=True))
+    launch.check_jobs(JobSettings(folder=str(tmp_path / "new/one"), enabled=True))
+    assert list((tmp_path / "new/one").iterdir()) == []
+
+    with pytest.raises(LaunchFailed, match=r"args\.jobs\.folder"):
+        launch.check_jobs(JobSettings(folder=str(tmp_path / "file/below"), enabled=True))
 
 
 def test_keys_that_are_none_are_one_sentence(tmp_path: Path) -> None:
@@ -122,7 +133,8 @@ class Run:
 @contextmanager
 def serving(folder: Path, port: int, *options: str) -> Iterator[Run]:
     command = [*COMMAND, "--port", str(port), "--dashboard-port", str(free_port()), *options]
-    environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
+    # HOME: jobs are kept below it, as shipped.
+    environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(ROOT), "HOME": str(folder)}
     with subprocess.Popen(
         command,
         cwd=ROOT,
@@ -218,7 +230,9 @@ def test_sigterm_lets_a_request_under_way_finish(short_folder: Path, tmp_path: P
 def slow_model(folder: Path) -> Path:
     """The product's own config file with a model that works for `JOB_S` on a pair."""
     config = yaml.safe_load((ROOT / "serve_config.yaml").read_text(encoding="utf-8"))
-    config["applications"][0]["args"]["model"] = {"engine": "scripted", "scripted": {"delay_s": JOB_S}}
+    args = config["applications"][0]["args"]
+    args["model"] = {"engine": "scripted", "scripted": {"delay_s": JOB_S}}
+    args["jobs"]["folder"] = str(folder / "kept")
     path = folder / "serve_config.yaml"
     path.write_text(yaml.safe_dump(config), encoding="utf-8")
     return path

@@ -51,7 +51,35 @@ def test_shipped_deployments_outlive_the_longest_request(raw: dict[str, Any]) ->
     ceiling = serve_file.check(raw).settings.limits.max_processing_timeout_s
 
     for stage in raw["applications"][0]["deployments"]:
-        assert stage["graceful_shutdown_timeout_s"] > ceiling
+        if stage["name"] != "Jobs":  # answers no request
+            assert stage["graceful_shutdown_timeout_s"] > ceiling
+
+
+@pytest.mark.parametrize(
+    ("enabled", "changes", "said"),
+    [
+        (False, {}, "jobs are off"),
+        (True, {"num_replicas": 2}, "one replica"),
+        (True, {"num_replicas": "auto"}, "one replica"),
+        (True, {"num_replicas": None, "autoscaling_config": {"min_replicas": 1, "max_replicas": 2}}, "one replica"),
+    ],
+)
+def test_the_queue_of_jobs_has_one_owner_where_it_is_on(
+    raw: dict[str, Any], enabled: bool, changes: dict[str, Any], said: str
+) -> None:
+    application = raw["applications"][0]
+    (stage,) = (each for each in application["deployments"] if each["name"] == "Jobs")
+    application["args"]["jobs"]["enabled"] = enabled
+    stage.update(changes)
+    with pytest.raises(ServeFileError, match=said):
+        serve_file.check(raw)
+
+
+def test_jobs_that_are_off_have_no_deployment(raw: dict[str, Any]) -> None:
+    application = raw["applications"][0]
+    application["args"]["jobs"]["enabled"] = False
+    application["deployments"] = [each for each in application["deployments"] if each["name"] != "Jobs"]
+    assert not serve_file.check(raw).settings.jobs.enabled
 
 
 @pytest.mark.parametrize(

@@ -316,6 +316,8 @@ def config(*, delay_s: float, gpus: float, stages: dict[str, dict[str, Any]], **
     raw.pop("proxy_location")
     (application,) = raw["applications"]
     application["args"]["model"] = {"engine": "scripted", "gpus_per_replica": gpus, "scripted": {"delay_s": delay_s}}
+    application["args"]["jobs"]["enabled"] = False  # they keep what they have on disk, and have tests of their own
+    application["deployments"] = [stage for stage in application["deployments"] if stage["name"] != "Jobs"]
     for name, value in args.items():
         application["args"][name] = value if isinstance(value, str) else {**application["args"].get(name, {}), **value}
     for stage in application["deployments"]:

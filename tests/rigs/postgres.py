@@ -78,10 +78,12 @@ def _programs() -> Path | None:
 
 @contextmanager
 def server() -> Iterator[PostgresServer]:
-    """Skips the test where PostgreSQL is not installed."""
+    """Skips the test where PostgreSQL is not installed, but for CI, which has it."""
     programs = _programs()
     if programs is None:
-        pytest.skip("postgresql is not installed")
+        if "CI" in os.environ:
+            raise FileNotFoundError("initdb")
+        pytest.skip("needs PostgreSQL (Debian: postgresql)")
     with tempfile.TemporaryDirectory(prefix="pl-pg-", dir="/tmp") as name:  # short: its socket lies in it
         folder = Path(name)
         if _user() is not None:

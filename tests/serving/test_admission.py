@@ -9,7 +9,7 @@ import time
 import pytest
 
 from serve_app.core.clock import Deadline
-from serve_app.errors import DeadlineExceeded, Overloaded, Unavailable
+from serve_app.errors import DeadlineExceeded, Draining, Overloaded, Unavailable
 from serve_app.serving.admission import Admission, Ticket
 from serve_app.serving.admission.capacity import ENOUGH, WINDOW, Capacity
 from serve_app.serving.admission.entrance import BACK_S
@@ -283,3 +283,68 @@ def test_work_that_several_wait_for_stands_in_the_queues_but_not_among_those_pen
     assert (admission.num_pending, admission.stages["assess"].num_promised) == (1, 1)
     work.leave()
     assert (admission.num_pending, admission.stages["assess"].num_promised) == (1, 0), "the other one is still here"
+
+
+async def test_work_in_the_background_comes_after_all_that_somebody_waits_for() -> None:
+    admission, done, order = entrance(), asyncio.Event(), list[str]()
+    tickets = [
+        admission.enter("a", Deadline.after(60)),
+        *(admission.in_background(caller) for caller in ("x", "x", "x", "y")),
+        *(admission.enter(caller, Deadline.after(60)) for caller in ("b", "c")),
+    ]
+    asked = [asyncio.create_task(inside(ticket, done, order)) for ticket in tickets]
+    await asyncio.sleep(0)
+    assert order == ["a"]
+    done.set()
+    await asyncio.gather(*asked)
+    assert order == ["a", "b", "c", "job:x", "job:y", "job:x", "job:x"]
+
+
+async def test_work_in_the_background_counts_as_nobodys_request_and_gives_up_without_a_trace() -> None:
+    admission, done, order = entrance(), asyncio.Event(), list[str]()
+    mine = admission.enter("a", Deadline.after(60))
+    first, second = admission.in_background("a"), admission.in_background("a")
+    asked = [asyncio.create_task(inside(ticket, done, order)) for ticket in (first, second)]
+    await asyncio.sleep(0)
+    assert admission.num_pending == 1
+    asked[1].cancel()
+    done.set()
+    await asyncio.gather(*asked, return_exceptions=True)
+    second.leave()
+    assert (order, admission.num_pending, admission.expected_wait_s) == (["job:a"], 1, 0.0)
+    mine.leave()
+    assert admission.drain() == 0
+    with pytest.raises(Draining):
+        admission.in_background("a")
+
+
+async def test_work_in_the_background_that_had_no_turn_may_try_again_but_not_for_ever() -> None:
+    admission, done, order = entrance(), asyncio.Event(), list[str]()
+    first = asyncio.create_task(inside(admission.enter("a", Deadline.after(60)), done, order))
+    await asyncio.sleep(0)
+
+    async def waited() -> None:
+        async with admission.in_background("b").at("assess", Deadline.after(0.02)):
+            order.append("never")
+
+    with pytest.raises(Overloaded):
+        await waited()
+    for _ in range(4):
+        admission.stages["assess"].capacity.observe(5.0, 1)
+    with pytest.raises(DeadlineExceeded):  # it could not end in that time, whenever its turn came
+        await waited()
+    done.set()
+    await first
+    assert order == ["a"]
+
+
+def test_who_wants_no_comparison_is_let_in_where_none_could_be_promised() -> None:
+    admission = entrance(max_pending_requests=1)
+    admission.now = lambda: 1e12
+    admission.resize("examine", 0, entrances=1, sent_to_each=1)
+    admission.now = lambda: 2e12
+    with pytest.raises(Unavailable):
+        admission.enter("a", Deadline.after(60))
+    admission.enter("a", None)
+    with pytest.raises(Overloaded):  # its place counts all the same
+        admission.enter("a", None)

@@ -12,12 +12,13 @@ import pytest
 from grpc import StatusCode
 from grpc.aio import AioRpcError, Metadata
 from ray.exceptions import ActorDiedError, RayTaskError, TaskCancelledError
-from ray.serve.exceptions import BackPressureError
+from ray.serve._private.common import DeploymentID
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
 from serve_app.core.clock import Deadline
 from serve_app.core.pictures import Upload
-from serve_app.errors import ComparisonError, DeadlineExceeded, ImageRejected, Overloaded, Unavailable
+from serve_app.errors import ComparisonError, DeadlineExceeded, ImageRejected, Overloaded, Unavailable, WorkerLost
 from serve_app.serving.deployments.handles import RemoteExaminer, answered, handed_back
 from tests.worlds.samples import config, upload, without_collection
 
@@ -86,12 +87,18 @@ async def test_a_call_dropped_by_a_replica_is_tried_once_more(dropped: BaseExcep
 async def test_a_lost_connection_is_tried_once_more() -> None:
     lost = AioRpcError(StatusCode.INTERNAL, Metadata(), Metadata(), "RST_STREAM")
     assert (await ended(raising(lost), lambda: 5))[0] == 5
-    assert type((await ended(raising(lost), raising(lost)))[0]) is Unavailable
+    assert type((await ended(raising(lost), raising(lost)))[0]) is WorkerLost
 
 
 async def test_two_lost_replicas_are_a_503() -> None:
     error, _ = await ended(raising(ActorDiedError()), raising(ActorDiedError()))
-    assert type(error) is Unavailable
+    assert (type(error), error.type) == (WorkerLost, "not_ready")
+
+
+async def test_where_no_replica_is_there_none_was_lost_over_it() -> None:
+    nobody = raising(DeploymentUnavailableError(DeploymentID("VLModel")))
+    assert type((await ended(nobody, nobody))[0]) is Unavailable
+    assert type((await ended(raising(ActorDiedError()), nobody))[0]) is Unavailable
 
 
 async def test_a_full_queue_is_overload() -> None:

@@ -89,11 +89,11 @@ class Admission:
         if self._drains:
             raise Draining("This service is about to stop; another one will take over.", retry_after_s=DRAINING_RETRY_S)
 
-    def enter(self, caller: str, longest: Deadline) -> Ticket:
+    def enter(self, caller: str, longest: Deadline | None) -> Ticket:
         """Let a request in before its body is read. Pair it with `Ticket.leave`.
 
-        `longest`: the deadline that it can have at most. Raises `Draining`, `RateLimited`, `Overloaded` and
-        `Unavailable`.
+        `longest`: the deadline that it can have at most; None: it wants no comparison now. Raises `Draining`,
+        `RateLimited`, `Overloaded` and `Unavailable`.
         """
         self.refuse_if_draining()
         per_caller = self._limits.max_pending_per_caller
@@ -104,7 +104,8 @@ class Admission:
         places = self._limits.max_pending_requests
         if self.num_pending >= places or self._pending[caller] >= max(1, places * ONE_CALLERS_SHARE):
             raise Overloaded("Too many requests are waiting here already.", retry_after_s=self._retry_after_s())
-        self.check(caller, longest, without=self._lost() - {"examine"})
+        if longest is not None:
+            self.check(caller, longest, without=self._lost() - {"examine"})
         self._pending[caller] += 1
         return Ticket(self, caller, is_counted=True)
 
@@ -112,6 +113,11 @@ class Admission:
         """A ticket that waits its turn like any other but is never refused and delays no drain: for the service's own
         comparisons."""
         return Ticket(self, caller)
+
+    def in_background(self, caller: str) -> Ticket:
+        """The same for work that nobody waits for: its turn comes after all that somebody does. Raises `Draining`."""
+        self.refuse_if_draining()
+        return Ticket(self, f"job:{caller}", yields=True)
 
     def check(self, caller: str, deadline: Deadline, *, without: Set[StageName] = frozenset()) -> None:
         """Whether one more of this caller would be done in time at every stage but those it can do without.
@@ -151,9 +157,9 @@ class Admission:
 class Ticket:
     """One request's way through: a promise once its deadline is known, its turn at each stage, and out."""
 
-    def __init__(self, admission: Admission, caller: str, *, is_counted: bool = False) -> None:
+    def __init__(self, admission: Admission, caller: str, *, is_counted: bool = False, yields: bool = False) -> None:
         self._admission = admission
-        self._visitor = Visitor(caller)
+        self._visitor = Visitor(caller, yields)
         self._is_counted = is_counted
         self._is_out = False
         self._skipped: dict[StageName, Unavailable] = {}
@@ -187,14 +193,20 @@ class Ticket:
     async def at(self, name: StageName, deadline: Deadline) -> AsyncIterator[None]:
         """Inside the stage, once it is this request's turn.
 
-        Raises `DeadlineExceeded` if that comes too late, and `Unavailable` if the stage was left out of the promise.
+        Raises `DeadlineExceeded` if that comes too late, `Unavailable` if the stage was left out of the promise, and
+        `Overloaded` where work in the background had no turn in its time: it may try again.
         """
         if name in self._skipped:
             raise self._skipped[name]
         stage = self._admission.stages[name]
         end: End = "left"
         try:
-            await self._turn(stage, deadline)
+            try:
+                await self._turn(stage, deadline)
+            except DeadlineExceeded:
+                if self._visitor.yields and deadline.timeout_s > stage.capacity.quickest_s:
+                    raise Overloaded("Others went first for all of its time.") from None
+                raise
             yield
             end = "done"
         except DeadlineExceeded:

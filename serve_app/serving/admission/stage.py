@@ -17,9 +17,10 @@ End = Literal["done", "out_of_time", "left"]
 
 @dataclass(eq=False, slots=True)
 class Visitor:
-    """One request, as one caller's."""
+    """One request, as one caller's. `yields`: nobody waits for its answer, so those go first for whom somebody does."""
 
     caller: str
+    yields: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class _Inside:
 
 
 class Stage:
-    """At most `slots` visitors are inside at once; the others take turns by caller.
+    """At most `slots` visitors are inside at once; the others take turns by caller, those that yield after all others.
 
     `slots` is above the number of workers, so that none of them idles while the next job is on its way to it,
     and so that the deployment behind sees work waiting and scales up.
@@ -40,6 +41,7 @@ class Stage:
         self._slots = 1
         self._promised: dict[str, dict[Visitor, float]] = {}  # not yet inside: in order, with the time to be done by
         self._waiting: RoundRobin[Visitor] = RoundRobin()
+        self._yielding: RoundRobin[Visitor] = RoundRobin()
         self._calls: dict[Visitor, Callable[[], None]] = {}  # of those who wait
         self._inside: dict[Visitor, _Inside] = {}
 
@@ -85,14 +87,14 @@ class Stage:
     def ask(self, visitor: Visitor, come_in: Callable[[], None], now: float) -> None:
         """Call `come_in` once it is this visitor's turn, perhaps at once. Pair it with `leave`."""
         self._calls[visitor] = come_in
-        self._waiting.push(visitor.caller, visitor)
+        self._queue_of(visitor).push(visitor.caller, visitor)
         self._let_in(now)
 
     def leave(self, visitor: Visitor, now: float, end: End) -> None:
         """Out of everything here: from inside, from the queue, or from a promise that was never called in."""
         self._forget(visitor)
         if self._calls.pop(visitor, None) is not None:
-            self._waiting.remove(visitor.caller, visitor)
+            self._queue_of(visitor).remove(visitor.caller, visitor)
         inside = self._inside.pop(visitor, None)
         if inside is None:
             return
@@ -104,12 +106,15 @@ class Stage:
         self._let_in(now)
 
     def _let_in(self, now: float) -> None:
-        while len(self._waiting) and self.num_inside < self._slots:
-            visitor = self._waiting.pop()
+        while (queue := self._waiting or self._yielding) and self.num_inside < self._slots:
+            visitor = queue.pop()
             come_in = self._calls.pop(visitor)
             self._forget(visitor)
             self._inside[visitor] = _Inside(now, self.num_inside + 1)
             come_in()
+
+    def _queue_of(self, visitor: Visitor) -> RoundRobin[Visitor]:
+        return self._yielding if visitor.yields else self._waiting
 
     def _forget(self, visitor: Visitor) -> None:
         line = self._promised.get(visitor.caller)

@@ -17,6 +17,7 @@ from serve_app.serving.api import envelope
 from serve_app.serving.api.arrival import arrival
 from serve_app.serving.api.compare import add_compare
 from serve_app.serving.api.door import Door, open_door
+from serve_app.serving.api.jobs import JobDesk, add_jobs
 from serve_app.serving.api.operations import add_operations
 from serve_app.serving.api.reception import Reception
 from serve_app.serving.readiness import Readiness
@@ -32,11 +33,12 @@ def create_app(
     logger: logging.Logger,
     door: Door | None = None,
     remembered: Remembered | None = None,
+    jobs: JobDesk | None = None,
     context_request_id: Callable[[], str | None] | None = None,
 ) -> FastAPI:
     """The ASGI app. `door`: who is let in, and `remembered`: what is kept of reports, by default what the settings say.
-    `context_request_id`: the id that a server in front has given the request being handled; such a server also puts it
-    on the answer."""
+    `jobs`: takes work in that outlives its request; None where the operator has it off. `context_request_id`: the id
+    that a server in front has given the request being handled; such a server also puts it on the answer."""
     door = door or open_door(settings)
     remembering = remembered or Remembered(pipeline, settings, open_reports(settings.cache))
 
@@ -60,6 +62,7 @@ def create_app(
     app.add_exception_handler(HTTPException, _refuse_route)
     add_operations(app, settings, readiness, door.admission)
     add_compare(app, pipeline, remembering)
+    add_jobs(app, jobs, logger)
     return app
 
 

@@ -19,6 +19,7 @@ class Arrival:
     time: float
     record: telemetry.RequestRecord
     language: Language = "en"
+    caller: str = ""  # who it is: a key's name or an address
     ticket: Ticket | None = None  # of requests with a body
 
 

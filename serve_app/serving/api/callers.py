@@ -21,8 +21,7 @@ class Callers:
     def identify(self, scope: Scope) -> str:
         """The caller's name. Raises `ApiKeyRequired` and `NotAllowed` on routes under /v1."""
         headers = Headers(scope=scope)
-        route = scope["path"].removeprefix(scope.get("root_path", ""))
-        if self._keys is not None and route.startswith(PROTECTED):
+        if self._keys is not None and route_of(scope).startswith(PROTECTED):
             return f"key:{self._keys.name_of(_key(headers))}"
         return f"address:{self._address(scope, headers)}"
 
@@ -35,6 +34,12 @@ class Callers:
         host, port = scope.get("client") or ("unknown", None)
         # Port 0: uvicorn, which is Ray's HTTP proxy, put the header's word there, as it does for peers on 127.0.0.1.
         return "127.0.0.1" if port == 0 else str(host)
+
+
+def route_of(scope: Scope) -> str:
+    """The path below what the service is mounted at."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
 
 
 def _key(headers: Headers) -> str:

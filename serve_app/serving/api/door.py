@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+from starlette.types import Scope
 
 from serve_app.serving import telemetry
 from serve_app.serving.admission import Admission, KeyRing, Quota
-from serve_app.serving.api.callers import Callers
+from serve_app.serving.api.callers import Callers, route_of
 from serve_app.settings import Settings
+
+UNHURRIED: Final = "/v1/jobs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +24,10 @@ class Door:
     admission: Admission
     quota: Quota | None
     recorder: telemetry.Recorder
+
+    def is_unhurried(self, scope: Scope) -> bool:
+        """Whether the request only leaves work here, or asks for its state: no comparison is promised to it."""
+        return route_of(scope).startswith(UNHURRIED)
 
 
 def open_door(settings: Settings, *, recorder: telemetry.Recorder = telemetry.UNRECORDED) -> Door:

@@ -21,6 +21,8 @@ _DESCRIPTIONS: Final = {
     403: "An API key that is not known",
     404: "No such route",
     405: "The route does not take this method; see Allow",
+    409: "An Idempotency-Key that stands for another body; a job that has ended",
+    410: "The job's time is over",
     413: "The request body is over the limit",
     415: "An image type that is not on the operator's list",
     422: "A config field out of range, an unreadable or too large image",
@@ -28,6 +30,7 @@ _DESCRIPTIONS: Final = {
     500: "A bug, or a model that failed",
     503: "Not ready, overloaded or draining; see Retry-After",
     504: "The time was over",
+    507: "No room for the images of one more job",
 }
 Responses = dict[int | str, dict[str, Any]]
 # What any address may answer: where it is mistyped, where a worker was lost, where there is a bug.
@@ -46,6 +49,12 @@ def responses(*statuses: int) -> Responses:
 def success(data: BaseModel | dict[str, Any], request_id: str) -> Response:
     """200 with `data`."""
     return _response(Envelope[Any](code=200, msg=messages.OK, data=data, error=None, request_id=request_id), {})
+
+
+def accepted(data: BaseModel | dict[str, Any], request_id: str, location: str, retry_after_s: int) -> Response:
+    """202 with `data`: it will be done, and `location` tells how far it is."""
+    told = Envelope[Any](code=202, msg=messages.ACCEPTED, data=data, error=None, request_id=request_id)
+    return _response(told, {"Location": location, "Retry-After": str(retry_after_s)})
 
 
 def failure(error: ComparisonError, language: Language, request_id: str) -> Response:

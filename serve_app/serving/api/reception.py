@@ -84,14 +84,16 @@ class Reception:
 
     def _let_in(self, scope: Scope, arrived: Arrival) -> None:
         """Raises `ApiKeyRequired`, `NotAllowed`, `RateLimited`, `Draining` and `Overloaded`."""
-        caller = self._door.callers.identify(scope)
+        caller = arrived.caller = self._door.callers.identify(scope)
         if caller.startswith("key:"):
             arrived.record.key_name = caller.removeprefix("key:")
         if scope["method"] != "POST":
             return
         if self._door.quota is not None:
             self._door.quota.take(caller)
-        longest = Deadline.after(self._limits.max_processing_timeout_s, since=arrived.time)
+        longest: Deadline | None = Deadline.after(self._limits.max_processing_timeout_s, since=arrived.time)
+        if self._door.is_unhurried(scope):
+            longest = None  # nothing of it is to be done before it is answered
         arrived.ticket = self._door.admission.enter(caller, longest)
 
     def _arrive(self, scope: Scope) -> Arrival:
@@ -108,7 +110,12 @@ class Reception:
         declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
         until = arrived.time + min(self._limits.max_body_timeout_s, self._limits.max_processing_timeout_s)
 
+        is_whole = False
+
         async def capped() -> Message:
+            nonlocal is_whole
+            if is_whole:
+                return await receive()  # that the caller leaves, however late
             if declared.isdigit() and int(declared) > limit:
                 raise too_large
             message = await _in_time(receive, until)
@@ -117,6 +124,7 @@ class Reception:
                 raise too_large
             self._under_way.take(num_bytes)
             arrived.record.body_bytes += num_bytes
+            is_whole = not message.get("more_body", False)
             return message
 
         return capped

@@ -22,7 +22,7 @@ from serve_app.core.assessed import Assessment
 from serve_app.core.clock import Deadline, StageName
 from serve_app.core.measured import Examination
 from serve_app.core.pictures import Upload
-from serve_app.errors import ComparisonError, Overloaded, Unavailable
+from serve_app.errors import ComparisonError, Overloaded, Unavailable, WorkerLost
 from serve_app.schema import ImageComparisonConfig
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ async def handed_back(work: Awaitable[T]) -> T | ComparisonError:
         return ComparisonError("Something went wrong here; the request is in our log.")
 
 
-def _result(outcome: T | ComparisonError) -> T:
+def result(outcome: T | ComparisonError) -> T:
     """The other end of `handed_back`: a refusal is raised where it is dealt with."""
     try:
         if isinstance(outcome, ComparisonError):
@@ -75,7 +75,7 @@ class RemoteExaminer:
         def send() -> Any:
             return self._handle.examine.remote(reference, candidate, config, deadline)
 
-        examination: Examination = _result(await answered(send, deadline, lambda: self._on_retry("examine")))
+        examination: Examination = result(await answered(send, deadline, lambda: self._on_retry("examine")))
         return examination
 
 
@@ -90,7 +90,7 @@ class RemoteAssessor:
         def send() -> Any:
             return self._handle.assess.remote(config, examination, deadline)
 
-        assessment: Assessment = _result(await answered(send, deadline, lambda: self._on_retry("assess")))
+        assessment: Assessment = result(await answered(send, deadline, lambda: self._on_retry("assess")))
         return assessment
 
 
@@ -98,9 +98,10 @@ async def answered(send: Callable[[], Any], deadline: Deadline, on_retry: Callab
     """Send a call to a deployment and await its answer, once more if its replica died under it.
 
     Raises our own errors as they were raised there, without Ray's wrapper; `DeadlineExceeded`;
-    `Overloaded` where the queue is full; `Unavailable` where no replica could answer. Whatever ends the
-    wait also cancels the call, because Serve does not do so by itself when a timeout is ours.
+    `Overloaded` where the queue is full; `Unavailable` where no replica could answer, `WorkerLost` where the last one
+    died. Whatever ends the wait also cancels the call, because Serve does not do so by itself when a timeout is ours.
     """
+    was_lost = False
     for attempt in range(1, ATTEMPTS + 1):
         if attempt > 1:
             on_retry()
@@ -119,13 +120,15 @@ async def answered(send: Callable[[], Any], deadline: Deadline, on_retry: Callab
         except BackPressureError:
             raise Overloaded("The queue for the model is full.") from None
         except (RayActorError, DeploymentUnavailableError, AioRpcError) as exc:
+            was_lost = not isinstance(exc, DeploymentUnavailableError)
             logger.warning("replica lost (%s), attempt %d of %d", type(exc).__name__, attempt, ATTEMPTS)
         except TaskCancelledError:
             # Not by us: the replica is going away and drops what it has not begun.
             logger.warning("call dropped by a replica, attempt %d of %d", attempt, ATTEMPTS)
         if deadline.passed:
             raise deadline.exceeded()
-    raise Unavailable("A worker was lost while it compared these images; please try again.")
+    kind = WorkerLost if was_lost else Unavailable
+    raise kind("A worker was lost while it compared these images; please try again.")
 
 
 async def unwrapped(response: Awaitable[T]) -> T:

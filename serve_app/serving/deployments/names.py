@@ -11,4 +11,5 @@ from serve_app.core.clock import StageName
 INGRESS: Final = "Ingress"
 PREPROCESSOR: Final = "Preprocessor"
 VL_MODEL: Final = "VLModel"
+JOBS: Final = "Jobs"
 STAGES: Final[Mapping[str, StageName]] = {PREPROCESSOR: "examine", VL_MODEL: "assess"}

@@ -5,6 +5,7 @@ No logic of a comparison: what is here is what only Ray needs, liveness, metrics
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from ray import serve
@@ -20,39 +21,28 @@ from serve_app.core.clock import Deadline, StageName
 from serve_app.core.measured import Examination
 from serve_app.core.pictures import Upload
 from serve_app.errors import ComparisonError
-from serve_app.schema import ImageComparisonConfig
+from serve_app.schema import ComparisonReport, ImageComparisonConfig
 from serve_app.serving.admission import NEXT_AT_A_MODEL
 from serve_app.serving.api.app import create_app
 from serve_app.serving.api.door import open_door
 from serve_app.serving.deployments.counting import RayRecorder, abandoned_seconds, model_cache
 from serve_app.serving.deployments.handles import RemoteAssessor, RemoteExaminer, detached, handed_back
+from serve_app.serving.deployments.logs import log_to_serve
 from serve_app.serving.deployments.watch import ClusterWatch, stages_of
 from serve_app.settings import Settings
 from serve_app.storage.report_stores import open_reports
 
-# Ray Serve's logger: it writes JSON with the request's context to rotated files in the session folder.
+if TYPE_CHECKING:
+    from serve_app.serving.deployments.job_entrance import JobEntrance
+
 logger = logging.getLogger("ray.serve")
-
-
-class _ToServe(logging.Handler):
-    """Hands what the stages' modules log to Serve's logger, so that it stands beside the request's line."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        logger.handle(record)
-
-
-def _log_to_serve() -> None:
-    stages = logging.getLogger("pairlens")
-    stages.setLevel(logging.INFO)
-    stages.propagate = False
-    stages.handlers = [_ToServe()]
 
 
 class Preprocessor:
     """The CPU stage as a deployment."""
 
     def __init__(self, settings: Settings) -> None:
-        _log_to_serve()
+        log_to_serve()
         self._examiner = Examiner(settings.limits, settings.preprocessing, shows_images=settings.model.is_asked)
 
     async def examine(
@@ -65,7 +55,7 @@ class VLModel:
     """The model stage as a deployment: one replica, one device, one job at a time; or one server that takes many."""
 
     def __init__(self, settings: Settings) -> None:
-        _log_to_serve()
+        log_to_serve()
         self._assessor = Assessor(settings.model, on_abandoned=abandoned_seconds().inc, on_lookup=model_cache())
 
     async def assess(
@@ -80,16 +70,27 @@ class VLModel:
 
 @serve.ingress()
 class Ingress:
-    """The HTTP door: builds the app around handles to the other two."""
+    """The HTTP door: builds the app around handles to the others. `jobs`: None where the operator has them off."""
 
-    def __init__(self, settings: Settings, preprocessor: DeploymentHandle, model: DeploymentHandle) -> None:
-        _log_to_serve()
+    def __init__(
+        self,
+        settings: Settings,
+        preprocessor: DeploymentHandle,
+        model: DeploymentHandle,
+        jobs: DeploymentHandle | None = None,
+    ) -> None:
+        log_to_serve()
         recorder = RayRecorder()
         self._settings = settings
         self._door = open_door(settings, recorder=recorder)
         self._pipeline = Pipeline(
             RemoteExaminer(preprocessor, recorder.retried), RemoteAssessor(model, recorder.retried), settings
         )
+        self._jobs: JobEntrance | None = None
+        if jobs is not None:
+            from serve_app.serving.deployments.job_entrance import JobEntrance  # with the database and its queue
+
+            self._jobs = JobEntrance(settings, jobs, self._door, self._pipeline)
         sent_to_each: dict[StageName, int] = {
             "examine": settings.preprocessing.pairs_at_once,
             "assess": settings.model.comparisons_at_once + NEXT_AT_A_MODEL,
@@ -118,8 +119,24 @@ class Ingress:
             logger=logger,
             door=self._door,
             remembered=self._remembered,
+            jobs=self._jobs.desk if self._jobs is not None else None,
             context_request_id=lambda: _get_serve_request_context().request_id or None,
         )
+
+    async def compare_job(
+        self,
+        job_id: str,
+        attempt: int,
+        caller: str,
+        reference: Upload,
+        candidate: Upload,
+        config: ImageComparisonConfig,
+        deadline: Deadline,
+    ) -> ComparisonReport | ComparisonError:
+        """One attempt at a job, for `Jobs`."""
+        assert self._jobs is not None  # else nobody asks
+        pair = reference, candidate
+        return await handed_back(self._jobs.compare(job_id, attempt, caller, *pair, config, deadline))
 
     async def is_ready(self) -> bool:
         """Whether this replica would say so at `/readyz`. For `handle.broadcast`: over HTTP any of them answers."""

@@ -18,7 +18,7 @@ from serve_app.core.clock import StageName
 from serve_app.errors import Unavailable
 from serve_app.serving import warmup
 from serve_app.serving.api.door import Door
-from serve_app.serving.deployments.names import INGRESS, STAGES
+from serve_app.serving.deployments.names import INGRESS, JOBS, STAGES
 from serve_app.serving.readiness import ServiceState, StageState
 
 logger = logging.getLogger("ray.serve")
@@ -142,7 +142,10 @@ def state(status: str, trigger: str, replicas: Sequence[str]) -> StageState:
 
 
 def stages_of(app_name: str) -> dict[str, StageState]:
-    """What Serve's controller says of the application now. Raises `RayError`, `RayServeException`, `KeyError`."""
+    """What Serve's controller says now of all that a comparison needs.
+
+    Raises `RayError`, `RayServeException`, `KeyError`.
+    """
     # As its REST API has it. `serve.status()` makes models of the same and pickles a request router for each deployment
     # on the way: 50 ms of CPU, every second in every ingress replica.
     details = _get_global_client().get_serve_details()
@@ -150,4 +153,5 @@ def stages_of(app_name: str) -> dict[str, StageState]:
     return {
         name: state(each["status"], each["status_trigger"], [replica["state"] for replica in each["replicas"]])
         for name, each in deployments.items()
+        if name != JOBS  # comparisons go on without it
     }

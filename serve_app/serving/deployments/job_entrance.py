@@ -1,0 +1,101 @@
+"""Jobs at one ingress replica: taken in from callers, and compared here for `Jobs` when their turn has come.
+No logic of a job or of a comparison."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Final
+
+from grpc.aio import AioRpcError
+from ray.exceptions import RayError
+from ray.serve.exceptions import RayServeException
+from ray.serve.handle import DeploymentHandle
+
+from serve_app.comparison.pipeline import Pipeline
+from serve_app.core.clock import Deadline, StageName
+from serve_app.core.pictures import Upload
+from serve_app.errors import ComparisonError
+from serve_app.jobs.storeroom import Storeroom
+from serve_app.schema import ComparisonReport, ImageComparisonConfig
+from serve_app.serving.admission import Ticket
+from serve_app.serving.api.door import Door
+from serve_app.serving.api.jobs import JobDesk
+from serve_app.settings import Settings
+
+logger = logging.getLogger("ray.serve")
+
+# `Jobs` answers in milliseconds, or it is being replaced: then its sweep finds the cancel by itself.
+TELL_WITHIN_S: Final = 5.0
+
+
+class JobEntrance:
+    """`desk`: for the routes. `jobs`: the deployment that has the jobs done."""
+
+    def __init__(self, settings: Settings, jobs: DeploymentHandle, door: Door, pipeline: Pipeline) -> None:
+        room = Storeroom.open(settings.jobs)
+        self.desk = JobDesk(room.store, room.blobs, self._stop, settings.limits.max_processing_timeout_s)
+        self._store = room.store
+        self._jobs = jobs
+        self._door = door
+        self._pipeline = pipeline
+        self._telling: set[asyncio.Task[None]] = set()  # asyncio itself holds no task
+
+    async def compare(
+        self,
+        job_id: str,
+        attempt: int,
+        caller: str,
+        reference: Upload,
+        candidate: Upload,
+        config: ImageComparisonConfig,
+        deadline: Deadline,
+    ) -> ComparisonReport:
+        """The pair of a job, in the background. Raises `ComparisonError` and its kinds."""
+        ticket = self._door.admission.in_background(caller)
+
+        def reached(stage: StageName) -> None:
+            if stage == "assess":  # where a job begins is known without a word
+                self._soon(self._tell_stage(job_id, attempt, stage))
+
+        try:
+            return await self._pipeline.compare(reference, candidate, config, deadline, _Told(ticket, reached))
+        finally:
+            ticket.leave()
+
+    def _stop(self, job_id: str, attempt: int) -> None:
+        self._soon(self._tell_jobs(job_id, attempt))
+
+    async def _tell_jobs(self, job_id: str, attempt: int) -> None:
+        try:
+            async with asyncio.timeout(TELL_WITHIN_S):
+                await self._jobs.cancel.remote(job_id, attempt)
+        except (RayError, RayServeException, AioRpcError, TimeoutError) as exc:
+            logger.warning("a cancel was not heard: %s", type(exc).__name__)
+
+    async def _tell_stage(self, job_id: str, attempt: int, stage: StageName) -> None:
+        try:
+            await asyncio.to_thread(self._store.reached, job_id, attempt, stage)
+        except ComparisonError as exc:
+            logger.warning("the stage of a job was not kept: %s", exc.type)
+
+    def _soon(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+
+class _Told:
+    """The turns of a ticket, each told when it has come."""
+
+    def __init__(self, ticket: Ticket, reached: Callable[[StageName], None]) -> None:
+        self._ticket = ticket
+        self._reached = reached
+
+    @asynccontextmanager
+    async def at(self, name: StageName, deadline: Deadline) -> AsyncIterator[None]:
+        async with self._ticket.at(name, deadline):
+            self._reached(name)
+            yield

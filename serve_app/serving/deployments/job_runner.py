@@ -1,0 +1,132 @@
+"""The deployment `Jobs`: one replica owns the durable queue and has what waits there compared at the entrances.
+No logic of a job: what is here is what only Ray needs, handles, the replica's life and name."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from serve_app.core.clock import Deadline
+from serve_app.core.comparing import Comparing
+from serve_app.core.pictures import Upload
+from serve_app.errors import ComparisonError, Unavailable
+from serve_app.jobs.durable import Owner
+from serve_app.jobs.job import Job
+from serve_app.jobs.storeroom import Storeroom
+from serve_app.jobs.worker import Worker
+from serve_app.schema import ComparisonReport, ImageComparisonConfig
+from serve_app.serving.deployments.handles import answered, result
+from serve_app.serving.deployments.logs import log_to_serve
+from serve_app.serving.deployments.names import INGRESS
+from serve_app.settings import Settings
+
+logger = logging.getLogger("ray.serve")
+
+# How often it looks for jobs of replicas that are gone, for cancels that were not heard, for what has expired.
+SWEEP_S: Final = 5.0
+# While the database can't be reached.
+LAUNCH_AGAIN_S: Final = 2.0
+# Removed in one transaction: others wait for it no longer than for a few jobs.
+BATCH: Final = 100
+
+
+class AtTheEntrance:
+    """`Comparing` for one job: any ingress replica, after all for whom somebody waits."""
+
+    def __init__(self, ingress: DeploymentHandle, job: Job, ceiling_s: float) -> None:
+        self._ingress = ingress
+        self._job = job
+        self._ceiling_s = ceiling_s
+
+    async def compare(self, reference: bytes, candidate: bytes, config: ImageComparisonConfig) -> ComparisonReport:
+        """Its clock starts now: waiting for a worker of the queue was no part of it."""
+        job, deadline = self._job, Deadline.after(min(config.processing_timeout, self._ceiling_s))
+        pair = Upload(reference, job.reference), Upload(candidate, job.candidate)
+
+        def send() -> Any:
+            return self._ingress.compare_job.remote(job.id, job.attempt, job.caller, *pair, config, deadline)
+
+        report: ComparisonReport = result(await answered(send, deadline, _retried))
+        return report
+
+
+def _retried() -> None:
+    logger.warning("an entrance was lost while it compared for a job")
+
+
+class Jobs:
+    """One replica at a time: Serve starts the next one when this one is gone."""
+
+    def __init__(self, settings: Settings) -> None:
+        log_to_serve()
+        context = serve.get_replica_context()
+        ingress = serve.get_deployment_handle(INGRESS, context.app_name)
+        ceiling_s = settings.limits.max_processing_timeout_s
+        self._room = Storeroom.open(settings.jobs)
+
+        def comparing_for(job: Job) -> Comparing:
+            return AtTheEntrance(ingress, job, ceiling_s)
+
+        self._worker = Worker(self._room.store, self._room.blobs, comparing_for)
+        # Its own name, never the same twice: two of one name would run each other's jobs.
+        self._owner = Owner(self._room.database, context.replica_id.unique_id, settings.jobs.parallel)
+        self._life = asyncio.get_running_loop().create_task(self._live())
+
+    async def cancel(self, job_id: str, attempt: int) -> None:
+        """The store says already that it is cancelled; here the work ends."""
+        self._worker.cancel_soon(job_id, attempt)
+
+    async def check_health(self) -> None:
+        """Raises what ended the life of this replica, a bug."""
+        if self._life.done():
+            self._life.result()
+
+    async def _live(self) -> None:
+        await self._launch()
+        while True:
+            await self._sweep()
+            await asyncio.sleep(SWEEP_S)
+
+    async def _launch(self) -> None:
+        """The queue begins to run; the service goes on without it while the database can't be reached."""
+        while True:
+            try:
+                await asyncio.to_thread(self._room.database.create_tables)
+                # In a thread: DBOS refuses to be launched where an event loop runs.
+                await asyncio.to_thread(self._owner.launch, self._worker.run, self._worker.give_up)
+            except Unavailable as exc:
+                logger.warning("jobs can't run yet: %s", exc.detail)
+                await asyncio.sleep(LAUNCH_AGAIN_S)
+            else:
+                return
+
+    async def _sweep(self) -> None:
+        store, blobs = self._room.store, self._room.blobs
+        for step in (
+            self._owner.take_over,
+            self._stop_cancelled,
+            lambda: _all(store.expire),
+            lambda: _all(store.forget),
+            lambda: _all(blobs.sweep),
+        ):
+            try:
+                await asyncio.to_thread(step)
+            except ComparisonError as exc:
+                logger.warning("jobs: a sweep failed: %s", exc.type)
+
+    def _stop_cancelled(self) -> None:
+        """The net beneath `cancel`, whose message may have been lost with an ingress replica."""
+        at_work = self._worker.at_work
+        if at_work:
+            for job_id, attempt in set(at_work) - self._room.store.running(at_work):
+                self._worker.cancel_soon(job_id, attempt)
+
+
+def _all(remove: Callable[[int], int]) -> None:
+    while remove(BATCH) == BATCH:
+        pass
