@@ -133,17 +133,20 @@ class Run:
 @contextmanager
 def serving(folder: Path, port: int, *options: str) -> Iterator[Run]:
     command = [*COMMAND, "--port", str(port), "--dashboard-port", str(free_port()), *options]
+    environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
     # HOME: jobs are kept below it, as shipped.
-    environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(ROOT), "HOME": str(folder)}
-    with subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    ) as process:
+    with (
+        tempfile.TemporaryDirectory() as home,
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**environment, "HOME": home},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        ) as process,
+    ):
         run = Run(process)
         try:
             yield run
@@ -211,7 +214,7 @@ def test_sigterm_lets_a_request_under_way_finish(short_folder: Path, tmp_path: P
     options = ("--config", str(slow_model(tmp_path)), "--dashboard-port", str(dashboard_port))
     with serving(short_folder, port, *options) as run, ThreadPoolExecutor() as threads:
         processes = run.read_until("Stop")
-        assert shown_deployments(short_folder, dashboard_port) == {"Ingress", "Preprocessor", "VLModel"}
+        assert shown_deployments(short_folder, dashboard_port) == {"Ingress", "Preprocessor", "VLModel", "Jobs"}
         under_way = threads.submit(compare, port)
         with pytest.raises(FutureTimeout):
             under_way.result(timeout=JOB_S / 3)  # long enough for it to have come in
