@@ -15,6 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from multiprocessing.synchronize import Barrier, Event
 from typing import Any, Final
@@ -35,6 +36,7 @@ from tests.worlds.jobs import Comparer
 from tests.worlds.samples import card, encoded
 
 ENTRANCES: Final = 2
+CALLERS: Final = 4  # at once at each of them
 ALONE: Final = 40  # jobs one after the other, each with pictures of its own
 LOOK_S: Final = 0.005
 
@@ -62,16 +64,21 @@ def leave(room: Storeroom, asked: Request) -> str:
 
 
 def leave_many(settings: JobSettings, first: int, number: int, refused: Any, together: Barrier) -> None:
-    """One entrance: it leaves jobs one after the other and counts what it was refused."""
+    """One entrance with some callers at once; it counts what it was refused."""
     room = Storeroom.open(settings)
-    room.store.page("caller", [], 1, None)
-    together.wait()
-    for each in range(first, first + number):
+    requests = [request(each) for each in range(first, first + number)]
+
+    def leave_one(asked: Request) -> None:
         try:
-            leave(room, request(each))
+            leave(room, asked)
         except Unavailable:
             with refused.get_lock():
                 refused.value += 1
+
+    with ThreadPoolExecutor(CALLERS) as callers:
+        room.store.page("caller", [], 1, None)
+        together.wait()
+        list(callers.map(leave_one, requests))
     room.database.close()
 
 

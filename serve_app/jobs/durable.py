@@ -24,7 +24,7 @@ WORKFLOW: Final = "pairlens-job"
 # Fixed: DBOS runs only what was enqueued under its own version, and an upgrade must go on with old jobs.
 APPLICATION_VERSION: Final = "1"
 # How often the owner looks for new jobs: half of it is what an empty service adds to each.
-LOOK_S: Final = 0.1
+LOOK_S: Final = 0.07
 # Between tries where nobody is there to compare, and how many: a model that loads for half an hour is waited for.
 TRY_AGAIN_S: Final = 2.0
 TRIES: Final = 900
