@@ -17,8 +17,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in replicas, where Ray 
 
 import cv2
 
-from benchmarks import measurement_speed
-from benchmarks.measurement_speed import raster
+from benchmarks.peers import measurement_speed
+from benchmarks.peers.measurement_speed import raster
 from serve_app import measurement
 from tests.measurement.test_similarity import DISTORTED, PICTURES
 from tests.worlds.pairs import distortions, hard_pairs, photographs, screenshot

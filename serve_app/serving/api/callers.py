@@ -9,6 +9,7 @@ from starlette.types import Scope
 from serve_app.serving.admission import KeyRing
 
 PROTECTED = "/v1/"
+KEY = "key:"
 
 
 class Callers:
@@ -22,7 +23,7 @@ class Callers:
         """The caller's name. Raises `ApiKeyRequired` and `NotAllowed` on routes under /v1."""
         headers = Headers(scope=scope)
         if self._keys is not None and route_of(scope).startswith(PROTECTED):
-            return f"key:{self._keys.name_of(_key(headers))}"
+            return f"{KEY}{self._keys.name_of(_key(headers))}"
         return f"address:{self._address(scope, headers)}"
 
     def _address(self, scope: Scope, headers: Headers) -> str:
@@ -40,6 +41,11 @@ def route_of(scope: Scope) -> str:
     """The path below what the service is mounted at."""
     path: str = scope["path"]
     return path.removeprefix(scope.get("root_path", ""))
+
+
+def owner_of(caller: str) -> str:
+    """Whose reports a caller may be told from the cache: a key's own, or everybody's where there are no keys."""
+    return caller.removeprefix(KEY) if caller.startswith(KEY) else ""
 
 
 def _key(headers: Headers) -> str:

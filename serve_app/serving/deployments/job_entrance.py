@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 from grpc.aio import AioRpcError
@@ -14,13 +14,15 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from serve_app.comparison.pipeline import Pipeline
+from serve_app.comparison.pipeline import Turns
+from serve_app.comparison.remembered import Remembered
 from serve_app.core.clock import Deadline, StageName
 from serve_app.core.pictures import Upload
 from serve_app.errors import ComparisonError
 from serve_app.jobs.storeroom import Storeroom
 from serve_app.schema import ComparisonReport, ImageComparisonConfig
 from serve_app.serving.admission import Ticket
+from serve_app.serving.api.callers import owner_of
 from serve_app.serving.api.door import Door
 from serve_app.serving.api.jobs import JobDesk
 from serve_app.settings import Settings
@@ -34,13 +36,13 @@ TELL_WITHIN_S: Final = 5.0
 class JobEntrance:
     """`desk`: for the routes. `jobs`: the deployment that has the jobs done."""
 
-    def __init__(self, settings: Settings, jobs: DeploymentHandle, door: Door, pipeline: Pipeline) -> None:
+    def __init__(self, settings: Settings, jobs: DeploymentHandle, door: Door, remembered: Remembered) -> None:
         room = Storeroom.open(settings.jobs)
         self.desk = JobDesk(room.store, room.blobs, self._stop, settings.limits.max_processing_timeout_s)
         self._store = room.store
         self._jobs = jobs
         self._door = door
-        self._pipeline = pipeline
+        self._remembered = remembered
         self._telling: set[asyncio.Task[None]] = set()  # asyncio itself holds no task
 
     async def compare(
@@ -53,17 +55,22 @@ class JobEntrance:
         config: ImageComparisonConfig,
         deadline: Deadline,
     ) -> ComparisonReport:
-        """The pair of a job, in the background. Raises `ComparisonError` and its kinds."""
-        ticket = self._door.admission.in_background(caller)
+        """The pair of a job: its report if it lies in the cache, as that of a job begun anew may, else computed in the
+        background and kept there before it is told. Raises `ComparisonError` and its kinds."""
 
         def reached(stage: StageName) -> None:
             if stage == "assess":  # where a job begins is known without a word
                 self._soon(self._tell_stage(job_id, attempt, stage))
 
-        try:
-            return await self._pipeline.compare(reference, candidate, config, deadline, _Told(ticket, reached))
-        finally:
-            ticket.leave()
+        @contextmanager
+        def place() -> Iterator[Turns]:
+            ticket = self._door.admission.in_background(caller)
+            try:
+                yield _Told(ticket, reached)
+            finally:
+                ticket.leave()
+
+        return await self._remembered.compare(reference, candidate, config, deadline, place, owner=owner_of(caller))
 
     def _stop(self, job_id: str, attempt: int) -> None:
         self._soon(self._tell_jobs(job_id, attempt))

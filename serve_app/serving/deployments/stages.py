@@ -86,11 +86,6 @@ class Ingress:
         self._pipeline = Pipeline(
             RemoteExaminer(preprocessor, recorder.retried), RemoteAssessor(model, recorder.retried), settings
         )
-        self._jobs: JobEntrance | None = None
-        if jobs is not None:
-            from serve_app.serving.deployments.job_entrance import JobEntrance  # with the database and its queue
-
-            self._jobs = JobEntrance(settings, jobs, self._door, self._pipeline)
         sent_to_each: dict[StageName, int] = {
             "examine": settings.preprocessing.pairs_at_once,
             "assess": settings.model.comparisons_at_once + NEXT_AT_A_MODEL,
@@ -102,6 +97,11 @@ class Ingress:
             on_lookup=recorder.report_looked_up,
             detached=detached,
         )
+        self._jobs: JobEntrance | None = None
+        if jobs is not None:
+            from serve_app.serving.deployments.job_entrance import JobEntrance  # with the database and its queue
+
+            self._jobs = JobEntrance(settings, jobs, self._door, self._remembered)
         app_name = serve.get_replica_context().app_name
         self._watch = ClusterWatch(
             lambda: stages_of(app_name),

@@ -254,7 +254,7 @@ def megapixel() -> Table:
 def memory() -> Table:
     """Peak MiB above the two rasters for 3446x10728, each in a process of its own."""
     code = (
-        "import numpy as np, sys; from benchmarks.measurement_speed import page, edited, raster;"
+        "import numpy as np, sys; from benchmarks.peers.measurement_speed import page, edited, raster;"
         "from serve_app import measurement; measurement.measure(raster(page(64,64)), raster(page(64,64)//2));"
         "a = page(3446, 10728); b = {'edit': edited, 'bit': lambda a: a ^ 1}.get(sys.argv[1], lambda a: 255 - a)(a);"
         "open('/proc/self/clear_refs', 'w').write('5');"  # the peak starts again from what is held now
