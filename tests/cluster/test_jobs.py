@@ -11,7 +11,7 @@ import httpx2
 import pytest
 import ray
 
-from serve_app.settings import JobSettings, ModelSettings, ScriptedSettings, Settings
+from serve_app.settings import CacheSettings, JobSettings, ModelSettings, ScriptedSettings, Settings
 from tests.cluster.conftest import Deploy
 from tests.cluster.test_service import compare, kill_replica_of
 from tests.cluster.waiting import eventually
@@ -23,10 +23,11 @@ LONG_S = 8.0  # a job that is cancelled: far longer than a busy machine needs to
 SHORT_S = 0.5
 
 
-def settings(folder: Path, *, delay_s: float, **jobs: Any) -> Settings:
+def settings(folder: Path, *, delay_s: float, cache_bytes: int = 0, **jobs: Any) -> Settings:
     return Settings(
         model=ModelSettings(engine="scripted", scripted=ScriptedSettings(delay_s=delay_s, label=1)),
         jobs=JobSettings(enabled=True, folder=str(folder), **jobs),
+        cache=CacheSettings(report_cache_bytes=cache_bytes),  # 0: each job is really done
     )
 
 
@@ -178,6 +179,18 @@ def test_jobs_of_a_service_that_was_stopped_are_done_by_the_next(deploy: Deploy,
     with deploy(settings(tmp_path, delay_s=0)) as url:
         for each in jobs:
             assert ended(url, each)["status"] == "succeeded"
+
+
+def test_a_pair_that_was_compared_before_is_not_compared_for_a_job(deploy: Deploy, tmp_path: Path) -> None:
+    with deploy(settings(tmp_path, delay_s=SHORT_S, cache_bytes=10_000_000)) as url:
+        assert compare(url).json()["data"]["cached"] is False
+        found = ended(url, posted(url))
+        assert (found["status"], found["report"]["cached"]) == ("succeeded", True)
+        other = encoded(card("blue"))
+        files = [("files", ("a", A)), ("files", ("b", other))]
+        taken = httpx2.post(f"{url}/v1/jobs", files=files, timeout=30).json()["data"]["id"]
+        assert ended(url, taken)["report"]["cached"] is False
+        assert compare(url, second=other).json()["data"]["cached"] is True
 
 
 def test_a_service_with_jobs_is_ready_without_them(short_url: str) -> None:

@@ -19,6 +19,7 @@ from serve_app.errors import StorageFull, Unavailable
 from serve_app.jobs import events
 from serve_app.jobs.worker import Worker
 from serve_app.schema import JobEvent, JobList, JobReport
+from serve_app.serving.api import jobs as routes
 from serve_app.serving.api.app import create_app
 from serve_app.serving.api.door import open_door
 from serve_app.serving.api.jobs import JobDesk
@@ -413,6 +414,30 @@ async def test_a_stream_that_breaks_says_so_itself(
     assert "secret" not in told["data"]
 
 
+async def test_one_caller_opens_some_streams_and_no_more(open_service: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "STREAMS_PER_CALLER", 2)
+    service = open_service()
+    object.__setattr__(service.job_desk, "patience_s", 60.0)
+    job = await service.job()
+    url, looking, looks = f"/v1/jobs/{job}/events", asyncio.Event(), list[int]()
+    loop, look = asyncio.get_running_loop(), service.desk.store.happened
+
+    def seen(caller: str, job_id: str, after: int) -> Any:
+        looks.append(after)
+        if looks.count(0) == 2:
+            loop.call_soon_threadsafe(looking.set)
+        return look(caller, job_id, after)
+
+    monkeypatch.setattr(service.desk.store, "happened", seen)
+    open_ones = [asyncio.create_task(service.client.get(url)) for _ in range(2)]
+    await looking.wait()
+    assert refusal(await service.client.get(url)) == (429, "rate_limited")
+    await service.client.delete(f"/v1/jobs/{job}")
+    for answer in await asyncio.gather(*open_ones):
+        assert [each["event"] for each in parsed(answer.text)] == ["queued", "cancelled"]
+    assert (await service.client.get(url)).status_code == 200, "an ended stream kept its place"
+
+
 async def test_a_full_disk_is_told(open_service: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     service = open_service()
 
@@ -446,7 +471,7 @@ async def test_every_answer_of_these_routes_is_described(open_service: Open) -> 
         "get /v1/jobs/{job_id}": {200, 410},
         "delete /v1/jobs/{job_id}": {200, 409, 410},
         "post /v1/jobs/{job_id}/retry": {202, 409, 410, 429},
-        "get /v1/jobs/{job_id}/events": {200, 400, 410},
+        "get /v1/jobs/{job_id}/events": {200, 400, 410, 429},
     }
     events_spec = paths["/v1/jobs/{job_id}/events"]["get"]
     assert "text/event-stream" in events_spec["responses"]["200"]["content"]

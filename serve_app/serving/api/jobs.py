@@ -7,7 +7,9 @@ import asyncio
 import logging
 import re
 import traceback
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, cast, get_args
@@ -16,7 +18,7 @@ import pydantic_core
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from serve_app.errors import ComparisonError, MalformedRequest, NotFound
+from serve_app.errors import ComparisonError, MalformedRequest, NotFound, Overloaded, RateLimited
 from serve_app.jobs import events
 from serve_app.jobs.events import Event
 from serve_app.jobs.job import Job
@@ -36,6 +38,11 @@ MOST_LISTED: Final = 100
 LISTED: Final = 20
 # Retry-After of a job that was taken: it may be done in a second, and each that stands before it may take as long.
 LONGEST_RETRY_AFTER_S: Final = 30
+
+# Streams of events open at once at one entrance: each holds one of its places for requests, and asks the database.
+MOST_STREAMS: Final = 64
+STREAMS_PER_CALLER: Final = 16
+STREAM_RETRY_AFTER_S: Final = 10
 
 _ANY: Final = (503, *envelope.KEYED)
 _STATUSES: Final[tuple[JobStatus, ...]] = get_args(JobStatus)
@@ -99,6 +106,31 @@ class JobDesk:
             return known
         self.blobs.put([(each.digest, each.data) for each in (request.reference, request.candidate)])
         return self.store.enqueue(request)
+
+
+class _Streams:
+    """How many streams of events are open here, and whose."""
+
+    def __init__(self) -> None:
+        self._open: Counter[str] = Counter()
+
+    def check(self, caller: str) -> None:
+        """Raises `RateLimited`, `Overloaded`."""
+        if self._open[caller] >= STREAMS_PER_CALLER:
+            raise RateLimited(
+                f"{STREAMS_PER_CALLER} streams of this caller are open here already.",
+                retry_after_s=STREAM_RETRY_AFTER_S,
+            )
+        if self._open.total() >= MOST_STREAMS:
+            raise Overloaded("Too many streams are open here already.", retry_after_s=STREAM_RETRY_AFTER_S)
+
+    @contextmanager
+    def one(self, caller: str) -> Iterator[None]:
+        self._open[caller] += 1
+        try:
+            yield
+        finally:
+            self._open -= Counter((caller,))
 
 
 def add_jobs(app: FastAPI, desk: JobDesk | None, logger: logging.Logger) -> None:
@@ -188,16 +220,19 @@ def _add_asking(app: FastAPI, desk: JobDesk) -> None:
 
 
 def _add_events(app: FastAPI, desk: JobDesk, logger: logging.Logger) -> None:
+    streams = _Streams()
+
     async def found(request: Request) -> int:
         """Before the stream begins, where a refusal can still be one. The number to go on after."""
         after = _after(request)
+        streams.check(arrival(request).caller)
         await _of(request, desk.store.find)
         return after
 
     @app.get(
         UNHURRIED + "/{job_id}/events",
         response_class=EventSourceResponse,
-        responses=envelope.responses(400, 410, *_ANY),
+        responses=envelope.responses(400, 410, 429, *_ANY),
         openapi_extra=_EVENTS,
         summary="What happens to a job, as it happens",
     )
@@ -208,8 +243,9 @@ def _add_events(app: FastAPI, desk: JobDesk, logger: logging.Logger) -> None:
             return desk.store.happened(caller, job_id, number)
 
         try:
-            async for event in events.follow(look, after, desk.patience_s):
-                yield _sent(event)
+            with streams.one(caller):
+                async for event in events.follow(look, after, desk.patience_s):
+                    yield _sent(event)
         except ComparisonError as exc:  # an exception would cut the stream off without a word
             yield _broken(exc)
         except Exception as bug:  # noqa: BLE001

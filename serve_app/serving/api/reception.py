@@ -17,6 +17,7 @@ from serve_app.errors import BodyTooLarge, ComparisonError, DeadlineExceeded
 from serve_app.serving import request_id, telemetry
 from serve_app.serving.api import envelope
 from serve_app.serving.api.arrival import Arrival
+from serve_app.serving.api.callers import KEY
 from serve_app.serving.api.door import Door
 from serve_app.serving.transit import Transit
 from serve_app.settings import MIB, Limits
@@ -85,8 +86,8 @@ class Reception:
     def _let_in(self, scope: Scope, arrived: Arrival) -> None:
         """Raises `ApiKeyRequired`, `NotAllowed`, `RateLimited`, `Draining` and `Overloaded`."""
         caller = arrived.caller = self._door.callers.identify(scope)
-        if caller.startswith("key:"):
-            arrived.record.key_name = caller.removeprefix("key:")
+        if caller.startswith(KEY):
+            arrived.record.key_name = caller.removeprefix(KEY)
         if scope["method"] != "POST":
             return
         if self._door.quota is not None:
