@@ -122,17 +122,6 @@ def test_a_cancel_reaches_the_model(long_url: str) -> None:
     assert httpx2.delete(f"{long_url}/v1/jobs/{job_id}").status_code == 409
 
 
-def test_who_waits_goes_before_what_only_lies_there(short_url: str) -> None:
-    jobs = [posted(short_url) for _ in range(8)]
-    answer = compare(short_url)
-    assert answer.status_code == 200
-    assert [job(short_url, each)["status"] for each in jobs].count("queued") + [
-        job(short_url, each)["status"] for each in jobs
-    ].count("running") >= 2
-    for each in jobs:
-        assert ended(short_url, each)["status"] == "succeeded"
-
-
 @pytest.mark.parametrize("killed", ["Jobs", "VLModel", "Ingress", "Preprocessor"])
 def test_a_kill_loses_no_job_and_ends_none_twice(short_url: str, killed: str) -> None:
     jobs = [posted(short_url) for _ in range(6)]
