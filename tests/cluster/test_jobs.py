@@ -172,14 +172,14 @@ def test_jobs_of_a_service_that_was_stopped_are_done_by_the_next(deploy: Deploy,
 
 def test_a_pair_that_was_compared_before_is_not_compared_for_a_job(deploy: Deploy, tmp_path: Path) -> None:
     with deploy(settings(tmp_path, delay_s=SHORT_S, cache_bytes=10_000_000)) as url:
-        assert compare(url).json()["data"]["cached"] is False
+        assert compare(url, kept=True).json()["data"]["cached"] is False
         found = ended(url, posted(url))
         assert (found["status"], found["report"]["cached"]) == ("succeeded", True)
         other = encoded(card("blue"))
         files = [("files", ("a", A)), ("files", ("b", other))]
         taken = httpx2.post(f"{url}/v1/jobs", files=files, timeout=30).json()["data"]["id"]
         assert ended(url, taken)["report"]["cached"] is False
-        assert compare(url, second=other).json()["data"]["cached"] is True
+        assert compare(url, second=other, kept=True).json()["data"]["cached"] is True
 
 
 def test_a_service_with_jobs_is_ready_without_them(short_url: str) -> None:
