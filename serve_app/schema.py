@@ -255,6 +255,20 @@ class JobEvent(_Out):
     time: datetime
 
 
+PairOutcome = Literal["match", "mismatch", "uncertain", "added", "removed", "failed"]
+
+
+class PairReport(_Out):
+    """One pair of a batch: a line of `results.jsonl`. `reference` and `candidate` are paths as they were named."""
+
+    name: str
+    outcome: PairOutcome  # added, removed: on one side only; failed: see `error`
+    reference: str | None
+    candidate: str | None
+    report: ComparisonReport | None = None
+    error: ErrorReport | None = None
+
+
 Data = TypeVar("Data")
 
 

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import logging
 import sys
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
-from pydantic import ValidationError
 
+from serve_app.cli.asking import EXIT_CODES, config_of, opened, told
 from serve_app.cli.files import CommandFailed, fail, read
-from serve_app.core.comparing import CantCompare, Comparing
+from serve_app.core.comparing import CantCompare
 from serve_app.errors import ComparisonError
-from serve_app.schema import ComparisonReport, ImageComparisonConfig, Verdict, VisualKind
-from serve_app.settings import ModelSettings, Settings
+from serve_app.schema import ComparisonReport, ImageComparisonConfig, VisualKind
 
-# What a script can tell apart; 2 is a wrong command line, as everywhere.
-EXIT_CODES: Final[dict[Verdict, int]] = {"match": 0, "mismatch": 22, "uncertain": 23}
 VISUALS: Final[tuple[VisualKind, ...]] = ("overlay", "heatmap", "side_by_side")
 
 
@@ -52,7 +47,7 @@ def compare(
             "language": language,
             "visuals": list(files) or None,
         }
-        wanted = _config(config, {name: value for name, value in options.items() if value is not None})
+        wanted = config_of(config, {name: value for name, value in options.items() if value is not None})
         report = asyncio.run(_compared(read(reference), read(candidate), wanted, server, model))
         _save_visuals(report, files)
     except CommandFailed as exc:
@@ -67,50 +62,12 @@ async def _compared(
     """Wherever it is done, the same is asked."""
     logging.getLogger("pairlens").setLevel(logging.CRITICAL)  # what failed is printed as one sentence
     try:
-        async with _opened(server, model) as comparing:
+        async with opened(server, model) as comparing:
             return await comparing.compare(reference, candidate, config)
     except CantCompare as exc:
         raise CommandFailed(str(exc)) from exc
     except ComparisonError as exc:
-        raise CommandFailed(_told(exc)) from exc
-
-
-def _opened(server: str | None, model: str | None) -> AbstractAsyncContextManager[Comparing]:
-    """Each way imports what it needs: numpy and the decoders here, an HTTP client there."""
-    if server is not None:
-        from serve_app.client.asynchronous import AsyncClient
-
-        return AsyncClient(server)
-    from serve_app.local import open_here
-
-    return open_here(Settings() if model is None else Settings(model=ModelSettings(engine="transformers", name=model)))
-
-
-def _told(refusal: ComparisonError) -> str:
-    if refusal.request_id is None:
-        return refusal.detail
-    about = f" [{refusal.image or refusal.field}]" if refusal.image or refusal.field else ""
-    return f"{refusal.detail} ({refusal.status} {refusal.type}{about}, request {refusal.request_id})"
-
-
-def _config(given: str | None, options: dict[str, Any]) -> ImageComparisonConfig:
-    """The API's config from JSON or a file of it, with the convenient options laid over it."""
-    fields: Any = {} if given is None else _json(given)
-    if not isinstance(fields, dict):
-        raise CommandFailed("The config must be a JSON object.")
-    try:
-        return ImageComparisonConfig.model_validate_json(json.dumps({**fields, **options}))
-    except ValidationError as exc:
-        problems = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in exc.errors(include_input=False))
-        raise CommandFailed(f"The config is wrong. {'; '.join(problems)}.") from exc
-
-
-def _json(given: str) -> Any:
-    text = given if given.lstrip().startswith("{") else read(Path(given)).decode("utf-8", "replace")
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as exc:
-        raise CommandFailed(f"The config is not valid JSON: {exc}.") from exc
+        raise CommandFailed(told(exc)) from exc
 
 
 def _region(text: str) -> list[int]:

@@ -9,6 +9,7 @@ import os
 import typer
 
 from serve_app import __version__
+from serve_app.cli.batch import batch
 from serve_app.cli.compare import compare
 from serve_app.cli.files import say
 from serve_app.cli.serve import serve
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 
 app.command()(compare)
+app.command()(batch)
 app.command()(serve)
 app.command()(size)
 

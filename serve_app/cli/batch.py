@@ -1,0 +1,198 @@
+"""`pairlens batch`: many pairs, here or on a server; a row a pair on disk.
+The same command goes on where it was ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from serve_app.cli.asking import EXIT_CODES, config_of, opened
+from serve_app.cli.files import EXIT_ERROR, CommandFailed, fail, read, say
+from serve_app.core.comparing import CantCompare, Comparing
+from serve_app.errors import ComparisonError, Unavailable
+from serve_app.schema import ComparisonReport, ErrorReport, ImageComparisonConfig, PairOutcome, PairReport
+from serve_app.storage.manifest import ManifestWrong, NamedPair, listed, matched
+from serve_app.storage.results import OtherBatch, Results
+
+EXIT_STOPPED: Final = 130  # as shells have it for Ctrl-C
+TRIES: Final = 5  # of a pair that a server was too busy for
+LONGEST_PAUSE_S: Final = 30.0
+
+
+def batch(
+    reference: Annotated[Path | None, typer.Argument(help="The folder of pictures to compare with.")] = None,
+    candidate: Annotated[Path | None, typer.Argument(help="The folder to judge; files are matched by name.")] = None,
+    manifest: Annotated[Path | None, typer.Option(help="Or: a .csv or .jsonl of reference, candidate, name.")] = None,
+    out: Annotated[Path, typer.Option(help="Where results are kept; the same again goes on.")] = Path("results"),
+    config: Annotated[str | None, typer.Option(help="The config of the API: JSON, or a file of it.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="Similarity from which it is a match, 0..1.")] = None,
+    server: Annotated[str | None, typer.Option(help="Ask this server, such as http://127.0.0.1:8000.")] = None,
+    model: Annotated[str | None, typer.Option(help="Assess with this checkpoint: a folder or hub id.")] = None,
+    at_once: Annotated[int, typer.Option(min=1, max=64, help="Pairs under way together.")] = 2,
+) -> None:
+    """Compare many pairs: two folders, or a list. Exit code as compare's, of the worst pair; 1 where one failed."""
+    if server is not None and model is not None:
+        fail("--model is for comparing here; with --server the server's own model is asked.")
+    try:
+        asked = config_of(config, {} if threshold is None else {"similarity_threshold": threshold})
+        pairs = _pairs(reference, candidate, manifest)
+        with Results(out, _question(asked, server, model)) as results:
+            rows = _compared(pairs, results, asked, server, model, at_once)
+        _write_views(rows, out)
+    except (CommandFailed, CantCompare, OtherBatch) as exc:
+        fail(str(exc))
+    except OSError as exc:
+        fail(f"{exc.filename or out} can't be used: {exc.strerror}.")
+    say(_told(rows, out))
+    raise typer.Exit(_exit_code(rows))
+
+
+def _pairs(reference: Path | None, candidate: Path | None, manifest: Path | None) -> list[NamedPair]:
+    if (manifest is None) == (reference is None and candidate is None) or (reference is None) != (candidate is None):
+        raise CommandFailed("Name two folders, or --manifest with a list of pairs.")
+    try:
+        if manifest is not None:
+            return listed(manifest)
+        assert reference is not None
+        assert candidate is not None
+        for folder in (reference, candidate):
+            if not folder.is_dir():
+                raise CommandFailed(f"{folder} is no folder.")
+        return matched(reference, candidate)
+    except ManifestWrong as exc:
+        about = manifest if manifest is not None else "These folders"
+        raise CommandFailed(f"{about} can't be used, and nothing was compared:\n" + "\n".join(exc.faults)) from exc
+
+
+def _question(config: ImageComparisonConfig, server: str | None, model: str | None) -> dict[str, object]:
+    return {"config": config.model_dump(mode="json"), "server": server, "model": model}
+
+
+def _compared(
+    pairs: Sequence[NamedPair],
+    results: Results,
+    config: ImageComparisonConfig,
+    server: str | None,
+    model: str | None,
+    at_once: int,
+) -> list[PairReport]:
+    """The rows of all pairs, in their order; what Ctrl-C ends stays on disk."""
+    logging.getLogger("pairlens").setLevel(logging.CRITICAL)
+    with _progress(len(pairs)) as step:
+        try:
+            asyncio.run(_work(pairs, results, config, opened(server, model), at_once, step))
+        except KeyboardInterrupt:
+            say(f"Stopped; {len(results.rows)} of {len(pairs)} pairs are kept: the same command goes on from there.")
+            raise typer.Exit(EXIT_STOPPED) from None
+    return results.settle(pair.name for pair in pairs)
+
+
+async def _work(
+    pairs: Sequence[NamedPair],
+    results: Results,
+    config: ImageComparisonConfig,
+    comparing: AbstractAsyncContextManager[Comparing],
+    at_once: int,
+    step: Callable[[], None],
+) -> None:
+    waiting = iter(pairs)
+
+    async def worker(comparing: Comparing) -> None:
+        for pair in waiting:
+            if not await asyncio.to_thread(results.has, pair):
+                results.append(await _row(comparing, pair, config))
+            step()
+
+    async with comparing as one:
+        workers = [asyncio.create_task(worker(one)) for _ in range(at_once)]
+        try:
+            ended, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            for task in workers:
+                task.cancel()
+        for task in ended:
+            task.result()  # the first that nothing can be done about: no server, no disk
+
+
+async def _row(comparing: Comparing, pair: NamedPair, config: ImageComparisonConfig) -> PairReport:
+    def row(outcome: PairOutcome, **more: object) -> PairReport:
+        sides = {
+            side: str(path) if path else None
+            for side, path in (("reference", pair.reference), ("candidate", pair.candidate))
+        }
+        return PairReport.model_validate({"name": pair.name, "outcome": outcome, **sides, **more})
+
+    if pair.reference is None:
+        return row("added")
+    if pair.candidate is None:
+        return row("removed")
+    try:
+        both = [await asyncio.to_thread(read, path) for path in (pair.reference, pair.candidate)]
+        report = await _patiently(comparing, both[0], both[1], config)
+    except CommandFailed as exc:
+        return row("failed", error=ErrorReport(type="unreadable_file", detail=str(exc)))
+    except ComparisonError as exc:
+        told = ErrorReport(type=exc.type, detail=exc.detail, image=exc.image, field=exc.field)
+        return row("failed", error=told)
+    return row(report.verdict, report=report)
+
+
+async def _patiently(
+    comparing: Comparing, reference: bytes, candidate: bytes, config: ImageComparisonConfig
+) -> ComparisonReport:
+    """Comes again when a busy server says so. Raises `ComparisonError` and its kinds."""
+    for left in range(TRIES - 1, -1, -1):
+        try:
+            return await comparing.compare(reference, candidate, config)
+        except Unavailable as exc:
+            if not left:
+                raise
+            await asyncio.sleep(min(LONGEST_PAUSE_S, exc.retry_after_s or 1))
+    raise AssertionError("the last try returns or raises")
+
+
+def _write_views(rows: Sequence[PairReport], out: Path) -> None:
+    from serve_app.views.batch_table import batch_csv, batch_html
+    from serve_app.views.junit_xml import junit_xml
+
+    (out / "results.csv").write_text(batch_csv(rows), encoding="utf-8")
+    (out / "junit.xml").write_text(junit_xml(rows), encoding="utf-8")
+    (out / "index.html").write_text(batch_html(rows, out), encoding="utf-8")
+
+
+def _told(rows: Sequence[PairReport], out: Path) -> str:
+    from serve_app.views.batch_table import ORDER
+
+    counts = {outcome: sum(row.outcome == outcome for row in rows) for outcome in ORDER}
+    told = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
+    return f"{len(rows)} pairs: {told}. See {out / 'index.html'}, results.jsonl, results.csv, junit.xml."
+
+
+def _exit_code(rows: Sequence[PairReport]) -> int:
+    outcomes = {row.outcome for row in rows}
+    if "failed" in outcomes:
+        return EXIT_ERROR
+    if outcomes & {"mismatch", "added", "removed"}:
+        return EXIT_CODES["mismatch"]
+    return EXIT_CODES["uncertain" if "uncertain" in outcomes else "match"]
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[], None]]:
+    """A bar on standard error, where that is a terminal; calls say that one more pair is done."""
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    with Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+        task = bar.add_task("pairs", total=total)
+        yield lambda: bar.advance(task)
