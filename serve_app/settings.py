@@ -186,6 +186,13 @@ class ModelSettings(_Strict):
     )
     max_explanation_tokens: PositiveInt = Field(96, description="Longest explanation of one aspect or element.")
     max_summary_tokens: PositiveInt = Field(160, description="Longest summary.")
+    thought_tokens: int = Field(
+        0,
+        ge=0,
+        le=4096,
+        description="Longest text that engine `transformers` lets the model write about a pair, in each order of the "
+        "pictures, before the first question: a step for each token. 0: none, and a thinking model's thought is empty.",
+    )
     gpus_per_replica: Literal["auto"] | float = Field(
         "auto", description="`auto`: 1 if the engine is `transformers` and the cluster has a GPU now, else 0."
     )

@@ -18,7 +18,8 @@ def configured(settings: ModelSettings) -> ModelIdentity:
     """The model that the settings name; which revision of it, only the engine can tell where none is pinned."""
     if not settings.is_asked:
         return ModelIdentity("none", None, None)
-    return ModelIdentity(settings.engine, settings.public_name, settings.revision)
+    thought_tokens = settings.thought_tokens if settings.engine == "transformers" else 0
+    return ModelIdentity(settings.engine, settings.public_name, settings.revision, thought_tokens)
 
 
 def report_id(reference: Upload, candidate: Upload, config: ImageComparisonConfig, model: ModelIdentity) -> str:
@@ -28,6 +29,6 @@ def report_id(reference: Upload, candidate: Upload, config: ImageComparisonConfi
         "candidate": candidate.digest,
         "config": config.model_dump(mode="json", exclude={"processing_timeout"}),
         "model": [model.engine, model.name, model.revision],
-        "versions": [__version__, measurement.VERSION, prompt.VERSION if model.engine != "none" else ""],
+        "versions": [__version__, measurement.VERSION, prompt.version(model) if model.engine != "none" else ""],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

@@ -134,7 +134,7 @@ class Pipeline:
 
     def _unanswered(self, status: ModelStatus) -> Assessment:
         # The prompt's version as if it had answered: the report's id is that of the question, not of its luck.
-        return Assessment(self._identity, status, prompt_version=prompt.VERSION)
+        return Assessment(self._identity, status, prompt_version=prompt.version(self._identity))
 
     def warnings(self, config: ImageComparisonConfig) -> tuple[str, ...]:
         """What a report says first, of this request's time alone."""

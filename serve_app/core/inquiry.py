@@ -68,6 +68,7 @@ class Inquiry:
     `crops`: parts of both pictures at native resolution; the measured difference i is area i + 1 in the texts.
     `captions`: the name of each picture, to stand before it, the same in both orders; empty where they have none.
     `decoy`: index of the region question that is about a place where nothing changed; None where there is none.
+    `thought_request`: asks for a few sentences about the pair, where an engine lets the model write some first.
     """
 
     shown_reference: ShownImage
@@ -80,6 +81,7 @@ class Inquiry:
     crops: tuple[Crop, ...] = ()
     captions: tuple[str, ...] = ()
     decoy: int | None = None
+    thought_request: str = ""
 
     @property
     def pictures(self) -> tuple[ShownImage, ...]:
@@ -145,6 +147,9 @@ class ModelOutput:
 
 @dataclass(frozen=True, slots=True)
 class ModelIdentity:
+    """`thought_tokens`: how much it may write about a pair before it is asked."""
+
     engine: str
     name: str | None
     revision: str | None
+    thought_tokens: int = 0

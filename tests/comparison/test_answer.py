@@ -80,6 +80,13 @@ def test_a_score_is_the_expectation_over_the_labels() -> None:
     assert assessment.warnings == ()
 
 
+def test_the_version_tells_what_the_model_may_write_before_it_is_asked() -> None:
+    shown = ShownImage(1, 1, "rgb", b"\0\0\0")
+    inquiry = Inquiry(shown, shown, "", (a_question(),), (), "en", "7")
+    output = ModelOutput((Reply((1.0, 0, 0, 0, 0), GOOD),), (), 12, 34)
+    assert answer.parse(output, inquiry, replace(ME, thought_tokens=9)).prompt_version == "7+thought9"
+
+
 def test_both_orders_are_averaged_and_their_gap_is_told() -> None:
     assessment = parsed((a_question(),), (Reply((1.0, 0, 0, 0, 0), GOOD),), (Reply((0, 0, 1.0, 0, 0), ""),))
     aspect = assessment.aspects[0]

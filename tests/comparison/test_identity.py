@@ -25,9 +25,16 @@ def test_the_same_question_has_the_same_id() -> None:
     assert len(first) == 32
 
 
-@pytest.mark.parametrize("field", ["engine", "name", "revision"])
-def test_another_model_has_another_id(field: str) -> None:
-    other = dataclasses.replace(MODEL, **{field: "other"})
+@pytest.mark.parametrize(
+    "other",
+    [
+        dataclasses.replace(MODEL, engine="other"),
+        dataclasses.replace(MODEL, name="other"),
+        dataclasses.replace(MODEL, revision="other"),
+        dataclasses.replace(MODEL, thought_tokens=1),
+    ],
+)
+def test_another_model_has_another_id(other: ModelIdentity) -> None:
     assert identity.report_id(A, B, config(), other) != identity.report_id(A, B, config(), MODEL)
 
 
@@ -58,3 +65,12 @@ def test_the_configured_model_is_named_without_a_path_of_ours() -> None:
     named = identity.configured(ModelSettings(engine="transformers", name="/srv/models/qwen", revision="1"))
     assert named == ModelIdentity("transformers", "qwen", "1")
     assert identity.configured(ModelSettings()) == ModelIdentity("none", None, None)
+
+
+@pytest.mark.parametrize(("engine", "tokens"), [("transformers", 64), ("openai", 0)])
+def test_what_is_written_before_the_first_question_is_a_part_of_the_prompts_version(engine: str, tokens: int) -> None:
+    """Of the engine that lets a model write it; without it the version stays as it was."""
+    chosen = {"engine": engine, "name": "m", "thought_tokens": 64, "server": {"base_url": "http://x/v1"}}
+    model = identity.configured(ModelSettings.model_validate(chosen))
+    assert model.thought_tokens == tokens
+    assert prompt.version(model) == (f"{prompt.VERSION}+thought64" if tokens else prompt.VERSION)

@@ -52,9 +52,9 @@ QWEN_TOKENS = (
 QWEN_IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
 
 
-def tiny_qwen3_vl(folder: Path, *, width: int = 64, layers: int = 2) -> Path:
+def tiny_qwen3_vl(folder: Path, *, width: int = 64, layers: int = 2, tokens: tuple[str, ...] = ()) -> Path:
     """A Qwen3-VL of about 0.3 M parameters at the default width: M-RoPE, deep-stacked vision features."""
-    tokenizer = a_tokenizer(QWEN_TOKENS)
+    tokenizer = a_tokenizer((*QWEN_TOKENS, *tokens))
     config = transformers.Qwen3VLConfig(
         text_config=a_text_config(
             tokenizer, width, layers, rope_parameters=mrope([4, 2, 2], width // 4, interleaved=True)
@@ -73,6 +73,14 @@ def tiny_qwen3_vl(folder: Path, *, width: int = 64, layers: int = 2) -> Path:
     )
     images = qwen_images()
     return saved(folder, transformers.Qwen3VLForConditionalGeneration, config, tokenizer, images, "Qwen3VLProcessor")
+
+
+def that_thinks(folder: Path, begins: str = "<think>") -> Path:
+    """The checkpoint with a template that begins a thought before every answer."""
+    template = (folder / "chat_template.jinja").read_text()
+    turn = "<|im_start|>assistant\n{% endif %}"
+    (folder / "chat_template.jinja").write_text(template.replace(turn, turn.replace("{%", begins + "\n{%")))
+    return folder
 
 
 def tiny_qwen2_5_vl(folder: Path) -> Path:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from serve_app.comparison import grounding
-from serve_app.comparison.dialogue import reply_text
+from serve_app.comparison.dialogue import prompt, reply_text
 from serve_app.comparison.sentences import SENTENCES
 from serve_app.core.assessed import (
     Anchors,
@@ -139,7 +139,7 @@ def parse(output: ModelOutput, inquiry: Inquiry, identity: ModelIdentity, habits
         order_gap=_order_gap(answered),
         prompt_tokens=output.prompt_tokens,
         generated_tokens=output.generated_tokens,
-        prompt_version=inquiry.prompt_version,
+        prompt_version=prompt.version(identity, inquiry.prompt_version),
         warnings=tuple(warnings),
         plan=output.plan,
         findings=tuple(each for one in _of_kind(answered, "findings") for each in _findings(one, places)),

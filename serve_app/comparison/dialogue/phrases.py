@@ -62,6 +62,7 @@ class Phrases:
     elsewhere: str
     about_summary: str
     summary: str
+    thought: str
     option: str
     separator: str
     series: str
@@ -154,6 +155,10 @@ _ENGLISH = Phrases(
         'nothing visible differs, as {{"summary":"<one or two sentences>"}}.'
     ),
     summary="Give the summary.",
+    thought=(
+        "Before the first question: in a few plain sentences, without JSON, say what each picture shows and what may "
+        "have changed between them."
+    ),
     option="{label} ({meaning})",
     separator=", ",
     series="; ",
@@ -234,6 +239,7 @@ _CHINESE = Phrases(
         '按 {{"summary":"<一两句话>"}} 的格式回答。'
     ),
     summary="请给出总结。",
+    thought="在第一个问题之前：不用 JSON，用几句普通的话说明两张图片各显示了什么，它们之间可能有什么变化。",
     option="{label}（{meaning}）",
     separator="、",
     series="；",

@@ -17,7 +17,16 @@ from dataclasses import dataclass
 from serve_app.comparison.dialogue import decoy
 from serve_app.comparison.dialogue.phrases import PHRASES, Options, Phrases
 from serve_app.core.habits import UNKNOWN, Convention, Habits
-from serve_app.core.inquiry import FINDING_KINDS, MAX_FINDINGS, AnswerShape, Inquiry, Question, QuestionKind, Wording
+from serve_app.core.inquiry import (
+    FINDING_KINDS,
+    MAX_FINDINGS,
+    AnswerShape,
+    Inquiry,
+    ModelIdentity,
+    Question,
+    QuestionKind,
+    Wording,
+)
 from serve_app.core.measured import Crop, Examination
 from serve_app.core.pictures import Box, ImageFacts, ShownImage
 from serve_app.schema import ImageComparisonConfig, Language
@@ -60,7 +69,15 @@ def render(config: ImageComparisonConfig, examination: Examination, habits: Habi
         crops=examination.crops,
         captions=_captions(phrases, examination.crops),
         decoy=None if unchanged is None else unchanged.number - 1,
+        thought_request=phrases.thought,
     )
+
+
+def version(model: ModelIdentity, words: str | None = None) -> str:
+    """Of all that is said to this model: of the words, by default these, and how much it may write before the first
+    question."""
+    words = VERSION if words is None else words
+    return f"{words}+thought{model.thought_tokens}" if model.thought_tokens else words
 
 
 def calibration(first: ShownImage, second: ShownImage, language: Language, *, letters: bool) -> Inquiry:
@@ -76,7 +93,8 @@ def calibration(first: ShownImage, second: ShownImage, language: Language, *, le
     )
     told = _instructions(phrases, (area,), (), {"aspect", "region"}, _Places(None, (first, second)))
     names = _captions(phrases, ())
-    return Inquiry(second, first, told, (), asked, language, VERSION, captions=names, decoy=0)
+    thought = phrases.thought
+    return Inquiry(second, first, told, (), asked, language, VERSION, captions=names, decoy=0, thought_request=thought)
 
 
 def placing(picture: ShownImage, language: Language, habits: Habits) -> Inquiry:
@@ -85,7 +103,8 @@ def placing(picture: ShownImage, language: Language, habits: Habits) -> Inquiry:
     places = _Places(habits.boxes, (picture, picture))
     asked = _element(phrases, 0, phrases.mark, phrases.statuses, places)
     told = _instructions(phrases, (), (), {"focus_element"}, places)
-    return Inquiry(picture, picture, told, (asked,), (), language, VERSION, captions=_captions(phrases, ()))
+    names, thought = _captions(phrases, ()), phrases.thought
+    return Inquiry(picture, picture, told, (asked,), (), language, VERSION, captions=names, thought_request=thought)
 
 
 def labels(language: Language) -> tuple[tuple[str, ...], ...]:

@@ -13,12 +13,12 @@ ANSWER_OPENING = '{"answer":"'
 
 
 class Lexicon:
-    """What one tokenizer makes of questions and labels."""
+    """What one tokenizer makes of questions and labels. `control_ids`: tokens that no text of a caller becomes."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         control = tokenizer.get_added_vocab()
-        self._control_ids = {id_ for token, id_ in control.items() if len(token.strip()) > 1}
+        self.control_ids = {id_ for token, id_ in control.items() if len(token.strip()) > 1}
         longest_first = sorted((token for token in control if len(token) > 1), key=len, reverse=True)
         self._control = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
         self._labels: dict[tuple[str, ...], tuple[int, ...] | None] = {}
@@ -36,8 +36,8 @@ class Lexicon:
         ids: list[int] = []
         for part in self._cut(text):
             piece = self.template(part)
-            if self._control_ids.intersection(piece):
-                piece = [id_ for char in part for id_ in self.template(char) if id_ not in self._control_ids]
+            if self.control_ids.intersection(piece):
+                piece = [id_ for char in part for id_ in self.template(char) if id_ not in self.control_ids]
             ids += piece
         return ids
 

@@ -60,7 +60,7 @@ def load(settings: ModelSettings) -> Loaded:
         raise ModelUnavailable(f"{settings.name} can't be loaded: {first_line}") from exc
     logger.info("weights of %s loaded: %.1f s", settings.public_name, time.perf_counter() - started)
     revision = settings.revision or getattr(model.config, "_commit_hash", None)
-    return Loaded(model, parts, ModelIdentity("transformers", settings.public_name, revision))
+    return Loaded(model, parts, ModelIdentity("transformers", settings.public_name, revision, settings.thought_tokens))
 
 
 def device(settings: ModelSettings) -> torch.device:

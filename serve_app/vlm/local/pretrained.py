@@ -40,6 +40,7 @@ from serve_app.vlm.local.grammar import JsonText
 from serve_app.vlm.local.lexicon import Lexicon
 from serve_app.vlm.local.planning import plan
 from serve_app.vlm.local.planning.plan import Work
+from serve_app.vlm.local.thinking import Thinking, log_unused, marks_of
 from serve_app.vlm.local.vision import Prompt, VisionEncoder, stacked
 from serve_app.vlm.unavailable import ModelUnavailable
 
@@ -84,6 +85,7 @@ class PretrainedModel:
         self._processor = loaded.processor
         self._settings = settings
         self._shares = shares = prefix.can_share(loaded.model)
+        self._thinking = self._thinking_of(loaded)
         self._step = step or compiled.step_for(loaded.model, settings)
         before, _ = self.prompt("", len(_CAPTIONS), _CAPTIONS)
         self._planner = plan.planner_for(self._sight, before, settings, free_bytes, cache=self.cache, shares=shares)
@@ -101,7 +103,7 @@ class PretrainedModel:
 
         Raises also ImageTooLarge where the pair fits in no size, and Overloaded where it ran out of memory twice.
         """
-        before, after = self.prompt(inquiry.instructions, len(inquiry.pictures), inquiry.captions)
+        before, after = self._texts(inquiry)
         rows = self._rows(inquiry, after)
         work = self._work(inquiry, before, rows)
         planned, work = self._planner.decide(work) if self._planner else (None, work)
@@ -146,21 +148,42 @@ class PretrainedModel:
             resized = frames.resized(prompts[0].inputs, self._processor, work.orders[0])
             prefixes = _read(self.model, prompts)
             del prompts
-            tokens = sum(one.length * one.num_rows for one in prefixes)
+            thinking, num_thought = self._thinking_about(inquiry), 0
+            if thinking is not None:
+                prefixes, num_thought = thinking.think(prefixes, inquiry.thought_request)
+            tokens = sum(one.length * one.num_rows for one in prefixes) - num_thought
             most = planned.rows_per_batch if planned else len(rows)
             self._asking.ask(prefixes, rows, 1 if one_by_one else most)
         swapped = len(inquiry.questions)
         if planned:
-            lengths = {"visual_tokens": visual_tokens, "prompt_tokens": prefixes[0].length}
+            lengths = {"visual_tokens": visual_tokens, "prompt_tokens": max(one.length for one in prefixes)}
             planned = replace(planned, **lengths, shown_reference=work.sizes[0], shown_candidate=work.sizes[1])
         return ModelOutput(
             replies=tuple(self._reply(row) for row in rows[:swapped]),
             swapped_replies=tuple(self._reply(row) for row in rows[swapped:]),
             prompt_tokens=tokens + sum(len(row.suffix) for row in rows),
-            generated_tokens=sum(len(row.writing.tokens) for row in rows if row.writing),
+            generated_tokens=num_thought + sum(len(row.writing.tokens) for row in rows if row.writing),
             plan=planned,
             resized=resized,
         )
+
+    def _thinking_of(self, loaded: loading.Loaded) -> Thinking | None:
+        """None: it is to write nothing before the first question. Raises ModelUnavailable."""
+        marks = marks_of(loaded.model, loaded.processor, self.lexicon)
+        most = self._settings.thought_tokens
+        if not most:
+            log_unused(self.identity.name, loaded.processor, marks)
+            return None
+        return Thinking(loaded.model, loaded.processor, self.lexicon, marks, most_tokens=most, shares=self._shares)
+
+    def _thinking_about(self, inquiry: Inquiry) -> Thinking | None:
+        return self._thinking if inquiry.thought_request else None
+
+    def _texts(self, inquiry: Inquiry) -> tuple[str, str]:
+        """What is read before all questions, and what stands behind each."""
+        thinking, told = self._thinking_about(inquiry), (inquiry.instructions, len(inquiry.pictures), inquiry.captions)
+        before, after = dialogue.around(self._processor, *told, thinks=thinking is not None)
+        return before, thinking.after if thinking else after
 
     def _rows(self, inquiry: Inquiry, after: str) -> list[Row]:
         """All questions, those that write first."""
@@ -169,7 +192,7 @@ class PretrainedModel:
         return rows + [self._asking.row(question, tail, 1) for question in inquiry.swapped_questions]
 
     def _work(self, inquiry: Inquiry, before: str, rows: Sequence[Row]) -> Work:
-        count = len(inquiry.pictures)
+        count, thinking = len(inquiry.pictures), self._thinking_about(inquiry)
         orders = (tuple(range(count)), tuple(i ^ 1 for i in range(count)))  # reference and candidate exchanged
         asked = [bool(inquiry.questions), bool(inquiry.swapped_questions)]
         return Work(
@@ -180,6 +203,7 @@ class PretrainedModel:
             num_writing=len(inquiry.questions),
             lengths=tuple(len(row.suffix) for row in rows),
             longest_text=self._longest_text(inquiry),
+            thought_tokens=thinking.num_tokens(inquiry.thought_request) if thinking else 0,
         )
 
     def _longest_text(self, inquiry: Inquiry) -> int:
@@ -197,10 +221,11 @@ class PretrainedModel:
         grey = ShownImage(64, 64, "rgb", bytes([128]) * 64 * 64 * 3)
         asked = Question("aspect", 0, (_WARM_UP,))
         summary = Question("summary", 0, (Wording('Answer as {"summary":"<one sentence>"}.'),))
-        inquiry = Inquiry(grey, grey, "These are two pictures.", (asked, summary), (asked,), "en", "")
+        told, request = "These are two pictures.", "Say what they show."
+        inquiry = Inquiry(grey, grey, told, (asked, summary), (asked,), "en", "", thought_request=request)
         self.answer(inquiry, Stop(Deadline.after(_WARM_UP_S)))
         if self._step is not None and self._shares:
-            ids = torch.tensor([self.lexicon.template("These are two pictures.")]).to(self.model.device)
+            ids = torch.tensor([self.lexicon.template(told)]).to(self.model.device)
             with torch.inference_mode():
                 begun = prefix.read(self.model, {"input_ids": ids, "attention_mask": torch.ones_like(ids)})
                 usual.record(self._step, begun)

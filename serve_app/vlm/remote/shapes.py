@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from serve_app.core.inquiry import FINDING_KINDS, MAX_FINDINGS, Question
 from serve_app.settings import ModelSettings
+from serve_app.vlm.thought_marks import THOUGHT_MARKS
 
 LABEL_TOKENS: Final = 32  # braces, keys and the label, with spaces between them
 BOX_TOKENS: Final = 24
-_THOUGHTS: Final = (("<think>", "</think>"), ("◁think▷", "◁/think▷"))  # of most families, and of Kimi
 # Neither ranges of numbers nor lengths of strings: not every server knows those words, and the reader checks anyway.
 _STRING: Final[dict[str, Any]] = {"type": "string"}
 _BOX: Final[dict[str, Any]] = {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4}
@@ -42,7 +42,7 @@ def most_tokens(question: Question, settings: ModelSettings, *, writes: bool) ->
 
 def after_thought(text: str) -> str:
     """What a model wrote behind its thought, where the server left that in; nothing of a thought that has no end."""
-    for begins, ends in _THOUGHTS:
+    for begins, ends in THOUGHT_MARKS:
         text = text.rpartition(ends)[2]
         if text.lstrip().startswith(begins):
             return ""

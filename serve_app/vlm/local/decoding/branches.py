@@ -111,7 +111,7 @@ class Branches:
 
 
 class Single:
-    """What Branches is, for one row and any cache, which it changes."""
+    """What Branches is for any cache, which it changes: for one row, or for several with as many tokens in each."""
 
     def __init__(
         self,
@@ -133,20 +133,20 @@ class Single:
     def feed(self, rows: Sequence[Sequence[int]], labels: Sequence[Sequence[int]] = ()) -> torch.Tensor:
         """See Branches."""
         ids = transfer.sent(rows, self._model.device)
-        positions = torch.arange(self._next, self._next + ids.shape[1], device=ids.device)[None]
+        positions = torch.arange(self._next, self._next + ids.shape[1], device=ids.device).expand(ids.shape)
         self._length, self._next = self._length + ids.shape[1], self._next + ids.shape[1]
         return _logits(
             self._model,
             self._head if labels else None,
             labels,
             input_ids=ids,
-            attention_mask=torch.ones(1, self._length, dtype=torch.long, device=ids.device),
-            position_ids=positions.expand(self._axes, 1, -1) if self._axes else positions,
+            attention_mask=torch.ones(len(ids), self._length, dtype=torch.long, device=ids.device),
+            position_ids=positions.expand(self._axes, -1, -1) if self._axes else positions,
             past_key_values=self._cache,
         )
 
     def keep(self, rows: Sequence[int]) -> None:
-        """There is one row and it stays."""
+        """There are no others: whoever writes has one row here."""
 
 
 def _logits(model: Any, head: Head | None, labels: Sequence[Sequence[int]], **inputs: Any) -> torch.Tensor:

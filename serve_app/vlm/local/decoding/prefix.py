@@ -49,6 +49,10 @@ class Prefix:
     def num_rows(self) -> int:
         return next(tensor.shape[0] for layer in self._cache.layers for tensor in tensors(layer))
 
+    @property
+    def _end(self) -> dict[str, Any]:
+        return {"length": self.length, "next_position": self.next_position, "has_axes": self.has_axes}
+
     def stretched(self, length: int) -> Prefix:
         """As if a prompt of that length had been read: keys and values again and again. For measuring and recording."""
         cache = copy.copy(self._cache)
@@ -73,11 +77,29 @@ class Prefix:
         `step`, `head`: see Branches. Not `together`: one row, with a copy of the prefix, for caches and models that
         can't share it.
         """
-        at: dict[str, Any] = {"length": self.length, "next_position": self.next_position, "has_axes": self.has_axes}
-        at["head"] = head
         if together:
-            return Branches(self.model, self._cache, rows, step=step, **at)
-        return Single(self.model, selected(self._cache, rows), **at)
+            return Branches(self.model, self._cache, rows, step=step, head=head, **self._end)
+        return Single(self.model, selected(self._cache, rows), head=head, **self._end)
+
+    def lengthened(self, rows: Sequence[Sequence[int]]) -> tuple[Prefix, torch.Tensor]:
+        """With these tokens behind each row, as many in each, by one plain pass; and the logits after them, (rows,
+        vocabulary) float32. This prefix is used up."""
+        logits = Single(self.model, self._cache, **self._end).feed(rows)
+        length, ahead = (number + len(rows[0]) for number in (self.length, self.next_position))
+        longer = Prefix(self.model, self._cache, length=length, next_position=ahead, has_axes=self.has_axes)
+        return longer, logits
+
+    def apart(self) -> list[Prefix]:
+        """Each row as a prefix of its own. This one is used up, layer by layer, so that no copy of it is added."""
+        caches = [copy.copy(self._cache) for _ in range(self.num_rows)]
+        layers, self._cache.layers = self._cache.layers, []
+        for cache in caches:
+            cache.layers = []
+        while layers:
+            layer = layers.pop(0)
+            for row, cache in enumerate(caches):
+                cache.layers.append(_of_rows(layer, [row]))
+        return [Prefix(self.model, cache, **self._end) for cache in caches]
 
 
 def read(model: Any, inputs: Mapping[str, Any]) -> Prefix:
@@ -95,18 +117,13 @@ def read(model: Any, inputs: Mapping[str, Any]) -> Prefix:
 def selected(cache: Any, rows: Sequence[int]) -> Any:
     """A cache of these rows, in tensors of its own."""
     chosen = copy.copy(cache)
-    chosen.layers = []
-    for layer in cache.layers:
-        own = copy.copy(layer)
-        for name, value in vars(layer).items():
-            if isinstance(value, dict):
-                setattr(own, name, dict(value))
-        held = next(tensors(own), None)
-        if held is not None:
-            # `reorder_cache` is the one way to pick rows that every kind of layer has.
-            own.reorder_cache(transfer.sent(rows, held.device))
-        chosen.layers.append(own)
+    chosen.layers = [_of_rows(layer, rows) for layer in cache.layers]
     return chosen
+
+
+def _of_rows(layer: Any, rows: Sequence[int]) -> Any:
+    held = next(tensors(layer), None)
+    return copy.copy(layer) if held is None else suffixes.picked(layer, transfer.sent(rows, held.device))
 
 
 def tensors(layer: Any) -> Iterator[torch.Tensor]:

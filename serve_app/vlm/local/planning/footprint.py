@@ -87,7 +87,8 @@ class Footprint:
     """`look`, `features`: of one picture over its tokens, while it is looked at and afterwards; of no points where the
     vision tower is a part of reading. `state` and `per_token`: of one row's keys, values and states. `given`: of a
     prompt's tensors, for each visual token. `heads`: of attention. `shares`: rows at once continue one prompt. `pads`:
-    to the longest of them. `stacks`: prompts are read as one pass. `fixed`: bytes of libraries.
+    to the longest of them. `stacks`: prompts are read as one pass. `join`: of no factors where no thought is joined to
+    a prompt. `fixed`: bytes of libraries.
     """
 
     look: Curve
@@ -95,6 +96,7 @@ class Footprint:
     read: Sum
     feed: Sum
     step: Sum
+    join: Sum
     state: float
     per_token: float
     given: float
@@ -123,6 +125,12 @@ class Footprint:
         waiting = (num_prompts - together) * self.given * visual_tokens
         return self._whole(passing + waiting + self.kept(num_prompts, length))
 
+    def joining(self, num_prompts: int, tokens: int, length: int) -> int:
+        """While so many tokens are joined to prompts that then have that length; what is kept of them included."""
+        together = num_prompts if self.stacks else 1
+        passing = together * self.join.of(joining_parts(tokens, length))
+        return self._whole(passing + self.kept(num_prompts, length))
+
     def kept(self, num_prompts: int, length: int) -> int:
         """Keys, values and states of prompts."""
         return int(num_prompts * (self.state + self.per_token * length))
@@ -144,6 +152,11 @@ class Footprint:
 def reading_parts(visual_tokens: int, length: int) -> tuple[float, ...]:
     """What the bytes of reading a prompt grow with; the last: masks, and scores where attention isn't fused."""
     return 1, visual_tokens, length, length**2
+
+
+def joining_parts(tokens: int, length: int) -> tuple[float, ...]:
+    """What the bytes of joining tokens to a prompt grow with; the last: masks and scores."""
+    return 1, tokens, length, tokens * length
 
 
 def asking_parts(asked: Asked, heads: int) -> tuple[float, ...]:

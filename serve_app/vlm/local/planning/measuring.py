@@ -18,7 +18,15 @@ from serve_app.vlm.local.decoding import prefix, suffixes
 from serve_app.vlm.local.decoding.branches import most_likely
 from serve_app.vlm.local.decoding.prefix import Prefix
 from serve_app.vlm.local.planning.allocation import Allocations
-from serve_app.vlm.local.planning.footprint import Asked, Curve, Footprint, Sum, asking_parts, reading_parts
+from serve_app.vlm.local.planning.footprint import (
+    Asked,
+    Curve,
+    Footprint,
+    Sum,
+    asking_parts,
+    joining_parts,
+    reading_parts,
+)
 from serve_app.vlm.local.planning.picture_tokens import PictureTokens
 from serve_app.vlm.local.vision import Prompt, VisionEncoder, stacked
 
@@ -28,6 +36,7 @@ _ENOUGH_TOKENS = 512  # tiled and as it is, a picture has shown by then what mor
 _LONGER = (63, 191, 447)  # tokens that a measured prompt is lengthened by
 _STRETCHED = 4  # times: what rows see of a prompt outweighs all else only where it is long
 _ASKED = ((1, 16), (4, 16), (4, 48))  # rows, and tokens of each
+_JOINED = (24, 240)  # tokens that become a part of a prompt
 # Of a GPU's libraries, which no operation of ours shows: tiny models took 6 to 12 MB more than their tensors (H100).
 _WORKSPACES = 16 * MIB
 
@@ -60,12 +69,17 @@ class _Read:
     saw_square: bool
 
 
-def measure(sight: VisionEncoder, before: str, picture_tokens: PictureTokens, *, shares: bool) -> Footprint:
-    """`before`: a prompt's text with two pictures. `shares`: see `prefix.can_share`. Some twenty short passes."""
+def measure(
+    sight: VisionEncoder, before: str, picture_tokens: PictureTokens, *, shares: bool, thinks: bool = False
+) -> Footprint:
+    """`before`: a prompt's text with two pictures. `shares`: see `prefix.can_share`. `thinks`: thoughts are joined to
+    prompts. Some twenty short passes."""
     started = time.perf_counter()
     model, sizes = sight.model, _sizes(picture_tokens)
     with torch.inference_mode():
-        is_recurrent = suffixes.is_recurrent(_read(model, _prompt(sight, before, sizes[0]))[0].cache)
+        begun, *_ = _read(model, _prompt(sight, before, sizes[0]))
+        is_recurrent = suffixes.is_recurrent(begun.cache)
+        join = _joins(begun) if thinks else Sum(())
         looked = [_looked(sight, size, picture_tokens) for size in sizes] if sight.can_compose(before) else []
         reads, asks = _read_and_asked(sight, before, sizes, picture_tokens, shares=shares)
         stacks = stacked([_prompt(sight, before, sizes[0])] * 2) is not None
@@ -76,6 +90,7 @@ def measure(sight: VisionEncoder, before: str, picture_tokens: PictureTokens, *,
         read=_fitted(reads),
         feed=Sum(()),
         step=Sum(()),
+        join=join,
         state=state,
         per_token=per_token,
         heads=model.config.get_text_config().num_attention_heads,
@@ -139,6 +154,20 @@ def _read(model: Any, prompt: Prompt) -> tuple[Prefix, int, int, bool]:
         given = watch.live_bytes
         begun = prefix.read(model, stacked([prompt]) or prompt.inputs)
     return begun, given, watch.peak_bytes, watch.saw_square
+
+
+def _joins(begun: Prefix) -> Sum:
+    """Tokens that become a part of a prompt: what that holds at most beside what is kept then."""
+    parts, found = [], []
+    for length in (begun.length, begun.length * _STRETCHED):
+        for tokens in _JOINED:
+            one = begun.stretched(length)
+            with _Watch(begun.model) as watch:
+                watch.count(list(_tensors(one)))
+                one, _ = one.lengthened([[0] * tokens])
+            parts.append(joining_parts(tokens, one.length))
+            found.append(watch.peak_bytes - _bytes(one))
+    return Sum.fitted(parts, found)
 
 
 def _asked(begun: Prefix, rows: int, width: int, *, shares: bool) -> list[tuple[Asked, int]]:

@@ -31,7 +31,8 @@ class Work:
 
     `text_tokens`: of a prompt beside its pictures. `sizes`: width and height of every picture, reference and candidate
     first, then close-ups. `orders`: of the pictures, one a prompt. `places`: which prompt each question continues,
-    those that write first. `lengths`: of the questions, in tokens.
+    those that write first. `lengths`: of the questions, in tokens. `thought_tokens`: by which what the model writes
+    first makes each prompt longer at most.
     """
 
     text_tokens: int
@@ -41,6 +42,7 @@ class Work:
     num_writing: int
     lengths: tuple[int, ...]
     longest_text: int
+    thought_tokens: int = 0
 
     def scaled(self, scale: float) -> Work:
         return replace(self, sizes=tuple(scaled(size, scale) for size in self.sizes))
@@ -48,7 +50,8 @@ class Work:
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes alive at most, beside the weights: while pictures and prompts are read, and while answers are written."""
+    """Bytes alive at most, beside the weights: before the first question (while pictures and prompts are read and a
+    thought is written), and while answers are written."""
 
     reading: int
     answering: int
@@ -123,12 +126,24 @@ class Planner:
         """With `rows` questions at once."""
         pictures = [self._picture_tokens.of(size, place >= NUM_WHOLE) for place, size in enumerate(work.sizes)]
         visual, prompts = sum(pictures), len(work.orders)
-        length = work.text_tokens + visual
+        read = work.text_tokens + visual
+        length = read + work.thought_tokens
         kept_pictures = min(self.footprint.held(pictures), self._cache.capacity_bytes)
-        reading = self.footprint.reading(prompts, visual, length) + kept_pictures
+        reading = self.footprint.reading(prompts, visual, read) + kept_pictures
+        thinking = self._thinking(work, read) + kept_pictures
         kept = self.footprint.kept(prompts, length) + kept_pictures
         answering = kept + max(map(self.footprint.asking, self._asked(work, rows, length)))
-        return Need(max(self.footprint.looking(pictures), reading), answering, visual, length)
+        return Need(max(self.footprint.looking(pictures), reading, thinking), answering, visual, length)
+
+    def _thinking(self, work: Work, length: int) -> int:
+        """While a thought is written behind prompts of that length, and while it becomes a part of them."""
+        if not work.thought_tokens:
+            return 0
+        prompts, tokens = len(work.orders), work.thought_tokens
+        rows = prompts if self.footprint.stacks and self.footprint.shares else 1
+        step = Asked(rows, 1, length + tokens, 1, tokens)
+        written = self.footprint.kept(prompts, length + tokens) + self.footprint.asking(step)
+        return max(written, self.footprint.joining(prompts, tokens, length + tokens))
 
     def _asked(self, work: Work, rows: int, length: int) -> list[Asked]:
         """The passes of the questions at once, see `Branches.feed`, and the last token of the texts."""
@@ -161,7 +176,8 @@ def planner_for(
             composes = sight.can_compose(before)
         picture_tokens = PictureTokens(sight.processor, 1 if composes else 2, sight.uncut())
         forgetful = VisionEncoder(sight.model, sight.processor, ByteCache(0), composes=composes)
-        footprint = measuring.measure(forgetful, before, picture_tokens, shares=shares)
+        thinks = settings.thought_tokens > 0
+        footprint = measuring.measure(forgetful, before, picture_tokens, shares=shares, thinks=thinks)
     except torch.OutOfMemoryError:
         raise
     except _CANT_MEASURE as exc:
