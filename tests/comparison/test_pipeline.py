@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 from skimage import data
 
 from serve_app.comparison import identity
+from serve_app.comparison.dialogue import prompt
 from serve_app.comparison.examiner import Examiner
 from serve_app.comparison.pipeline import Pipeline
 from serve_app.core.assessed import Assessment
@@ -170,6 +171,17 @@ async def test_a_report_has_the_same_id_whether_the_model_managed_to_answer_or_n
             asked = {"on_model_failure": "measurement"}
             ids.append((await compare(model, encoded(card()), encoded(card("red")), **asked)).report_id)
     assert ids[0] == ids[1]
+
+
+async def test_the_prompts_version_tells_what_may_be_written_first_also_where_no_model_answered() -> None:
+    class Model:
+        async def assess(self, *_: object) -> Assessment:
+            raise ModelFailed("It failed.")
+
+    settings = Settings(model=ModelSettings(engine="transformers", name="a/model", thought_tokens=64))
+    served = Pipeline(Examiner(settings.limits, settings.preprocessing, shows_images=False), Model(), settings)
+    report = await compare(served, encoded(card()), encoded(card("red")), on_model_failure="measurement")
+    assert report.model.prompt_version == f"{prompt.VERSION}+thought64"
 
 
 async def test_the_revision_that_was_loaded_is_part_of_the_id() -> None:

@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 
 from serve_app.comparison.dialogue import prompt
+from serve_app.comparison.dialogue.phrases import PHRASES
 from serve_app.core.habits import CONVENTIONS, UNKNOWN, Convention, Habits
 from serve_app.core.inquiry import Inquiry, Question
 from serve_app.core.measured import Alignment, Chart, Crop, Examination, MeasuredDifference, Measurement
 from serve_app.core.pictures import Box, ImageFacts, ShownImage
-from serve_app.schema import ImageComparisonConfig
+from serve_app.schema import ImageComparisonConfig, Language
 
 
 def an_examination(*differences: MeasuredDifference, crops: tuple[int, ...] = ()) -> Examination:
@@ -180,6 +181,20 @@ def test_chinese_is_asked_in_chinese() -> None:
     assert inquiry.language == "zh"
     assert "请用中文回答" in inquiry.instructions
     assert inquiry.questions[0].wordings[0].labels == ("无", "小", "中", "大", "全")
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_text_about_the_pair_is_asked_for_apart_from_the_instructions(language: Language) -> None:
+    """Anchors and marks too: they are asked as real pairs are."""
+    picture = ShownImage(100, 100, "rgb", bytes(30_000))
+    inquiries = (
+        prompt.render(ImageComparisonConfig(language=language), an_examination()),
+        prompt.calibration(picture, picture, language, letters=False),
+        prompt.placing(picture, language, UNKNOWN),
+    )
+    (request,) = {inquiry.thought_request for inquiry in inquiries}
+    assert request == PHRASES[language].thought
+    assert not any(request in inquiry.instructions for inquiry in inquiries)
 
 
 def test_where_nothing_differs_nothing_else_is_asked_for() -> None:

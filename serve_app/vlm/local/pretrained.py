@@ -203,7 +203,7 @@ class PretrainedModel:
             num_writing=len(inquiry.questions),
             lengths=tuple(len(row.suffix) for row in rows),
             longest_text=self._longest_text(inquiry),
-            thought_tokens=thinking.num_tokens(inquiry.thought_request) if thinking else 0,
+            thought=thinking.num_tokens(inquiry.thought_request) if thinking else (),
         )
 
     def _longest_text(self, inquiry: Inquiry) -> int:

@@ -55,9 +55,9 @@ class Thinking:
         self._most_tokens = most_tokens
         self._shares = shares
 
-    def num_tokens(self, request: str) -> int:
-        """By how many it makes a prefix longer at most."""
-        return len(self._asked(request)) + self._most_tokens + len(self._closing)
+    def num_tokens(self, request: str) -> tuple[int, int]:
+        """By how many it makes a prefix longer: before it writes, and then at most."""
+        return len(self._asked(request)), self._most_tokens + len(self._closing)
 
     def think(self, prefixes: Sequence[Prefix], request: str) -> Thought:
         """Have something written in every row; `prefixes` are used up.

@@ -36,7 +36,7 @@ _ENOUGH_TOKENS = 512  # tiled and as it is, a picture has shown by then what mor
 _LONGER = (63, 191, 447)  # tokens that a measured prompt is lengthened by
 _STRETCHED = 4  # times: what rows see of a prompt outweighs all else only where it is long
 _ASKED = ((1, 16), (4, 16), (4, 48))  # rows, and tokens of each
-_JOINED = (24, 240)  # tokens that become a part of a prompt
+_JOINED = (65, 257)  # tokens that become a part of a prompt: linear attention pads them to multiples of 64
 # Of a GPU's libraries, which no operation of ours shows: tiny models took 6 to 12 MB more than their tensors (H100).
 _WORKSPACES = 16 * MIB
 

@@ -31,8 +31,8 @@ class Work:
 
     `text_tokens`: of a prompt beside its pictures. `sizes`: width and height of every picture, reference and candidate
     first, then close-ups. `orders`: of the pictures, one a prompt. `places`: which prompt each question continues,
-    those that write first. `lengths`: of the questions, in tokens. `thought_tokens`: by which what the model writes
-    first makes each prompt longer at most.
+    those that write first. `lengths`: of the questions, in tokens. `thought`: tokens that are joined to each prompt
+    before the first question, at most, in the order in which they are.
     """
 
     text_tokens: int
@@ -42,7 +42,7 @@ class Work:
     num_writing: int
     lengths: tuple[int, ...]
     longest_text: int
-    thought_tokens: int = 0
+    thought: tuple[int, ...] = ()
 
     def scaled(self, scale: float) -> Work:
         return replace(self, sizes=tuple(scaled(size, scale) for size in self.sizes))
@@ -127,7 +127,7 @@ class Planner:
         pictures = [self._picture_tokens.of(size, place >= NUM_WHOLE) for place, size in enumerate(work.sizes)]
         visual, prompts = sum(pictures), len(work.orders)
         read = work.text_tokens + visual
-        length = read + work.thought_tokens
+        length = read + sum(work.thought)
         kept_pictures = min(self.footprint.held(pictures), self._cache.capacity_bytes)
         reading = self.footprint.reading(prompts, visual, read) + kept_pictures
         thinking = self._thinking(work, read) + kept_pictures
@@ -135,15 +135,17 @@ class Planner:
         answering = kept + max(map(self.footprint.asking, self._asked(work, rows, length)))
         return Need(max(self.footprint.looking(pictures), reading, thinking), answering, visual, length)
 
-    def _thinking(self, work: Work, length: int) -> int:
-        """While a thought is written behind prompts of that length, and while it becomes a part of them."""
-        if not work.thought_tokens:
+    def _thinking(self, work: Work, read: int) -> int:
+        """While a thought is written behind prompts of that length, and while its parts are joined to them."""
+        if not work.thought:
             return 0
-        prompts, tokens = len(work.orders), work.thought_tokens
+        prompts, most, length = len(work.orders), 0, read
+        for tokens in work.thought:
+            length += tokens
+            most = max(most, self.footprint.joining(prompts, tokens, length))
         rows = prompts if self.footprint.stacks and self.footprint.shares else 1
-        step = Asked(rows, 1, length + tokens, 1, tokens)
-        written = self.footprint.kept(prompts, length + tokens) + self.footprint.asking(step)
-        return max(written, self.footprint.joining(prompts, tokens, length + tokens))
+        step = self.footprint.asking(Asked(rows, 1, length, 1, work.thought[-1]))
+        return max(most, self.footprint.kept(prompts, length) + step)
 
     def _asked(self, work: Work, rows: int, length: int) -> list[Asked]:
         """The passes of the questions at once, see `Branches.feed`, and the last token of the texts."""
