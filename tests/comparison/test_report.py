@@ -166,9 +166,15 @@ def test_aspects_of_one_model_err_together() -> None:
     assert one == four == pytest.approx(math.hypot(0.2, 0.072) / 2, abs=1e-4)
 
 
-def test_what_aspects_disagree_about_widens_the_interval() -> None:
-    """One of four says `total`, three say `none`, all of them surely: the variance of the mean of four is 1/16."""
-    assert half_width(*aspects(0.25, 0.25, 0.25, 0.75)) == pytest.approx(math.hypot(0.125, 0.072) / 2, abs=1e-4)
+def test_the_means_spread_is_the_mean_of_the_aspects_spreads() -> None:
+    """However they err together, it can't be more: the root of the mean square would be."""
+    sure, unsure = AspectAssessment(0.5, 0.0, "because"), AspectAssessment(0.5, 0.3, "because")
+    assert half_width(sure, unsure) == pytest.approx((0.072 + math.hypot(0.3, 0.072)) / 4, abs=1e-4)
+
+
+def test_what_aspects_differ_in_is_no_doubt() -> None:
+    """One of four says `total`, three say `none`, all of them surely: the same color with another content."""
+    assert half_width(*aspects(0.25, 0.25, 0.25, 0.75)) == half_width(*aspects(*(0.375,) * 4))
 
 
 def test_half_the_gap_between_the_orders_is_added() -> None:

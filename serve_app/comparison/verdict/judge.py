@@ -84,16 +84,16 @@ def judge(
 def _combined(
     measured: Measurement, scores: Sequence[AspectAssessment], anchors: Anchors | None
 ) -> tuple[float, tuple[float, float]]:
-    """The weighted mean, and one standard deviation of the model's part around it: about two pairs in three lie inside.
+    """The weighted mean, and a standard deviation of the model's part around it: two pairs in three or more lie inside.
 
-    Its variance is that of a single answer, because one model's answers about one pair err together; what the aspects
-    disagree about, as of any mean; and what the levels leave open. A bias is in all of them, and added.
+    One model's answers about one pair may err together, so that of the mean is taken as the mean of theirs: the most it
+    can be, however they err. What aspects differ in is no doubt: a pair may well have one color and another content.
+    A bias is in all of them, and added. Coverage and width of this and of other rules: benchmarks/results/coverage.md.
     """
     mean = statistics.fmean(aspect.score for aspect in scores)
-    single = statistics.fmean(aspect.spread**2 for aspect in scores)
-    between = statistics.variance(aspect.score for aspect in scores) / len(scores) if len(scores) > 1 else 0.0
     level = LEVEL_SPREAD * (1.0 if anchors is None else anchors.stretch)
-    spread = min(0.5, math.sqrt(single + between + level**2)) + _bias(scores, anchors)
+    own = statistics.fmean(math.hypot(aspect.spread, level) for aspect in scores)
+    spread = min(0.5, own) + _bias(scores, anchors)
     low, high = measured.similarity_interval
     weight = MODEL_WEIGHT
     similarity = (1 - weight) * measured.similarity + weight * mean
