@@ -20,8 +20,8 @@ from dataclasses import asdict, dataclass
 
 import torch
 
-from benchmarks import vl_floor, vl_models
-from benchmarks.vl_timing import Timing
+from benchmarks.vl import vl_floor, vl_models
+from benchmarks.vl.vl_timing import Timing
 
 
 @dataclass(frozen=True)

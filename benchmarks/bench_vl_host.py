@@ -21,8 +21,8 @@ from dataclasses import dataclass
 
 import torch
 
-from benchmarks import vl_host, vl_models, vl_timing
-from benchmarks.vl_host import Watch
+from benchmarks.vl import vl_host, vl_models, vl_timing
+from benchmarks.vl.vl_host import Watch
 from serve_app.core.inquiry import Inquiry
 from serve_app.vlm.local import loading
 from serve_app.vlm.local.decoding import compiled

@@ -28,7 +28,7 @@ import psutil
 import torch
 import transformers
 
-from benchmarks import vl_models
+from benchmarks.vl import vl_models
 from serve_app import vlm
 from serve_app.core.clock import Deadline, Stop
 from serve_app.core.inquiry import Inquiry

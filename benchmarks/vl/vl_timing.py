@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import torch
 
-from benchmarks import vl_floor, vl_models
+from benchmarks.vl import vl_floor, vl_models
 from serve_app.core.clock import Deadline, Stop
 from serve_app.core.inquiry import Inquiry, ModelOutput
 from serve_app.settings import ModelSettings
