@@ -13,6 +13,7 @@ from typing import Any, Final
 import torch
 import transformers
 
+from serve_app.comparison.dialogue.phrases import PHRASES
 from serve_app.vlm.local import dialogue, loading
 from serve_app.vlm.local.lexicon import ANSWER_OPENING, Lexicon
 from tests.trained import tokenizer
@@ -85,6 +86,8 @@ class Encoder:
         self._lexicon = Lexicon(processor.tokenizer)
         self._numbers = set(self._lexicon.template(",".join(map(str, range(0, 1001, 50)))))
         self._numbers -= set(self._lexicon.template(","))
+        words = (word for phrases in PHRASES.values() for word, _ in phrases.levels)
+        self.levels = torch.tensor([self._lexicon.template(f'{ANSWER_OPENING}{word}"')[1] for word in words])
 
     def item(self, lesson: Lesson) -> Item:
         before, after = dialogue.around(self._processor, lesson.instructions, 2, lesson.captions)
