@@ -90,7 +90,7 @@ class Grades:
             "turned": self.turned >= 0.9,
             "boxes": self.boxes >= 0.8,
             "covered": self.covered >= 0.6,  # two in three are promised, less what so few pairs leave to chance
-            "width": self.width <= 0.18,  # it is 0.14; with the variance between aspects it was 0.22
+            "width": self.width <= 0.18,  # it is 0.14; with the variance between aspects it would be 0.24
         }
         return {name for name, is_good in good.items() if not is_good}
 
