@@ -22,7 +22,7 @@ from serve_app.errors import DeadlineExceeded
 from serve_app.vlm.local import pretrained, thinking
 from serve_app.vlm.local.lexicon import ANSWER_OPENING, Lexicon
 from serve_app.vlm.thought_marks import THOUGHT_MARKS
-from tests.vlm.local.test_memory import held_to_its_word
+from tests.vlm.local.test_memory import held_to_its_word, measured_peak
 from tests.vlm.local.test_pretrained import FAMILIES, a_stop, an_inquiry, settings_for
 from tests.worlds import checkpoints
 
@@ -239,8 +239,12 @@ def test_its_memory_is_foretold(family: str, most: int, tmp_path: Path) -> None:
     model._thinking._ends = set()  # random weights end it by chance: as long as it may be
     whole = an_inquiry()
     few = replace(whole, questions=whole.questions[:3], swapped_questions=whole.swapped_questions[:3])
-    for inquiry in (whole, few, short(few)):  # in the last, nothing takes as much as the thought does
+    for inquiry in (whole, few):
         held_to_its_word(model, inquiry)
+    # Nothing takes as much here as the thought; one row behind a short prompt is foretold too high without it, too.
+    alone = replace(short(whole), questions=whole.questions[:1], swapped_questions=())
+    predicted, measured = measured_peak(model, alone)
+    assert measured <= predicted <= 1.35 * measured
 
 
 class Scripted:
