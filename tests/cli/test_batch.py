@@ -11,21 +11,21 @@ import time
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from serve_app.cli import batch
-from serve_app.cli.main import app
 from serve_app.core.comparing import CantCompare
 from serve_app.errors import Overloaded
 from serve_app.local import Here
 from serve_app.schema import PairReport
+from tests.cli.test_compare import pairlens as run
 from tests.worlds.samples import card, encoded
 
 ROOT = Path(__file__).parents[2]
 
 
 def pairlens(*arguments: object) -> Result:
-    return CliRunner().invoke(app, ["batch", *(str(each) for each in arguments)])
+    return run("batch", *arguments)
 
 
 def rows(out: Path) -> list[PairReport]:
