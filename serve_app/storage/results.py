@@ -34,11 +34,11 @@ class Results:
         folder.mkdir(parents=True, exist_ok=True)
         known = folder / _ASKED
         wanted = json.dumps(asked, sort_keys=True, ensure_ascii=False)
-        if known.exists() and known.read_text(encoding="utf-8") != wanted:
-            raise OtherBatch(f"{folder} holds results of another config or model: name another folder, or empty it.")
-        known.write_text(wanted, encoding="utf-8")
         self.path = folder / _ROWS
         self.rows: dict[str, PairReport] = _read(self.path)
+        if self.rows and known.exists() and known.read_text(encoding="utf-8") != wanted:
+            raise OtherBatch(f"{folder} holds results of another config or model: name another folder, or empty it.")
+        known.write_text(wanted, encoding="utf-8")
         self._file = self.path.open("a", encoding="utf-8")
 
     def append(self, row: PairReport) -> None:

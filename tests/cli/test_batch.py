@@ -142,6 +142,17 @@ def test_results_of_another_question_are_not_mixed(folders: tuple[Path, Path, Pa
     assert len(rows(out)) == 4
 
 
+def test_a_server_that_was_not_there_leaves_the_folder_free(folders: tuple[Path, Path, Path]) -> None:
+    before, after, out = folders
+    for name in ("gone.png", "other.png"):
+        (before / name).unlink()
+    for name in ("new.png", "other.png"):
+        (after / name).unlink()
+    gone = pairlens(before, after, "--out", out, "--server", "http://127.0.0.1:1")
+    assert "can't be reached" in gone.stderr
+    assert pairlens(before, after, "--out", out).exit_code == 0
+
+
 def test_a_wrong_list_starts_nothing(tmp_path: Path) -> None:
     (tmp_path / "pairs.csv").write_text("reference,candidate\na.png,b.png\n")
     result = pairlens("--manifest", tmp_path / "pairs.csv", "--out", tmp_path / "out")
