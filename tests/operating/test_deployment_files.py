@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -269,6 +270,22 @@ def test_what_is_copied_exists_and_reaches_the_builder() -> None:
         for source in given.split()[:-1]:
             assert (ROOT / source).exists()
             assert source in let_in or any(source.startswith(f"{each}/") for each in let_in), f"{source} is kept out"
+
+
+def test_every_package_of_ours_is_in_the_image() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    ours = {name.rstrip("*") for name in project["tool"]["setuptools"]["packages"]["find"]["include"]}
+    assert ours <= {given.split()[0] for given in arguments("COPY")}
+
+
+def test_the_folders_of_volumes_are_the_users_own() -> None:
+    made = " ".join(each for each in arguments("RUN") if each.startswith("mkdir"))
+    home = "/home/pairlens"
+    assert JobSettings().folder.replace("~", home) in made
+    told = (ROOT / "deployment/README.md").read_text(encoding="utf-8")
+    mounted = set(re.findall(r"-v \w+:(\S+)", told))
+    assert mounted == {f"{home}/models", f"{home}/.local/state/pairlens"}
+    assert all(folder in made for folder in mounted)
 
 
 def test_packages_are_installed_under_the_constraints() -> None:
