@@ -15,6 +15,7 @@ QuestionKind = Literal["aspect", "focus_element", "region", "findings", "summary
 AnswerShape = Literal["text", "boxed_text", "findings"]
 FINDING_KINDS: tuple[DifferenceKind, ...] = ("changed", "added", "removed", "moved")
 MAX_FINDINGS = 4
+LETTERS = ("A", "B", "C", "D", "E")  # answers that are one token each in every tokenizer seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +92,15 @@ class Inquiry:
         return (self.shown_reference, self.shown_candidate, *areas)
 
     @property
+    def exchanged(self) -> tuple[int, ...]:
+        """For `swapped_questions`: the places in `pictures`, each pair the other way round."""
+        return tuple(place ^ 1 for place in range(len(self.pictures)))
+
+    @property
     def exchanged_pictures(self) -> tuple[ShownImage, ...]:
-        """The same for `swapped_questions`."""
-        areas = [shown for crop in self.crops for shown in (crop.candidate, crop.reference)]
-        return (self.shown_candidate, self.shown_reference, *areas)
+        """`pictures` in that order."""
+        pictures = self.pictures
+        return tuple(pictures[place] for place in self.exchanged)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import pytest
 from serve_app.comparison.dialogue import prompt
 from serve_app.comparison.dialogue.phrases import PHRASES
 from serve_app.core.habits import CONVENTIONS, UNKNOWN, Convention, Habits
-from serve_app.core.inquiry import Inquiry, Question
+from serve_app.core.inquiry import LETTERS, Inquiry, Question
 from serve_app.core.measured import Alignment, Chart, Crop, Examination, MeasuredDifference, Measurement
 from serve_app.core.pictures import Box, ImageFacts, ShownImage
 from serve_app.schema import ImageComparisonConfig, Language
@@ -90,7 +90,7 @@ def test_labels_differ_and_are_told_in_the_instructions(language: str, habits: H
 def test_a_model_that_answers_in_letters_hears_of_no_word(language: str) -> None:
     words, letters = asked_about_all(language), asked_about_all(language, LETTERED)
     for question in letters.questions[:-2] + letters.swapped_questions:
-        assert set(question.wordings[0].labels) == set(prompt.LETTERS)
+        assert set(question.wordings[0].labels) == set(LETTERS)
     for labels in prompt.labels(language):  # type: ignore[arg-type]  # parametrized as plain strings
         for label in labels:
             assert f"{label}（" not in letters.instructions

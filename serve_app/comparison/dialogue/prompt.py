@@ -19,6 +19,7 @@ from serve_app.comparison.dialogue.phrases import PHRASES, Options, Phrases
 from serve_app.core.habits import UNKNOWN, Convention, Habits
 from serve_app.core.inquiry import (
     FINDING_KINDS,
+    LETTERS,
     MAX_FINDINGS,
     AnswerShape,
     Inquiry,
@@ -34,7 +35,6 @@ from serve_app.schema import ImageComparisonConfig, Language
 VERSION = "4"
 MAX_REGIONS = 8  # measured regions the model is asked about, most severe first
 ANCHOR_ASPECTS = ("color", "layout", "content", "style")  # the contract's defaults
-LETTERS = ("A", "B", "C", "D", "E")
 _EXCHANGED = (0, 1, 3, 2, 4)  # with the pictures exchanged, what was added is removed
 _ANCHOR_AREA = (0.3, 0.6)  # of each side of an anchor: about its middle
 

@@ -29,6 +29,7 @@ from serve_app.core.inquiry import (
 from serve_app.core.pictures import ShownImage
 from serve_app.errors import Overloaded
 from serve_app.settings import ModelSettings
+from serve_app.vlm import trial
 from serve_app.vlm.local import dialogue, frames, free_memory, grammar, loading
 from serve_app.vlm.local.asking import Asking, Row
 from serve_app.vlm.local.decoding import compiled, prefix, usual
@@ -49,17 +50,13 @@ _WARM_UP_S = 600.0
 _DECODED_AT_ONCE = 4
 _RETRY_SCALE = 0.5  # of the pictures' sides, after memory ran out
 _CAPTIONS = ("First picture:", "Second picture:")  # as `prompt` names them, in the prompts that are measured
-_LETTERS = ("A", "B", "C", "D", "E")
-_WARM_UP = Wording(
-    'How different are they? Options: A (not) to E (wholly).\nAnswer as {"answer":"<option>"}.', _LETTERS
-)
 
 
 def load(settings: ModelSettings, on_lookup: OnLookup = uncounted) -> PretrainedModel:
     """Raises ModelUnavailable."""
     model = PretrainedModel(loading.load(settings), settings, on_lookup=on_lookup)
     try:
-        model.lexicon.choose(Question("aspect", 0, (_WARM_UP,)))
+        model.lexicon.choose(trial.QUESTION)
     except LookupError:
         raise ModelUnavailable(f"{settings.name} has no single tokens for the letters A to E.") from None
     return model
@@ -193,7 +190,7 @@ class PretrainedModel:
 
     def _work(self, inquiry: Inquiry, before: str, rows: Sequence[Row]) -> Work:
         count, thinking = len(inquiry.pictures), self._thinking_about(inquiry)
-        orders = (tuple(range(count)), tuple(i ^ 1 for i in range(count)))  # reference and candidate exchanged
+        orders = (tuple(range(count)), inquiry.exchanged)
         asked = [bool(inquiry.questions), bool(inquiry.swapped_questions)]
         return Work(
             text_tokens=len(self.lexicon.template(before)) - count,  # a mark stands for each picture
@@ -218,10 +215,9 @@ class PretrainedModel:
 
     def warm_up(self) -> None:
         """Ask one question and a summary about two small grey pictures, in both orders; record the usual steps."""
-        grey = ShownImage(64, 64, "rgb", bytes([128]) * 64 * 64 * 3)
-        asked = Question("aspect", 0, (_WARM_UP,))
+        grey, asked = trial.picture(), trial.QUESTION
         summary = Question("summary", 0, (Wording('Answer as {"summary":"<one sentence>"}.'),))
-        told, request = "These are two pictures.", "Say what they show."
+        told, request = trial.INSTRUCTIONS, "Say what they show."
         inquiry = Inquiry(grey, grey, told, (asked, summary), (asked,), "en", "", thought_request=request)
         self.answer(inquiry, Stop(Deadline.after(_WARM_UP_S)))
         if self._step is not None and self._shares:

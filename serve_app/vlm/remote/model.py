@@ -17,10 +17,11 @@ import httpx2
 from PIL import Image
 
 from serve_app.core.clock import Deadline, Stop
-from serve_app.core.inquiry import Inquiry, ModelIdentity, ModelOutput, Question, Reply, Wording
+from serve_app.core.inquiry import LETTERS, Inquiry, ModelIdentity, ModelOutput, Question, Reply
 from serve_app.core.pictures import ShownImage
 from serve_app.errors import DeadlineExceeded
 from serve_app.settings import ModelSettings
+from serve_app.vlm import trial
 from serve_app.vlm.remote import labels, options, shapes
 from serve_app.vlm.remote.server import ChatServer, Completion, ServerFault
 from serve_app.vlm.remote.wire import THOUGHT_TOKENS, Options, body
@@ -31,10 +32,6 @@ T = TypeVar("T")
 _Named = tuple[tuple[str, str], ...]  # name and URL of each picture
 POLL_S: Final = 0.02  # how often a stop is looked at while requests are out
 WARM_UP_S: Final = 300.0  # a server may load its weights at the first request
-_LETTERS = ("A", "B", "C", "D", "E")
-_WARM_UP = Wording(
-    'How different are they? Options: A (not) to E (wholly).\nAnswer as {"answer":"<option>"}.', _LETTERS
-)
 
 
 def check(settings: ModelSettings) -> None:
@@ -92,7 +89,7 @@ class ChatModel:
         if not answer.tokens:  # refused, or passed over in silence as `transformers serve` does
             self._options = replace(self._options, top_logprobs=0)
             logger.warning("%s gives no log probabilities: scores rest on the chosen labels alone", self._name)
-        if not any(_odds(answer, _LETTERS).probabilities):
+        if not any(_odds(answer, LETTERS).probabilities):
             logger.warning("%s chose none of the options offered in a trial question", self._name)
         if self._options.thought_tokens:
             logger.warning("%s thinks before each answer: serve it with thinking off to be faster", self._name)
@@ -112,10 +109,9 @@ class ChatModel:
         return brisker
 
     async def _try(self, tried: Options) -> Completion:
-        grey = ShownImage(64, 64, "rgb", bytes([128]) * 64 * 64 * 3)
-        asked = Question("aspect", 0, (_WARM_UP,))
-        fields = tried.fields(shapes.LABEL_TOKENS, shapes.schema(asked, _LETTERS, writes=False))
-        text = f"These are two pictures.\n{_WARM_UP.text}"
+        grey = trial.picture()
+        fields = tried.fields(shapes.LABEL_TOKENS, shapes.schema(trial.QUESTION, LETTERS, writes=False))
+        text = f"{trial.INSTRUCTIONS}\n{trial.WORDING.text}"
         return await self._once(body(self._name, _named(("", ""), (grey, grey)), text, fields))
 
     async def _once(self, request: bytes) -> Completion:
