@@ -68,7 +68,7 @@ async def seed_second(file: UploadFile, max_size: tuple[int, int] = MAX_SIZE, qu
         content = await file.read()
         with Image.open(io.BytesIO(content)) as img:
             if img.mode != "RGB":
-                img = img.convert("RGB")
+                img = img.convert("RGB")  # type: ignore[assignment]
             img.thumbnail(max_size, Image.Resampling.LANCZOS)
             buffered = io.BytesIO()
             img.save(buffered, format="JPEG", quality=quality, optimize=True)

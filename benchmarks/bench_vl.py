@@ -115,8 +115,9 @@ def _print(figures: Figures, alone: float | None) -> None:
     if figures.step_plain is not None:
         rows.insert(4, ("  not compiled", figures.step_plain, figures.step, "x of the compiled one"))
     if figures.long_answer_static is not None:
-        against = figures.report_one_order
-        rows.append(("  with a static cache", figures.long_answer_static, against, "x of our one order"))
+        rows.append(
+            ("  with a static cache", figures.long_answer_static, figures.report_one_order, "x of our one order")
+        )
     if alone is not None:
         rows.append(("ours, each question alone", alone, figures.report_one_order, "x of our one order"))
     for name, taken, against, meaning in rows:

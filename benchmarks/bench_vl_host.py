@@ -62,7 +62,7 @@ def measured(engine: vl_timing.Engine, inquiries: Sequence[Inquiry]) -> Found:
         rows = len(output.replies) + len(output.swapped_replies)
 
     def mean(part: str, which: str) -> float:
-        return statistics.mean(getattr(watch, which)[part] for watch in watches)
+        return float(statistics.mean(getattr(watch, which)[part] for watch in watches))
 
     return Found(
         ms={part: 1000 * mean(part, "own_s") for part in vl_host.PARTS},

@@ -66,7 +66,8 @@ class Bench:
         self.conditions.update(said.get("conditions", {}))
         self.wanted += said.get("wanted", [])
         self.under_way = said.get("begins")
-        if row := said.get("row"):
+        row: dict[str, Any] | None = said.get("row")
+        if row is not None:
             self.rows.append(row)
         return row
 

@@ -270,7 +270,8 @@ def memory() -> Table:
 
 def markdown(rows: Table) -> str:
     """A table with the columns of its longest row, empty cells where a row has none."""
-    columns = list(max(rows, key=lambda row: len(row)))
+    longest = max(rows, key=len)
+    columns = list(longest)
     lines = [columns, ["---"] * len(columns), *([str(row.get(column, "")) for column in columns] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

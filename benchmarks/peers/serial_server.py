@@ -25,7 +25,7 @@ async def process_image(file: UploadFile, max_size: tuple[int, int], quality: in
     content = await file.read()
     with Image.open(io.BytesIO(content)) as img:
         if img.mode != "RGB":
-            img = img.convert("RGB")
+            img = img.convert("RGB")  # type: ignore[assignment]
         img.thumbnail(max_size, Image.Resampling.LANCZOS)
         buffered = io.BytesIO()
         img.save(buffered, format="JPEG", quality=quality, optimize=True)

@@ -11,7 +11,7 @@ import functools
 import importlib
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -39,8 +39,8 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 class Watch:
     """`own_s`: CPU seconds by part, of the thread that answers; `beside_s`: of all others. `calls`: by part."""
 
-    own_s: Counter[str] = field(default_factory=Counter)
-    beside_s: Counter[str] = field(default_factory=Counter)
+    own_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    beside_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     calls: Counter[str] = field(default_factory=Counter)
     _inside: threading.local = field(default_factory=threading.local)
 
@@ -55,7 +55,7 @@ class Watch:
             if getattr(self._inside, "part", None):
                 return work(*args, **kwargs)
             # A thread that waits for a GPU spins: what was begun before isn't this part's.
-            if torch.cuda.is_initialized():
+            if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
                 torch.cuda.synchronize()
             self._inside.part = part
             started = time.thread_time()
