@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
@@ -15,7 +16,7 @@ from dbos import error as dbos_error
 from sqlalchemy.exc import SQLAlchemyError
 
 from serve_app.errors import Unavailable
-from serve_app.storage.database import Database
+from serve_app.storage.database import METADATA, Database
 
 logger = logging.getLogger("pairlens.jobs")
 
@@ -28,6 +29,16 @@ LOOK_S: Final = 0.07
 # Between tries where nobody is there to compare, and how many: a model that loads for half an hour is waited for.
 TRY_AGAIN_S: Final = 2.0
 TRIES: Final = 900
+
+# When each owner was last seen: two services may share one database, and only what a dead one had begun is taken over.
+OWNERS: Final = sa.Table(
+    "pairlens_job_owners",
+    METADATA,
+    sa.Column("executor_id", sa.String(255), primary_key=True),
+    sa.Column("seen", sa.Float, nullable=False),
+)
+# An owner that was not seen for so long is gone. A replica of Serve that was killed is replaced no sooner.
+GONE_S: Final = 7.0
 
 Run = Callable[[str, int], Awaitable[object]]
 
@@ -92,15 +103,19 @@ class Owner:
     Everything here blocks, and must be called where no event loop runs.
     """
 
-    def __init__(self, database: Database, executor_id: str, parallel: int) -> None:
+    def __init__(
+        self, database: Database, executor_id: str, parallel: int, clock: Callable[[], float] = time.time
+    ) -> None:
         self._database = database
         self._executor_id = executor_id
         self._parallel = parallel
+        self._clock = clock
 
     def launch(self, run: Run, give_up: Run) -> None:
         """Begin to run jobs: `run(job_id, attempt)` in DBOS's own event loop, again while it raises `Unavailable`;
         after the last try `give_up`. Raises `Unavailable`, and can then be tried again."""
         DBOS.destroy(destroy_registry=True)  # of a launch that failed half-way
+        self.beat()  # before it begins anything that another owner could find
         config: DBOSConfig = {
             "name": WORKFLOW,
             "system_database_engine": self._database.engine,
@@ -120,12 +135,24 @@ class Owner:
                 polling_interval_sec=LOOK_S,
             )
 
+    def beat(self) -> None:
+        """Say that this owner is there; again well within `GONE_S`. Raises `Unavailable`."""
+        now = self._clock()
+        with self._database.begin() as connection:
+            if not self._database.insert_new(connection, OWNERS, {"executor_id": self._executor_id, "seen": now}):
+                mine = OWNERS.c.executor_id == self._executor_id
+                connection.execute(sa.update(OWNERS).where(mine).values(seen=now))
+            connection.execute(sa.delete(OWNERS).where(OWNERS.c.seen < now - GONE_S))
+
     def take_over(self) -> int:
         """Put back into the queue what executors that are gone had begun: DBOS itself leaves that PENDING for ever
         (its issues 453, 716, 804). How many it were. Raises `Unavailable`."""
+        self.beat()
+        with self._database.read() as connection:
+            there = set(connection.execute(sa.select(OWNERS.c.executor_id)).scalars())
         with _told():
             begun = DBOS.list_workflows(status="PENDING", queue_name=QUEUE, load_input=False, load_output=False)
-            left = [status.workflow_id for status in begun if status.executor_id != self._executor_id]
+            left = [status.workflow_id for status in begun if status.executor_id not in there]
             if left:
                 DBOS.resume_workflows(left, queue_name=QUEUE)
         return len(left)

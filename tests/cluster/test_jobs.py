@@ -182,6 +182,16 @@ def test_a_pair_that_was_compared_before_is_not_compared_for_a_job(deploy: Deplo
         assert compare(url, second=other, kept=True).json()["data"]["cached"] is True
 
 
+def test_two_services_with_one_folder_do_each_job_once(deploy: Deploy, tmp_path: Path) -> None:
+    """As two of `make serve` on one machine: the other one's jobs are no dead process's, however often it looks."""
+    shared = settings(tmp_path, delay_s=LONG_S)
+    with deploy(shared) as one, deploy(shared) as other:
+        jobs = [posted(url) for url in (one, other)]
+        for each in jobs:
+            assert ended(one, each)["status"] == "succeeded"
+            assert [name for name, _ in told(other, each)] == ["queued", "running", "running", "succeeded"]
+
+
 def test_a_service_with_jobs_is_ready_without_them(short_url: str) -> None:
     kill_replica_of("Jobs", short_url.rsplit("/", 1)[1])
     assert httpx2.get(f"{short_url}/readyz").status_code == 200

@@ -67,7 +67,7 @@ def line(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def owner(line: Line, name: str, ran: Ran, parallel: int = 4) -> Owner:
-    launched = Owner(line.database, name, parallel)
+    launched = Owner(line.database, name, parallel, line.clock)
     launched.launch(ran.run, ran.give_up)
     return launched
 
@@ -146,6 +146,8 @@ def test_what_a_dead_owner_had_begun_is_taken_over(line: Line) -> None:
     first.close()  # as a kill: what it had begun stays begun, in its name
     second = owner(line, "b", alive)
     eventually(lambda: len(alive.tries) == 2, within_s=30)  # what only waited comes by itself
+    assert second.take_over() == 0, "the first was seen a moment ago"
+    line.clock.now += durable.GONE_S + 1
     assert second.take_over() == 2
     eventually(lambda: len(alive.tries) == 4, within_s=30)
     assert sorted(alive.tries) == sorted((job, 1) for job in jobs)
@@ -160,6 +162,32 @@ def test_an_owner_leaves_its_own_jobs_alone(line: Line) -> None:
     eventually(lambda: len(ran.tries) == 1, within_s=30)
     assert running.take_over() == 0
     ran.held.clear()
+
+
+def test_what_an_owner_that_is_still_seen_has_begun_is_left_to_it(line: Line) -> None:
+    """Two services with one database: each has its own jobs at work for as long as it says that it is there."""
+    theirs = Ran()
+    theirs.held.set()
+    other = owner(line, "a", theirs)
+    line.post()
+    eventually(lambda: len(theirs.tries) == 1, within_s=30)
+    other.close()  # one process can run only one: from here on `a` is there by its word alone
+    mine = owner(line, "b", Ran())
+    for _ in range(4):
+        line.clock.now += durable.GONE_S - 1
+        other.beat()
+        assert mine.take_over() == 0
+    line.clock.now += durable.GONE_S + 1
+    assert mine.take_over() == 1
+
+
+def test_owners_that_are_gone_leave_no_rows(line: Line) -> None:
+    for number in range(5):
+        Owner(line.database, f"gone-{number}", 1, line.clock).beat()
+    line.clock.now += durable.GONE_S + 1
+    Owner(line.database, "there", 1, line.clock).beat()
+    with line.database.read() as connection:
+        assert list(connection.execute(sa.select(durable.OWNERS.c.executor_id)).scalars()) == ["there"]
 
 
 def test_what_has_expired_leaves_nothing_in_the_queue(line: Line) -> None:

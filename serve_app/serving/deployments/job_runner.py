@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from ray import serve
@@ -29,6 +29,8 @@ logger = logging.getLogger("ray.serve")
 
 # How often it looks for jobs of replicas that are gone, for cancels that were not heard, for what has expired.
 SWEEP_S: Final = 5.0
+# How often it says that it is there, to other services with the same database: see `durable.GONE_S`.
+BEAT_S: Final = 2.0
 # While the database can't be reached.
 LAUNCH_AGAIN_S: Final = 2.0
 # Removed in one transaction: others wait for it no longer than for a few jobs.
@@ -88,9 +90,10 @@ class Jobs:
 
     async def _live(self) -> None:
         await self._launch()
-        while True:
-            await self._sweep()
-            await asyncio.sleep(SWEEP_S)
+        async with asyncio.TaskGroup() as lives:
+            lives.create_task(_again_and_again(self._sweep, SWEEP_S))
+            # Apart: a sweep may take long, and nobody is to think that this owner is gone.
+            lives.create_task(_again_and_again(self._beat, BEAT_S))
 
     async def _launch(self) -> None:
         """The queue begins to run; the service goes on without it while the database can't be reached."""
@@ -119,12 +122,24 @@ class Jobs:
             except ComparisonError as exc:
                 logger.warning("jobs: a sweep failed: %s", exc.type)
 
+    async def _beat(self) -> None:
+        try:
+            await asyncio.to_thread(self._owner.beat)
+        except ComparisonError as exc:
+            logger.warning("jobs: not heard by others: %s", exc.type)
+
     def _stop_cancelled(self) -> None:
         """The net beneath `cancel`, whose message may have been lost with an ingress replica."""
         at_work = self._worker.at_work
         if at_work:
             for job_id, attempt in set(at_work) - self._room.store.running(at_work):
                 self._worker.cancel_soon(job_id, attempt)
+
+
+async def _again_and_again(work: Callable[[], Awaitable[None]], pause_s: float) -> None:
+    while True:
+        await work()
+        await asyncio.sleep(pause_s)
 
 
 def _all(remove: Callable[[int], int]) -> None:
