@@ -221,7 +221,8 @@ def pictures_not_exchanged(patch: pytest.MonkeyPatch) -> None:
 
 
 def candidate_first(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Inquiry, "pictures", Inquiry.exchanged_pictures)
+    read = Inquiry.pictures.fget
+    patch.setattr(Inquiry, "pictures", property(lambda self: tuple(read(self)[place] for place in self.exchanged)))
 
 
 def levels_upside_down(patch: pytest.MonkeyPatch) -> None:
