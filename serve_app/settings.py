@@ -246,7 +246,8 @@ class JobSettings(_Strict):
         "PostgreSQL, its password not in this file: postgresql://user@host/name?passfile=/etc/pairlens/pgpass.",
     )
     max_stored_bytes: PositiveInt = Field(
-        8 * 1024 * MIB, description="Images of all jobs together; a job that would go over it gets 507."
+        8 * 1024 * MIB,
+        description="Images, configs and reports of all jobs together; a job that would go over it gets 507.",
     )
     max_queued: PositiveInt = Field(10_000, description="Jobs that wait, of all callers; the next one gets 503.")
     parallel: PositiveInt = Field(

@@ -47,6 +47,7 @@ JOBS: Final = sa.Table(
     sa.Column("ended", sa.Float),
     sa.Column("expires", sa.Float),
     sa.Column("is_expired", sa.Boolean, nullable=False),
+    sa.Column("stored_bytes", sa.BigInteger, nullable=False),
     sa.Column("report", sa.Text),
     sa.Column("error", sa.Text),
     sa.Index("pairlens_jobs_by_status", "status", "created"),
@@ -55,8 +56,12 @@ JOBS: Final = sa.Table(
 )
 # What a `Job` says, but its report: a list leaves that where it is.
 _SUMMARY: Final = tuple(
-    column for column in JOBS.c if column.name not in ("body_hash", "num_events", "is_expired", "report")
+    column
+    for column in JOBS.c
+    if column.name not in ("body_hash", "num_events", "is_expired", "stored_bytes", "report")
 )
+# What one attempt is counted with beside config and report: its row, its events, its place in the queue, their indexes.
+ATTEMPT_BYTES: Final = 4096
 FULL_RETRY_AFTER_S: Final = 10
 
 
@@ -106,7 +111,7 @@ class JobStore:
     def enqueue(self, request: Request) -> Job:
         """Take a job whose images are stored; the one there is where it was taken before.
 
-        Raises `IdempotencyConflict`, `Expired`, `Overloaded` where too many wait.
+        Raises `IdempotencyConflict`, `Expired`, `Overloaded` where too many wait, `StorageFull`.
         """
         now = self._clock()
         with self._database.begin() as connection:
@@ -119,6 +124,7 @@ class JobStore:
                 known = self._known(connection, request)  # another entrance was quicker, at this very moment
                 assert known is not None
                 return known
+            self._blobs.take(connection, row["stored_bytes"])
             self._blobs.hold(connection, (request.reference.digest, request.candidate.digest))
             self._queue.enqueue(connection, request.id, 1, request.caller)
             events.record(connection, request.id, Event(1, "queued", 1, None, now))
@@ -159,7 +165,7 @@ class JobStore:
     def retry(self, caller: str, job_id: str) -> Job:
         """Begin a failed or cancelled job anew; one that waits or runs stays as it is.
 
-        Raises `NotFound`, `Expired`, `Overloaded`, `AlreadyEnded` for one that succeeded.
+        Raises `NotFound`, `Expired`, `Overloaded`, `StorageFull`, `AlreadyEnded` for one that succeeded.
         """
         with self._database.begin() as connection:
             job = self._own(connection, caller, job_id)
@@ -168,6 +174,7 @@ class JobStore:
             if job.has_ended:
                 self._check_room(connection)
                 if self._move(connection, job_id, job.attempt, "queued"):
+                    self._keep(connection, job_id, ATTEMPT_BYTES)
                     self._queue.enqueue(connection, job_id, job.attempt + 1, caller)
             return self._one(connection, job_id)
 
@@ -190,9 +197,15 @@ class JobStore:
             self._move(connection, job_id, attempt, "running", stage=stage)
 
     def finish(self, job_id: str, attempt: int, status: JobStatus, *, report: str | None, error: str | None) -> bool:
-        """End a running attempt; False where it was cancelled or ended before, and nothing is changed."""
+        """End a running attempt; False where it was cancelled or ended before, and nothing is changed.
+
+        Raises `StorageFull` where there is no room for the report.
+        """
         with self._database.begin() as connection:
-            return self._move(connection, job_id, attempt, status, report=report, error=error)
+            moved = self._move(connection, job_id, attempt, status, report=report, error=error)
+            if moved and report is not None:
+                self._keep(connection, job_id, len(report.encode()))
+            return moved
 
     def running(self, jobs: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
         """Which of these attempts should still be at work."""
@@ -207,14 +220,15 @@ class JobStore:
     def expire(self, limit: int) -> int:
         """Delete what up to `limit` jobs left whose time is over; their ids stay. How many it were."""
         now = self._clock()
-        over = sa.select(JOBS.c.id, JOBS.c.attempt, JOBS.c.reference, JOBS.c.candidate)
+        over = sa.select(JOBS.c.id, JOBS.c.attempt, JOBS.c.reference, JOBS.c.candidate, JOBS.c.stored_bytes)
         over = over.where(~JOBS.c.is_expired, JOBS.c.expires < now).limit(limit)
         with self._database.begin() as connection:
             rows = list(connection.execute(over.with_for_update(skip_locked=True)))
             ids = [row.id for row in rows]
             for row in rows:
                 self._blobs.let_go(connection, (row.reference, row.candidate))
-            gone = {"is_expired": True, "report": None, "error": None, "config": ""}
+            gone = {"is_expired": True, "report": None, "error": None, "config": "", "stored_bytes": ATTEMPT_BYTES}
+            self._blobs.give_back(connection, sum(row.stored_bytes - ATTEMPT_BYTES for row in rows))
             connection.execute(sa.update(JOBS).where(JOBS.c.id.in_(ids)).values(**gone))
             events.forget(connection, ids)
         if rows:
@@ -227,6 +241,7 @@ class JobStore:
         with self._database.begin() as connection:
             ids = list(connection.execute(old.limit(limit)).scalars())
             connection.execute(sa.delete(JOBS).where(JOBS.c.id.in_(ids)))
+            self._blobs.give_back(connection, ATTEMPT_BYTES * len(ids))
         return len(ids)
 
     # --- the rows
@@ -253,7 +268,14 @@ class JobStore:
             events.record(connection, job_id, Event(moved.num_events, status, moved.attempt, moved.stage, now))
         return moved is not None
 
+    def _keep(self, connection: sa.Connection, job_id: str, num_bytes: int) -> None:
+        """Count so many bytes more for a job. Raises `StorageFull`."""
+        self._blobs.take(connection, num_bytes)
+        mine = sa.update(JOBS).where(JOBS.c.id == job_id)
+        connection.execute(mine.values(stored_bytes=JOBS.c.stored_bytes + num_bytes))
+
     def _row(self, request: Request, now: float) -> dict[str, Any]:
+        config = request.config.model_dump_json()
         return {
             "id": request.id,
             "caller": request.caller,
@@ -264,8 +286,9 @@ class JobStore:
             "created": now,
             "reference": request.reference.digest,
             "candidate": request.candidate.digest,
-            "config": request.config.model_dump_json(),
+            "config": config,
             "is_expired": False,
+            "stored_bytes": ATTEMPT_BYTES + len(config.encode()),
         }
 
     def _known(self, connection: sa.Connection, request: Request) -> Job | None:

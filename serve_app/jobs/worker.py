@@ -13,7 +13,7 @@ from typing import Final, Literal, Protocol
 from pydantic import ValidationError
 
 from serve_app.core.comparing import Comparing
-from serve_app.errors import ComparisonError, InvalidConfig, Unavailable, WorkerLost
+from serve_app.errors import ComparisonError, InvalidConfig, StorageFull, Unavailable, WorkerLost
 from serve_app.jobs.job import Job
 from serve_app.jobs.store import JobStore
 from serve_app.schema import ErrorReport, ImageComparisonConfig, JobStatus
@@ -136,9 +136,14 @@ class Worker:
         self, job: Job, status: Literal["succeeded", "failed"], *, report: str | None = None, error: str | None = None
     ) -> Outcome:
         self._lost.pop((job.id, job.attempt), None)
-        kept = await asyncio.to_thread(
-            lambda: self._store.finish(job.id, job.attempt, status, report=report, error=error)
-        )
+        try:
+            kept = await asyncio.to_thread(
+                lambda: self._store.finish(job.id, job.attempt, status, report=report, error=error)
+            )
+        except StorageFull as full:
+            if report is None:
+                raise
+            return await self._failed(job, full)  # there is no room for what it came to
         if not kept:
             return "nothing_to_do"  # cancelled meanwhile, or ended by another worker
         await self._ended(job.id, job.attempt, status)

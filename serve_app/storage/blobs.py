@@ -1,5 +1,6 @@
 """Files by the hash of their content, counted against a quota, on disk before they are promised to be.
-Knows no picture and no job: who keeps a file holds it, and lets go of it."""
+Knows no picture and no job: who keeps a file holds it, and lets go of it. What lies in tables beside the files can be
+counted against the same quota."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ FILES: Final = sa.Table(
     sa.Column("holders", sa.Integer, nullable=False),
     sa.Column("touched", sa.Float, nullable=False),
 )
-# One row: bytes of all files. A sum over them would have to be locked, and read again for each new one.
+# One row: bytes of all files, and of what `take` was told of. A sum would have to be locked, and read for each file.
 USAGE: Final = sa.Table(
     "pairlens_files_usage",
     METADATA,
@@ -88,6 +89,21 @@ class Blobs:
         """One holder of each less; `sweep` removes what nobody holds."""
         self._count(connection, digests, -1)
 
+    def take(self, connection: sa.Connection, num_bytes: int) -> None:
+        """Room for so many bytes that lie elsewhere, in the caller's transaction. Raises `StorageFull`."""
+        if not num_bytes:
+            return
+        self._database.insert_new(connection, USAGE, {"id": 1, "bytes": 0})
+        room = USAGE.c.bytes + num_bytes <= self._quota
+        taken = sa.update(USAGE).where(room).values(bytes=USAGE.c.bytes + num_bytes)
+        if not connection.execute(taken).rowcount:
+            raise StorageFull(f"All jobs together would take over {self._quota / MIB:g} MiB; try again later.")
+
+    def give_back(self, connection: sa.Connection, num_bytes: int) -> None:
+        """The opposite of `take`."""
+        if num_bytes:
+            connection.execute(sa.update(USAGE).values(bytes=USAGE.c.bytes - num_bytes))
+
     def sweep(self, limit: int) -> int:
         """Remove up to `limit` files that nobody has held for a while; how many it were. Raises `Unavailable`."""
         idle = sa.select(FILES.c.digest).where(FILES.c.holders <= 0, FILES.c.touched < self._clock() - UNHELD_S)
@@ -109,7 +125,6 @@ class Blobs:
         """Rows for files that have none yet, within the quota; which ones."""
         now = self._clock()
         with self._database.begin() as connection:
-            self._database.insert_new(connection, USAGE, {"id": 1, "bytes": 0})
             brought = []
             for digest, content in sorted(wanted.items()):  # in one order: two that bring the same don't deadlock
                 known = sa.update(FILES).where(FILES.c.digest == digest).values(touched=now)
@@ -118,11 +133,7 @@ class Blobs:
                     continue
                 if self._database.insert_new(connection, FILES, row):
                     brought.append(digest)
-            num_bytes = sum(len(wanted[digest]) for digest in brought)
-            room = USAGE.c.bytes + num_bytes <= self._quota
-            taken = sa.update(USAGE).where(room).values(bytes=USAGE.c.bytes + num_bytes)
-            if num_bytes and not connection.execute(taken).rowcount:
-                raise StorageFull(f"The images of all jobs would be over {self._quota / MIB:g} MiB; try again later.")
+            self.take(connection, sum(len(wanted[digest]) for digest in brought))
         return brought
 
     def _forget(self, digests: list[str]) -> None:
@@ -131,8 +142,7 @@ class Blobs:
 
     def _remove_rows(self, connection: sa.Connection, digests: list[str]) -> None:
         gone = sa.delete(FILES).where(FILES.c.digest.in_(digests), FILES.c.holders <= 0).returning(FILES.c.bytes)
-        num_bytes = sum(connection.execute(gone).scalars())
-        connection.execute(sa.update(USAGE).values(bytes=USAGE.c.bytes - num_bytes))
+        self.give_back(connection, sum(connection.execute(gone).scalars()))
 
     def _count(self, connection: sa.Connection, digests: Iterable[str], change: int) -> bool:
         """Whether all of them were there."""

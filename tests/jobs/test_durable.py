@@ -112,7 +112,7 @@ def test_callers_take_turns(line: Line) -> None:
     one = line.post("bob")
     eventually(lambda: bool(ran.tries), within_s=30)
     ran.held.clear()
-    eventually(lambda: (one, 1) in ran.tries, within_s=60)
+    eventually(lambda: len(ran.tries) > len(many), within_s=60)  # all: one that begins while the owner closes is lost
     before = ran.tries.index((one, 1))
     assert before < len(many) - 5  # by chance alone once in 2**34
 

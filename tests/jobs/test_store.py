@@ -8,13 +8,21 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from serve_app.errors import Expired, IdempotencyConflict, MalformedRequest, NotFound, Overloaded, Unavailable
+from serve_app.errors import (
+    Expired,
+    IdempotencyConflict,
+    MalformedRequest,
+    NotFound,
+    Overloaded,
+    StorageFull,
+    Unavailable,
+)
 from serve_app.jobs import events
 from serve_app.jobs.events import Event
-from serve_app.jobs.store import JOBS
+from serve_app.jobs.store import ATTEMPT_BYTES, JOBS
 from serve_app.settings import JobSettings
 from serve_app.storage.database import Database
-from tests.worlds.jobs import Desk
+from tests.worlds.jobs import CONFIG, Desk
 
 DAY_S = 86400.0
 
@@ -225,6 +233,48 @@ def test_what_a_job_left_goes_after_its_time_and_its_id_a_week_later(desk: Desk,
     with pytest.raises(NotFound):
         desk.store.find("alice", ended)
     assert desk.store.known(desk.request(key="k")) is None
+
+
+def test_rows_configs_and_reports_count_until_they_are_gone(desk: Desk) -> None:
+    config_bytes = len(CONFIG.model_dump_json())
+    job = desk.post(key="k")
+    taken = len(b"one") + len(b"two") + config_bytes + ATTEMPT_BYTES
+    assert desk.blobs.used_bytes() == taken
+    desk.post(key="k")  # the same one
+    assert desk.blobs.used_bytes() == taken
+    desk.store.cancel("alice", job)
+    desk.store.retry("alice", job)
+    assert desk.blobs.used_bytes() == taken + ATTEMPT_BYTES
+    desk.store.begin(job, 2)
+    assert desk.store.finish(job, 2, "succeeded", report='"日"', error=None)
+    assert not desk.store.finish(job, 2, "succeeded", report='"日"', error=None)
+    assert desk.blobs.used_bytes() == taken + ATTEMPT_BYTES + 5
+    desk.clock.now += DAY_S + 1
+    desk.store.expire(10)
+    desk.clock.now += 1000
+    desk.blobs.sweep(10)
+    assert desk.blobs.used_bytes() == ATTEMPT_BYTES  # its id, which answers 410
+    desk.clock.now += 7 * DAY_S
+    desk.store.forget(10)
+    assert desk.blobs.used_bytes() == 0
+
+
+def test_a_job_that_has_no_room_leaves_nothing(database: Database, tmp_path: Path) -> None:
+    room = 6 + len(CONFIG.model_dump_json()) + ATTEMPT_BYTES
+    desk = Desk(database, tmp_path, JobSettings(folder=str(tmp_path), max_stored_bytes=room))
+    job = desk.post()
+    with pytest.raises(StorageFull):
+        desk.post()  # the same images, and yet a row more
+    assert [each.id for each in desk.store.page("alice", [], 10, None).jobs] == [job]
+    desk.store.begin(job, 1)
+    with pytest.raises(StorageFull):
+        desk.store.finish(job, 1, "succeeded", report="{}", error=None)
+    assert desk.store.find("alice", job).status == "running"
+    assert desk.store.finish(job, 1, "failed", report=None, error="{}")
+    with pytest.raises(StorageFull):
+        desk.store.retry("alice", job)
+    assert desk.store.find("alice", job).status == "failed"
+    assert desk.blobs.used_bytes() == room
 
 
 def test_expiry_goes_in_batches(desk: Desk) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from serve_app.errors import DeadlineExceeded, ImageRejected, Overloaded, Unavailable, WorkerLost
 from serve_app.jobs.worker import MAX_LOST, Worker
-from serve_app.schema import ComparisonReport, JobStatus
+from serve_app.schema import ComparisonReport, ErrorReport, JobStatus
 from serve_app.storage.database import Database
 from tests.worlds.jobs import CONFIG, Comparer, Desk
 
@@ -48,6 +48,16 @@ async def test_a_report_is_kept_as_it_came(room: Room) -> None:
     assert (found.status, found.stage) == ("succeeded", None)
     assert room.comparer.asked == [(b"one", b"two", CONFIG)]
     assert room.told == [(job, 1, "succeeded")]
+
+
+async def test_a_report_for_which_there_is_no_room_fails_its_job(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = room.desk.post()
+    monkeypatch.setattr(room.desk.blobs, "_quota", room.desk.blobs.used_bytes() + 100)
+    assert await room.worker.run(job, 1) == "failed"
+    found = room.desk.store.find("alice", job)
+    assert ErrorReport.model_validate_json(found.error or "").type == "storage_full"
+    assert found.report is None
+    assert room.told == [(job, 1, "failed")]
 
 
 async def test_an_attempt_that_has_ended_is_left_alone(room: Room) -> None:

@@ -17,6 +17,7 @@ import pytest
 from serve_app.comparison.pipeline import Pipeline
 from serve_app.errors import StorageFull, Unavailable
 from serve_app.jobs import events
+from serve_app.jobs.store import ATTEMPT_BYTES
 from serve_app.jobs.worker import Worker
 from serve_app.schema import JobEvent, JobList, JobReport
 from serve_app.serving.api import jobs as routes
@@ -288,9 +289,9 @@ async def test_what_has_expired_is_gone(open_service: Open) -> None:
 
 
 async def test_a_full_store_takes_nothing_and_harms_nobody(open_service: Open) -> None:
-    service = open_service(max_stored_bytes=len(A) + len(B))
+    service = open_service(max_stored_bytes=len(A) + len(B) + 3 * ATTEMPT_BYTES)
     job = await service.job()
-    assert refusal(await service.post(second=encoded(card("blue")))) == (507, "storage_full")
+    assert refusal(await service.post(second=encoded(card("blue", size=(4000, 4000))))) == (507, "storage_full")
     await service.work()
     assert data(await service.client.get(f"/v1/jobs/{job}"))["status"] == "succeeded"
     assert len(data(await service.client.get("/v1/jobs"))["jobs"]) == 1

@@ -25,7 +25,7 @@ from serve_app.comparison.examiner import Examiner
 from serve_app.comparison.pipeline import Pipeline
 from serve_app.comparison.sentences import SENTENCES
 from serve_app.core.inquiry import Inquiry
-from serve_app.core.pictures import Box, Upload
+from serve_app.core.pictures import Box, ShownImage, Upload
 from serve_app.schema import BoxField, ComparisonReport, FocusStatus, Language
 from serve_app.settings import ModelSettings, Settings
 from serve_app.vlm.local.decoding.prefix import Prefix
@@ -221,8 +221,12 @@ def pictures_not_exchanged(patch: pytest.MonkeyPatch) -> None:
 
 
 def candidate_first(patch: pytest.MonkeyPatch) -> None:
-    read = Inquiry.pictures.fget
-    patch.setattr(Inquiry, "pictures", property(lambda self: tuple(read(self)[place] for place in self.exchanged)))
+    def turned(inquiry: Inquiry) -> tuple[ShownImage, ...]:
+        first, second, *areas = handed.__get__(inquiry)
+        return (second, first, *(areas[place ^ 1] for place in range(len(areas))))
+
+    handed = vars(Inquiry)["pictures"]
+    patch.setattr(Inquiry, "pictures", property(turned))
 
 
 def levels_upside_down(patch: pytest.MonkeyPatch) -> None:
