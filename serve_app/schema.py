@@ -58,6 +58,7 @@ class ImageComparisonConfig(BaseModel):
     on_model_failure: Literal["error", "measurement"] = "error"
     swap_check: bool = True
     visuals: Annotated[tuple[VisualKind, ...], Field(max_length=3)] = ()
+    frame: Annotated[int, Field(ge=0, le=9999, description="Which page or frame of both files, counted from 0")] = 0
 
 
 class _Out(BaseModel):

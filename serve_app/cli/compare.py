@@ -29,6 +29,7 @@ def compare(
     focus: Annotated[list[str] | None, typer.Option(help="A thing to look at, such as logo. Repeatable.")] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="X,Y,WIDTH,HEIGHT to leave out. Repeatable.")] = None,
     language: Annotated[str | None, typer.Option(help="en or zh.")] = None,
+    frame: Annotated[int | None, typer.Option(help="Which page or frame of both, counted from 0.")] = None,
     visual: Annotated[list[str] | None, typer.Option(help="KIND=FILE.png: overlay, heatmap or side_by_side.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON, and nothing else.")] = False,
     server: Annotated[str | None, typer.Option(help="Ask this server, such as http://127.0.0.1:8000.")] = None,
@@ -45,6 +46,7 @@ def compare(
             "focus_elements": focus,
             "ignore_regions": [_region(text) for text in ignore] if ignore else None,
             "language": language,
+            "frame": frame,
             "visuals": list(files) or None,
         }
         wanted = config_of(config, {name: value for name, value in options.items() if value is not None})

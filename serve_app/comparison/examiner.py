@@ -6,11 +6,13 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 
 from serve_app import imaging, measurement
 from serve_app.comparison.budget import MemoryBudget
 from serve_app.comparison.dialogue import closeups
 from serve_app.comparison.pair_plan import PairPlan, masks_on_candidate, plan_pair
+from serve_app.comparison.unseen import unseen
 from serve_app.core.clock import Deadline, Stop
 from serve_app.core.measured import Crop, Examination, Measurement, Visual
 from serve_app.core.pictures import Box, PreparedImage, Upload
@@ -37,7 +39,7 @@ class Examiner:
     async def examine(
         self, reference: Upload, candidate: Upload, config: ImageComparisonConfig, deadline: Deadline
     ) -> Examination:
-        """Raises `ImageRejected` and its kinds, and `DeadlineExceeded`.
+        """Raises `ImageRejected` and its kinds, `InvalidConfig` for a frame that isn't there, and `DeadlineExceeded`.
 
         A C decode can't be interrupted: when the deadline passes or the caller leaves, the thread ends
         at its next step, and only then gives its memory back.
@@ -53,7 +55,7 @@ class Examiner:
         deadline.check()
         loop = asyncio.get_running_loop()
         plan = await loop.run_in_executor(
-            None, plan_pair, reference, candidate, config.max_image_size, self._limits, self._budget.total_bytes
+            None, plan_pair, reference, candidate, config, self._limits, self._budget.total_bytes
         )
         await self._budget.reserve(plan.reserved_bytes, deadline)
         stop = Stop(deadline)
@@ -90,6 +92,8 @@ class Examiner:
         prepared = time.perf_counter()
         pair = measurement.place(upright_reference.raster, upright_candidate.raster)
         measured = pair.measure(beside=self._seconds)
+        if measured.identical and unseen(upright_reference.facts, upright_candidate.facts):
+            measured = replace(measured, identical=False)  # it isn't known
         visuals: list[Visual] = []
         for kind in dict.fromkeys(config.visuals):
             stop.check()

@@ -13,6 +13,7 @@ from typing import Final
 from serve_app import imaging, measurement
 from serve_app.core.pictures import Box, Upload
 from serve_app.errors import ImageTooLarge
+from serve_app.schema import ImageComparisonConfig
 from serve_app.settings import MIB, Limits
 
 DRAFT_SCALES: Final = (2.0, 4.0, 8.0)
@@ -30,15 +31,16 @@ class PairPlan:
 
 
 def plan_pair(
-    reference: Upload, candidate: Upload, shown_size: tuple[int, int], limits: Limits, budget_bytes: int
+    reference: Upload, candidate: Upload, config: ImageComparisonConfig, limits: Limits, budget_bytes: int
 ) -> PairPlan:
-    """Check both headers, then decide scale, memory and order. Raises `ImageRejected` and its kinds.
+    """Check both headers, then decide scale, memory and order. Raises `ImageRejected` and its kinds, `InvalidConfig`.
 
     A pair that fits at no finer scale is measured at a half, a quarter or an eighth: what a JPEG decoder
     skips for nothing. The refusal of one that fits at none tells the numbers of the finest.
     """
-    first = imaging.inspect(reference, limits, "reference")
-    second = imaging.inspect(candidate, limits, "candidate")
+    shown_size = config.max_image_size
+    first = imaging.inspect(reference, limits, "reference", config.frame)
+    second = imaging.inspect(candidate, limits, "candidate", config.frame)
     pixels = max(first.width * first.height, second.width * second.height)
     finest = max(1.0, math.sqrt(pixels / limits.max_measured_pixels))
     try:

@@ -9,7 +9,8 @@ from typing import Final
 
 from serve_app.core.inquiry import QuestionKind
 from serve_app.core.measured import MeasuredDifference, Measurement
-from serve_app.core.pictures import Box
+from serve_app.core.pictures import Box, Unseen, UnseenKind
+from serve_app.errors import ImageRole
 from serve_app.schema import DifferenceKind, FocusStatus, Language, Verdict
 
 
@@ -52,6 +53,9 @@ class Sentences:
     unnamed: str
     unconfirmed: str
     sees_ghosts: str
+    # Warnings, and in the summary: what of the files wasn't compared; whose it is.
+    unseen: Mapping[UnseenKind, str]
+    whose: Mapping[tuple[ImageRole, ...], str]
     # Warnings: the report is the measurement alone; the caller's time was over the operator's ceiling.
     timed_out: str
     failed: str
@@ -69,6 +73,15 @@ class Sentences:
         return sentence.format(
             found=found, share=measurement.changed_ratio, similarity=similarity, outcome=self.verdicts[verdict]
         )
+
+    def unseen_parts(self, found: Mapping[Unseen, tuple[ImageRole, ...]]) -> tuple[str, ...]:
+        return tuple(
+            self.unseen[each.kind].format(whose=self.whose[roles], detail=each.detail) for each, roles in found.items()
+        )
+
+    def joined(self, first: str, *further: str) -> str:
+        """Sentences as one paragraph; those that end with a full-width stop need no space."""
+        return (" " if first[-1:].isascii() else "").join((first, *further))
 
     def difference(self, found: MeasuredDifference) -> str:
         box = found.reference_box or found.candidate_box or Box(0, 0, 1, 1)
@@ -132,6 +145,19 @@ _ENGLISH: Final = Sentences(
     sees_ghosts=(
         "The model also saw a change where no pixel differs visibly: what it says of the differences doesn't count."
     ),
+    unseen={
+        "frames": "Only frame {detail}, counted from 0, of {whose} was compared: its other frames weren't looked at.",
+        "pages": "Only page {detail}, counted from 0, of {whose} was compared: its other pages weren't looked at.",
+        "bits": "More than 8 bits a sample in {whose}: differences finer than 8 bits weren't looked at.",
+        "range": "No sample of {whose} needs more than {detail} of its 16 bits, so it was compared as nearly black.",
+        "hdr": "HDR ({detail} transfer) in {whose} isn't applied: the samples were compared as if they were sRGB.",
+        "colour": "The colour tag of {whose} ({detail}) isn't applied: the samples were compared as if they were sRGB.",
+    },
+    whose={
+        ("reference",): "the reference",
+        ("candidate",): "the candidate",
+        ("reference", "candidate"): "each of the two files",
+    },
     timed_out="The model did not answer in time; this report is the measurement alone.",
     failed="The model could not answer; this report is the measurement alone.",
     clamped="processing_timeout of {asked_s:g} s is over this service's ceiling; {ceiling_s:g} s applied.",
@@ -170,6 +196,15 @@ _CHINESE: Final = Sentences(
     unnamed="模型未说明所有测得的差异，因此相似度以测量为准。",
     unconfirmed="模型评分低于像素测量结果，却未确认任何测得的差异，因此无法确定。",
     sees_ghosts="模型在没有可见变化的位置也称有变化，因此它对各处差异的说明不作为依据。",
+    unseen={
+        "frames": "{whose}只比较了第 {detail} 帧（从 0 起），其他帧未查看。",
+        "pages": "{whose}只比较了第 {detail} 页（从 0 起），其他页未查看。",
+        "bits": "{whose}每个样本超过 8 位，比 8 位更细的差异未查看。",
+        "range": "{whose}的样本为 16 位却只用到其中 {detail} 位，按接近全黑的原值比较。",
+        "hdr": "{whose}带有 HDR 标记（{detail} 传递函数），未予应用，样本按 sRGB 比较。",
+        "colour": "{whose}的颜色标记（{detail}）未予应用，样本按 sRGB 比较。",
+    },
+    whose={("reference",): "基准图", ("candidate",): "对比图", ("reference", "candidate"): "两个文件"},
     timed_out="模型未能及时作答，报告仅含测量结果。",
     failed="模型未能作答，报告仅含测量结果。",
     clamped="processing_timeout {asked_s:g} 秒超过上限，按 {ceiling_s:g} 秒执行。",

@@ -101,9 +101,23 @@ class Raster:
         return max(self.original_width / self.width, self.original_height / self.height)
 
 
+UnseenKind = Literal["frames", "pages", "bits", "range", "hdr", "colour"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """Something of a file that the pixels compared don't hold; `detail`: which, where there are several such."""
+
+    kind: UnseenKind
+    detail: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What the report says of one image; sizes are upright original pixels."""
+    """What the report says of one image; sizes are upright original pixels.
+
+    `samples_sha256`: of the samples as the file has them, where they are of more than 8 bits and could be read so.
+    """
 
     width: int
     height: int
@@ -113,6 +127,8 @@ class ImageFacts:
     shown_width: int
     shown_height: int
     decode_notes: tuple[str, ...] = ()
+    unseen: tuple[Unseen, ...] = ()
+    samples_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
 """How many frames a file holds, where saying so costs next to nothing.
-Decodes none of them: only the first is ever compared."""
+Decodes none of them: one of each file is compared."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def count_frames(image: Image.Image, data: bytes, kind: ImageFormat) -> int | No
 
     Pillow's `n_frames` is a number read from the header for WebP, AVIF, PNG and MPO, but a walk
     through the whole file in Python for GIF and TIFF, so these two are looked at here.
-    Leaves a TIFF at its second page.
+    Leaves a TIFF at its second page where it has one.
     """
     if kind == "GIF":
         return _gif_frames(data)
@@ -30,10 +30,16 @@ def count_frames(image: Image.Image, data: bytes, kind: ImageFormat) -> int | No
     return max(1, int(getattr(image, "n_frames", 1)))
 
 
-def first_frame_note(frames: int | None) -> str | None:
+def has_pages(image: Image.Image) -> bool:
+    """Whether each frame lies by itself and has a size of its own."""
+    return image.format in ("TIFF", "MPO")
+
+
+def frame_note(frames: int | None, frame: int) -> str | None:
     if frames == 1:
         return None
-    return f"Only the first of {frames or 'several'} frames is compared."
+    which = f"frame {frame}, counted from 0," if frame else "the first"
+    return f"Only {which} of {frames or 'several'} frames is compared."
 
 
 def _gif_frames(data: bytes) -> int | None:

@@ -1,14 +1,18 @@
-"""Embedded ICC profiles: whether one changes anything, and the way from it to sRGB.
+"""Colours as a file describes them: whether that changes anything, and the way from there to sRGB.
 Works on images of the plain modes; knows no files, sizes or orientation."""
 
 from __future__ import annotations
 
 import io
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageCms
+
+from serve_app.core.pictures import Unseen
+from serve_app.imaging.colour_tags import ColourTag
+from serve_app.imaging.profiles import matrix_profile
 
 _log = logging.getLogger("pairlens.imaging")
 
@@ -19,6 +23,7 @@ _MODE_OF_SPACE = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 # pixels then stay exactly those of the same picture without a profile.
 _UNNOTICEABLE = 1
 _PROBE_STEPS = 9
+_CONVERTED_FROM_TAG = "Converted from the colours that its tags describe to sRGB."
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,7 @@ class Colour:
     transform: ImageCms.ImageCmsTransform | None = None
     mode: str = "RGB"  # what the transform takes
     note: str | None = None
+    unseen: Unseen | None = None  # what the file says and no transform of ours follows
 
     def to_srgb(self, image: Image.Image) -> Image.Image:
         """L, LA, RGB, RGBA or CMYK in; L, LA, RGB or RGBA out, alpha untouched."""
@@ -41,10 +47,26 @@ class Colour:
         return result
 
 
-def colour_of(raw_profile: object, mode: str) -> Colour:
-    """The way to sRGB for an image of plain `mode` with this embedded profile; a bad profile is ignored."""
-    if not isinstance(raw_profile, bytes) or not raw_profile:
+def colour_of(raw_profile: object, tag: ColourTag | None, mode: str) -> Colour:
+    """The way to sRGB for an image of plain `mode` with this ICC profile and tag; a bad profile is ignored."""
+    has_profile = isinstance(raw_profile, bytes) and bool(raw_profile)
+    if tag is not None and (tag.is_over_profile or not has_profile):
+        return _of_tag(tag, mode)
+    return _of_profile(raw_profile, mode) if isinstance(raw_profile, bytes) and raw_profile else Colour()
+
+
+def _of_tag(tag: ColourTag, mode: str) -> Colour:
+    if tag.high_dynamic_range:
+        note = f"Marked as HDR ({tag.high_dynamic_range} transfer), which is not applied: the samples count as sRGB."
+        return Colour(note=note, unseen=Unseen("hdr", tag.high_dynamic_range))
+    if tag.unknown:
+        return Colour(note=f"Its colour tag ({tag.unknown}) is not applied.", unseen=Unseen("colour", tag.unknown))
+    if tag.is_srgb or mode == "CMYK":
         return Colour()
+    return replace(_of_profile(matrix_profile(tag.chromaticities, tag.curve), mode), note=_CONVERTED_FROM_TAG)
+
+
+def _of_profile(raw_profile: bytes, mode: str) -> Colour:
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(raw_profile))
         profile_mode = _MODE_OF_SPACE.get(source.profile.xcolor_space.strip())

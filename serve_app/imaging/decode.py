@@ -87,7 +87,24 @@ def opened(data: bytes, kind: ImageFormat, max_pixels: int) -> Iterator[Image.Im
     if (Image.MAX_IMAGE_PIXELS or 0) < max_pixels:
         Image.MAX_IMAGE_PIXELS = max_pixels
     with Image.open(io.BytesIO(data), formats=(kind,)) as image:
+        _forget_xmp(image)
         yield image
+
+
+def select(image: Image.Image, frame: int, *, is_elsewhere: bool = False) -> None:
+    """Go to a frame or page of an opened, not yet loaded image, counted from 0; `is_elsewhere`: it isn't at the first.
+
+    Pillow composes a GIF's and an APNG's frames one by one up to there. Raises EOFError where there is none.
+    """
+    if frame or is_elsewhere:
+        image.seek(frame)
+        _forget_xmp(image)
+
+
+def _forget_xmp(image: Image.Image) -> None:
+    """No orientation is taken from XMP, as in browsers: Pillow looks there where EXIF has none."""
+    image.info.pop("xmp", None)
+    image.info.pop("XML:com.adobe.xmp", None)
 
 
 def load(image: Image.Image, kind: ImageFormat, target: tuple[int, int]) -> Decoded:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 _MOST_TAGS: Final = 4096  # of one directory; cameras write some hundred
-_MOST_DIRECTORIES: Final = 8  # looked at; two are ever read
+_FEWEST_DIRECTORIES: Final = 8  # looked at: the first and the second are always read, and those inside EXIF
 _TIMES_READ: Final = 16  # the whole file: a few damaged tags may claim more than there is
 _STRIPS: Final = frozenset({273, 279, 324, 325})  # where strips and tiles lie, and how long they are
 # Of strips or tiles, 5 us each, beside one for so many bytes of the file: rows of their own are 20,000 at most.
@@ -37,10 +37,11 @@ class _Layout:
         return struct.calcsize(self.order + self.place)
 
 
-def is_dear(data: bytes) -> bool:
-    """Whether a TIFF's directories promise more than a real one holds. False for what is no TIFF."""
-    layout = _layout(data)
-    return layout is not None and any(_is_dear(data, layout, at) for at in _directories(data, layout))
+def is_dear(data: bytes, num_read: int = 0) -> bool:
+    """Whether a TIFF's directories promise more than a real one holds. False for what is no TIFF.
+    `num_read`: how many of them will be."""
+    layout, most = _layout(data), max(_FEWEST_DIRECTORIES, num_read)
+    return layout is not None and any(_is_dear(data, layout, at) for at in _directories(data, layout, most))
 
 
 def _layout(data: bytes) -> _Layout | None:
@@ -53,11 +54,11 @@ def _layout(data: bytes) -> _Layout | None:
     return _Layout(order, "H", "HHII", "I", 4)
 
 
-def _directories(data: bytes, layout: _Layout) -> Iterator[int]:
+def _directories(data: bytes, layout: _Layout, most: int) -> Iterator[int]:
     """Where each directory begins, in their chain."""
     seen: set[int] = set()
     at = _number(data, layout, layout.place, layout.first_at)
-    while at and at not in seen and len(seen) < _MOST_DIRECTORIES:
+    while at and at not in seen and len(seen) < most:
         seen.add(at)
         yield at
         entries = _number(data, layout, layout.count, at)

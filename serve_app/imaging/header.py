@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from serve_app.core.pictures import Upload
-from serve_app.errors import ImageRejected, ImageRole, ImageTooLarge, UnsupportedImageType
+from serve_app.core.pictures import Unseen, Upload
+from serve_app.errors import ImageRejected, ImageRole, ImageTooLarge, InvalidConfig, UnsupportedImageType
 from serve_app.imaging import decode
-from serve_app.imaging.animation import count_frames, first_frame_note
+from serve_app.imaging.animation import count_frames, frame_note, has_pages
 from serve_app.imaging.jpeg import JpegStructure, read_structure
 from serve_app.imaging.orientation import is_exchanged, read_orientation
 from serve_app.imaging.pieces import is_shredded
@@ -20,13 +20,17 @@ from serve_app.settings import ImageFormat, Limits
 
 _log = logging.getLogger("pairlens.imaging")
 
+# A frame is composed of all before it: at most the work of so many of the largest pictures.
+_MOST_PICTURES_BEFORE = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Header:
     """Facts of one upload, nothing of it decoded.
 
     `width`, `height` are upright. `orientation` is what is left to turn after Pillow has loaded the
-    image (Pillow turns a TIFF itself). `frames` is None where there are several and counting is dear.
+    image (Pillow turns a TIFF itself). `frames` is None where there are several and counting is dear; `frame` is the
+    one that all of this is about, counted from 0.
     `jpeg` is given for JPEG only. `file_format` is the name for people: MPO is a kind of JPEG.
     """
 
@@ -41,6 +45,7 @@ class Header:
     has_transparency: bool = False
     jpeg: JpegStructure | None = None
     notes: tuple[str, ...] = ()
+    frame: int = 0
 
     @property
     def pixels(self) -> int:
@@ -50,12 +55,20 @@ class Header:
     def is_progressive(self) -> bool:
         return self.jpeg is not None and self.jpeg.is_progressive
 
+    @property
+    def unseen(self) -> tuple[Unseen, ...]:
+        """The frames, or pages, that are not looked at."""
+        if self.frames == 1:
+            return ()
+        return (Unseen("pages" if self.format == "TIFF" else "frames", str(self.frame)),)
 
-def inspect(upload: Upload, limits: Limits, role: ImageRole) -> Header:
-    """Check one upload by its header.
 
-    Raises `UnsupportedImageType` for a format not allowed, `ImageTooLarge` with name and number, and
-    `ImageRejected` for an empty or damaged file. Cheapest first: bytes, format, size, scans.
+def inspect(upload: Upload, limits: Limits, role: ImageRole, frame: int = 0) -> Header:
+    """Check one upload by its header, and that it has this frame or page, counted from 0.
+
+    Raises `UnsupportedImageType` for a format not allowed, `ImageTooLarge` with name and number, `InvalidConfig` for
+    a frame that isn't there, and `ImageRejected` for an empty or damaged file. Cheapest first: bytes, format, size,
+    scans.
     """
     data = upload.data
     if not data:
@@ -65,17 +78,42 @@ def inspect(upload: Upload, limits: Limits, role: ImageRole) -> Header:
             f"The {role} image has {len(data)} bytes; at most {limits.max_image_bytes} are taken.", image=role
         )
     kind = _allowed_format(data, limits, role)
-    if is_shredded(data, kind):
+    if is_shredded(data, kind, frame):
         raise ImageRejected(f"The {role} image is cut into far too many pieces for its size.", image=role)
     with decode.refusing(role, kind, data), decode.opened(data, kind, limits.max_pixels) as image:
         _check_size(image.width, image.height, limits, role)
-        header = _read(image, data, kind, limits)
+        frames = _check_frame(image, data, kind, frame, limits, role)
+        _check_size(image.width, image.height, limits, role)
+        header = _read(image, data, kind, limits, frame, frames)
     if header.jpeg is not None and header.jpeg.num_scans > limits.max_scans:
         raise ImageTooLarge(
             f"The {role} image is a JPEG of more than {limits.max_scans} scans, which this service doesn't take.",
             image=role,
         )
     return header
+
+
+def _check_frame(
+    image: Image.Image, data: bytes, kind: ImageFormat, frame: int, limits: Limits, role: ImageRole
+) -> int | None:
+    """How many frames there are, as `count_frames` tells. Leaves a file whose frames have a size each, TIFF and MPO, at
+    the one that is asked for."""
+    frames = count_frames(image, data, kind)
+    if frames is not None and frame >= frames:
+        raise _no_such_frame(role, frame)
+    if frame and not has_pages(image):
+        if frame * image.width * image.height > _MOST_PICTURES_BEFORE * limits.max_pixels:
+            raise ImageTooLarge(f"Too much of the {role} image lies before frame {frame}.", image=role)
+        return frames
+    try:
+        decode.select(image, frame, is_elsewhere=kind == "TIFF")
+    except EOFError:
+        raise _no_such_frame(role, frame) from None
+    return frames
+
+
+def _no_such_frame(role: ImageRole, frame: int) -> InvalidConfig:
+    return InvalidConfig(f"The {role} image has no frame {frame}, counted from 0.", field="/config/frame")
 
 
 def _allowed_format(data: bytes, limits: Limits, role: ImageRole) -> ImageFormat:
@@ -97,7 +135,7 @@ def _check_size(width: int, height: int, limits: Limits, role: ImageRole) -> Non
         raise ImageTooLarge(f"The {role} image is {width}x{height}: over {limits.max_pixels} pixels.", image=role)
 
 
-def _read(image: Image.Image, data: bytes, kind: ImageFormat, limits: Limits) -> Header:
+def _read(image: Image.Image, data: bytes, kind: ImageFormat, limits: Limits, frame: int, frames: int | None) -> Header:
     orientation, notes = _orientation(image, data)
     if orientation != 1:
         notes.append("Turned upright as its EXIF orientation says.")
@@ -107,8 +145,9 @@ def _read(image: Image.Image, data: bytes, kind: ImageFormat, limits: Limits) ->
         width, height = height, width
     mode, transparency = image.mode, image.has_transparency_data
     name = image.format or kind
-    frames = count_frames(image, data, kind)
-    if (note := first_frame_note(frames)) is not None:
+    if frame and kind == "GIF":
+        mode, transparency = "RGBA", True  # as its frames after the first are composed
+    if (note := frame_note(frames, frame)) is not None:
         notes.append(note)
     return Header(
         format=kind,
@@ -120,8 +159,9 @@ def _read(image: Image.Image, data: bytes, kind: ImageFormat, limits: Limits) ->
         orientation=1 if turned_by_pillow else orientation,
         frames=frames,
         has_transparency=transparency,
-        jpeg=read_structure(data, limits.max_scans) if kind == "JPEG" else None,
+        jpeg=read_structure(data[getattr(image, "offset", 0) :], limits.max_scans) if kind == "JPEG" else None,
         notes=tuple(notes),
+        frame=frame,
     )
 
 

@@ -5,13 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 from PIL import Image, ImageCms
 
-from serve_app.core.pictures import Pixels
-
 _STRIP_PIXELS = 1 << 18  # about 1 MiB a strip: fits a core's cache
-_GREY_RANGES = (1.0, 255.0, 65535.0, 2.0**31 - 1)
 
 
 def strips(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
@@ -21,35 +17,6 @@ def strips(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
     for top in range(0, height, rows):
         bottom = min(height, top + rows)
         yield slice(top, bottom), image.crop((0, top, width, bottom))
-
-
-def is_deep_grey(image: Image.Image) -> bool:
-    return image.mode.startswith("I") or image.mode == "F"
-
-
-def narrowed(image: Image.Image) -> tuple[Image.Image, str | None]:
-    """Grey of 16 or 32 bits or floats as L or LA, and a note where the file doesn't say its range.
-
-    16 bits lose their low byte, as Pillow does with 16-bit colour (`convert` would clip them to white).
-    For 32 bits and floats white is the first of 1 (floats), 255, 65535 and 2**31 - 1 that no value exceeds.
-    """
-    white, note = 65535.0, None
-    if not image.mode.startswith("I;16"):
-        low_high = image.getextrema()
-        highest = float(low_high[1]) if isinstance(low_high[1], int | float) else 0.0
-        choices = _GREY_RANGES if image.mode == "F" else _GREY_RANGES[1:]
-        white = next((limit for limit in choices if highest <= limit), _GREY_RANGES[-1])
-        note = f"Its grey values are of unstated range; {white:g} is taken as white."
-    key = image.info.get("transparency")
-    grey: Pixels = np.empty((image.height, image.width, 2 if isinstance(key, int) else 1), np.uint8)
-    for rows, strip in strips(image):
-        values = np.asarray(strip)
-        if isinstance(key, int):
-            grey[rows, :, 1] = np.where(values == key, 0, 255)
-        grey[rows, :, 0] = values >> 8 if white == 65535 and values.dtype.kind == "u" else _to_bytes(values, white)
-    if isinstance(key, int):
-        return Image.fromarray(grey), note
-    return Image.fromarray(grey[:, :, 0]), note
 
 
 def correct_transparent_colour(image: Image.Image, data: bytes) -> None:
@@ -81,8 +48,3 @@ def plain(image: Image.Image) -> Image.Image:
             ImageCms.ImageCmsProfile(lab), ImageCms.ImageCmsProfile(srgb), "LAB", "RGB"
         ).apply(image)
     return image.convert({"La": "LA", "RGBa": "RGBA"}.get(mode, "RGB"))
-
-
-def _to_bytes(values: np.ndarray, white: float) -> Pixels:
-    scaled = np.nan_to_num(values.astype(np.float64)) * (255.0 / white)
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)

@@ -15,12 +15,13 @@ _ALWAYS_ALLOWED = 10_000
 _MOST_EXIF_SEGMENTS = 128
 
 
-def is_shredded(data: bytes, kind: ImageFormat) -> bool:
-    """Whether a file has far more pieces than its size explains; the walk ends as soon as that is known."""
+def is_shredded(data: bytes, kind: ImageFormat, frame: int = 0) -> bool:
+    """Whether a file has far more pieces than its size explains; the walk ends as soon as that is known.
+    `frame`: the one that will be read, counted from 0."""
     allowed = _ALWAYS_ALLOWED + len(data) // _MIN_MEAN_BYTES
     if kind == "TIFF":
-        return directories.is_dear(data)
-    walk = {"JPEG": _jpeg_segments, "PNG": _png_chunks, "GIF": _gif_blocks}.get(kind)
+        return directories.is_dear(data, frame + 2)
+    walk = {"JPEG": _jpeg_segments, "PNG": png_chunks, "GIF": _gif_blocks}.get(kind)
     if walk is None:
         return False
     exif = 0
@@ -44,7 +45,7 @@ def _jpeg_segments(data: bytes) -> Iterator[int]:
             at += 2 + max(2, int.from_bytes(data[at + 2 : at + 4], "big"))
 
 
-def _png_chunks(data: bytes) -> Iterator[int]:
+def png_chunks(data: bytes) -> Iterator[int]:
     at = 8
     while at + 8 <= len(data):
         yield at

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from serve_app.core.pictures import Box, ImageFacts, Pixels, PreparedImage, Raster, ShownImage, Upload
+from serve_app.core.pictures import Box, ImageFacts, Pixels, PreparedImage, Raster, ShownImage, Unseen, Upload
 from serve_app.errors import ImageRejected, ImageRole
-from serve_app.imaging import decode, modes
+from serve_app.imaging import decode, depth, modes
 from serve_app.imaging.colour import Colour, colour_of
+from serve_app.imaging.colour_tags import read_colour_tag
 from serve_app.imaging.header import Header
 from serve_app.imaging.orientation import stored_box, stored_size
 from serve_app.imaging.raster import fill_masks, paint_masks, rasterise
@@ -38,6 +39,7 @@ def prepare(
     small = fitted(header.width, header.height, spec.max_size)
     native, pixels, alpha, copy = _decode(upload.data, header, role, masks, measured, small if spec.encode else None)
     notes = [*header.notes, *native.notes]
+    unseen = (*header.unseen, *native.unseen)
     if measured != (header.width, header.height):
         notes.append(f"Measured at {measured[0]}x{measured[1]}, 1/{scale:.3g} of its size.")
     facts = ImageFacts(
@@ -49,6 +51,8 @@ def prepare(
         shown_width=small[0],
         shown_height=small[1],
         decode_notes=tuple(notes),
+        unseen=unseen,
+        samples_sha256=native.samples_sha256,
     )
     made: ShownImage | None = None if copy is None else encode(copy, spec.quality)
     return PreparedImage(facts, Raster(pixels, alpha, header.width, header.height), made)
@@ -63,6 +67,8 @@ class _Native:
     across: float
     down: float
     notes: tuple[str, ...]
+    unseen: tuple[Unseen, ...] = ()
+    samples_sha256: str | None = None
 
 
 def _decode(
@@ -89,20 +95,26 @@ def _decode(
 
 def _load(image: Image.Image, data: bytes, header: Header, role: ImageRole, target: Size) -> _Native:
     size = stored_size(header.width, header.height, header.orientation)
+    decode.select(image, header.frame)
     decoded = decode.load(image, header.format, stored_size(*target, header.orientation))
     if decoded.across == 1 and decoded.image.size != size:
         raise ImageRejected(f"The {role} image can't be decoded: its header gives another size.", image=role)
     modes.correct_transparent_colour(image, data)
-    notes = []
-    loaded = decoded.image
     profile = image.info.get("icc_profile")
-    if modes.is_deep_grey(loaded):
-        loaded, note = modes.narrowed(loaded)
+    narrow = depth.reduced(decoded.image, data, header.format)
+    if narrow.image is not decoded.image:
         image.close()  # frees the wide pixels
-        notes.append(note)
-    colour = colour_of(profile, modes.plain(loaded.crop((0, 0, 1, 1))).mode)
-    notes.append(colour.note)
-    return _Native(loaded, colour, decoded.across, decoded.down, tuple(note for note in notes if note))
+    plain_mode = modes.plain(narrow.image.crop((0, 0, 1, 1))).mode
+    colour = colour_of(profile, read_colour_tag(data, header.format), plain_mode)
+    return _Native(
+        narrow.image,
+        colour,
+        decoded.across,
+        decoded.down,
+        (*narrow.notes, *((colour.note,) if colour.note else ())),
+        (*narrow.unseen, *((colour.unseen,) if colour.unseen else ())),
+        narrow.samples_sha256,
+    )
 
 
 def _shrunk(size: Size, native: _Native, header: Header, masks: Sequence[Box]) -> Image.Image:

@@ -17,7 +17,7 @@ from serve_app.settings import MIB, Limits, PreprocessingSettings
 from tests.worlds.samples import card, config, encoded, noise, soon, upload, without_collection
 
 LIMITS = Limits()
-SHOWN = (1024, 1024)
+CONFIG = config()
 BUDGET = 1536 * MIB
 
 
@@ -159,15 +159,15 @@ async def test_many_pairs_at_once_all_get_their_memory_back() -> None:
 
 
 def test_a_pair_inside_the_budget_decodes_together() -> None:
-    plan = plan_pair(upload(), upload("red"), SHOWN, LIMITS, BUDGET)
+    plan = plan_pair(upload(), upload("red"), CONFIG, LIMITS, BUDGET)
     assert plan.decodes_together
     assert plan.scale == 1.0
 
 
 def test_a_pair_that_fits_only_in_turn_decodes_in_turn() -> None:
     large = Upload(encoded(Image.new("RGB", (3000, 2000)), "WEBP", lossless=True))
-    together = plan_pair(large, large, SHOWN, LIMITS, BUDGET)
-    plan = plan_pair(large, large, SHOWN, LIMITS, together.reserved_bytes - 1)
+    together = plan_pair(large, large, CONFIG, LIMITS, BUDGET)
+    plan = plan_pair(large, large, CONFIG, LIMITS, together.reserved_bytes - 1)
     assert not plan.decodes_together
     assert plan.reserved_bytes < together.reserved_bytes
 
@@ -175,21 +175,21 @@ def test_a_pair_that_fits_only_in_turn_decodes_in_turn() -> None:
 def test_a_pair_over_the_budget_is_refused_with_the_numbers() -> None:
     large = Upload(encoded(Image.new("RGB", (3000, 2000)), compress_level=1))
     with pytest.raises(ImageTooLarge, match=r"about \d+ MiB .* gives a pair 10 MiB"):
-        plan_pair(large, large, SHOWN, LIMITS, 10 * MIB)
+        plan_pair(large, large, CONFIG, LIMITS, 10 * MIB)
 
 
 def test_a_pair_too_large_to_decode_finely_is_measured_coarser() -> None:
     large = Upload(encoded(Image.new("RGB", (4000, 3000)), "JPEG"))
-    plan = plan_pair(large, large, SHOWN, Limits(max_decode_bytes=40 * MIB), BUDGET)
+    plan = plan_pair(large, large, CONFIG, Limits(max_decode_bytes=40 * MIB), BUDGET)
     assert plan.scale in (2.0, 4.0, 8.0)
 
 
 def test_both_images_are_measured_at_the_scale_of_the_larger() -> None:
     large = Upload(encoded(Image.new("RGB", (400, 400))))
-    plan = plan_pair(upload(), large, SHOWN, Limits(max_measured_pixels=40_000), BUDGET)
+    plan = plan_pair(upload(), large, CONFIG, Limits(max_measured_pixels=40_000), BUDGET)
     assert plan.scale == 2.0
 
 
 def test_masks_follow_the_candidates_size() -> None:
-    plan = plan_pair(upload(), Upload(encoded(card(size=(100, 60)))), SHOWN, LIMITS, BUDGET)
+    plan = plan_pair(upload(), Upload(encoded(card(size=(100, 60)))), CONFIG, LIMITS, BUDGET)
     assert masks_on_candidate([Box(11, 10, 30, 30)], plan) == [Box(5, 5, 16, 15)]

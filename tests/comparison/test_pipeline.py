@@ -336,7 +336,8 @@ async def test_without_a_swap_check_there_is_no_order_gap() -> None:
 
 async def test_every_field_of_the_config_changes_what_is_done(local: Pipeline) -> None:
     """The report id leaves time out; each other field enters it."""
-    first, second = encoded(card()), encoded(card("red"))
+    more: dict[str, Any] = {"save_all": True, "append_images": [card("blue")]}
+    first, second = encoded(card(), **more), encoded(card("red"), **more)
     plain = (await compare(local, first, second)).report_id
     others: dict[str, Any] = {
         "focus_elements": ["x"],
@@ -349,6 +350,7 @@ async def test_every_field_of_the_config_changes_what_is_done(local: Pipeline) -
         "on_model_failure": "measurement",
         "swap_check": False,
         "visuals": ["overlay"],
+        "frame": 1,
     }
     assert {*others, "processing_timeout"} == type(config()).model_fields.keys()
     for name, value in others.items():

@@ -56,7 +56,7 @@ async def fate(local: Pipeline, candidate: bytes) -> str:
 def test_a_bomb_is_known_by_its_header(bomb: Bomb) -> None:
     data, found = Upload(bomb.make()), "report"
     try:
-        plan = plan_pair(data, data, (1024, 1024), Limits(), PreprocessingSettings().memory_budget_bytes)
+        plan = plan_pair(data, data, ImageComparisonConfig(), Limits(), PreprocessingSettings().memory_budget_bytes)
     except ComparisonError as refusal:
         found = refusal.type
     else:

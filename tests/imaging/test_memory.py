@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 from serve_app import imaging
 from serve_app.core.pictures import Upload
@@ -28,7 +29,8 @@ def status(name):
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
 
 def prepare(upload):
-    header = imaging.inspect(upload, Limits(max_image_bytes=64 * 2**20), "reference")
+    limits = Limits(max_image_bytes=64 * 2**20)
+    header = imaging.inspect(upload, limits, "reference", int(sys.argv[3]))
     shown = imaging.ShownSpec((1024, 1024), 85)
     imaging.prepare(upload, header, "reference", scale=float(sys.argv[1]), masks=(), shown=shown)
 
@@ -43,9 +45,9 @@ print(json.dumps(status("VmHWM") - before))
 """
 
 
-def peak_bytes(upload: Upload, small: Upload, scale: float) -> int:
+def peak_bytes(upload: Upload, small: Upload, scale: float, frame: int = 0) -> int:
     """Above what a process holds that has prepared `small`."""
-    command = [sys.executable, "-c", _PROGRAM, str(scale), small.data.hex()]
+    command = [sys.executable, "-c", _PROGRAM, str(scale), small.data.hex(), str(frame)]
     as_served = {**os.environ, **SERVE_ENVIRONMENT}  # with the service's thresholds of the allocator
     result = subprocess.run(command, input=upload.data, capture_output=True, check=True, timeout=120, env=as_served)
     return int(json.loads(result.stdout))
@@ -78,3 +80,18 @@ def test_prediction_is_not_under_the_peak_and_not_far_over(
     header = imaging.inspect(upload, Limits(max_image_bytes=64 * MIB), "reference")
     predicted, measured = imaging.predicted_bytes(header, scale), peak_bytes(upload, small, scale)
     assert 0.97 * measured <= predicted <= 1.2 * measured, f"{predicted / MIB:.0f} for {measured / MIB:.0f} MiB"
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "AVIF", "TIFF"])
+def test_a_later_frame_takes_no_more_than_is_predicted(kind: str) -> None:
+    """The prediction may be far over: frames are composed in as many ways as there are disposals."""
+    pictures = [smooth(3000, 2000).rotate(turn) for turn in (0, 90, 180)]
+    options = {"AVIF": {"speed": 10, "quality": 30}, "WEBP": {"method": 0}}.get(kind, {})
+
+    def animated(frames: list[Image.Image]) -> Upload:
+        return saved(frames[0], kind, save_all=True, append_images=frames[1:], disposal=2, duration=100, **options)
+
+    upload, small = animated(pictures), animated([each.resize((64, 64)) for each in pictures])
+    header = imaging.inspect(upload, Limits(max_image_bytes=64 * MIB), "reference", 2)
+    predicted, measured = imaging.predicted_bytes(header, 1.0), peak_bytes(upload, small, 1.0, 2)
+    assert 0.97 * measured <= predicted <= 2 * measured, f"{predicted / MIB:.0f} for {measured / MIB:.0f} MiB"

@@ -5,9 +5,12 @@ No HTTP, no Ray, no pixels, no model; what each voice weighs is decided in `judg
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 
 from serve_app.comparison import grounding
-from serve_app.comparison.sentences import SENTENCES
+from serve_app.comparison.grounding import Grounded
+from serve_app.comparison.sentences import SENTENCES, Sentences
+from serve_app.comparison.unseen import unseen
 from serve_app.comparison.verdict import fields
 from serve_app.comparison.verdict.differences import differences
 from serve_app.comparison.verdict.focus import focus_elements
@@ -27,6 +30,7 @@ def build(
 ) -> ComparisonReport:
     """Put a report together. Pure: the same evidence gives the same report. `report_id`: see `identity`."""
     measured, say = examination.measurement, SENTENCES[config.language]
+    unlooked_at = say.unseen_parts(unseen(examination.reference, examination.candidate))
     found = grounding.ground(assessment.findings, examination)
     names = named(assessment, found)
     judgement = judge(config, measured, assessment, names)
@@ -37,7 +41,9 @@ def build(
         similarity=judgement.similarity,
         similarity_interval=judgement.interval,
         similarity_threshold=config.similarity_threshold,
-        summary=assessment.summary or say.summary(measured, judgement.verdict, judgement.similarity),
+        summary=say.joined(
+            assessment.summary or say.summary(measured, judgement.verdict, judgement.similarity), *unlooked_at
+        ),
         aspects=_aspects(config, examination, assessment),
         focus_elements=focus,
         differences=differences(config, measured, names, found),
@@ -53,16 +59,19 @@ def build(
         warnings=(
             *warnings,
             *measured.notes,
+            *unlooked_at,
             *_about_model(config, measured, assessment),
             *held_against,
-            *(
-                say.refuted_finding.format(description=each.finding.description)
-                for each in found
-                if each.evidence == "refuted"
-            ),
+            *_refuted(say, found),
             *judgement.warnings,
             *assessment.warnings,
         ),
+    )
+
+
+def _refuted(say: Sentences, found: Sequence[Grounded]) -> tuple[str, ...]:
+    return tuple(
+        say.refuted_finding.format(description=each.finding.description) for each in found if each.evidence == "refuted"
     )
 
 
