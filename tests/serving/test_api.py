@@ -7,11 +7,13 @@ import base64
 import hashlib
 import json
 import logging
+import random
 import re
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 import pydantic_core
@@ -25,6 +27,7 @@ from serve_app.core.measured import Examination
 from serve_app.core.pictures import Upload
 from serve_app.errors import ComparisonError, ModelFailed, Overloaded, Unavailable
 from serve_app.schema import ImageComparisonConfig
+from serve_app.serving.api import data_url as data_url_module
 from serve_app.serving.api.app import create_app
 from serve_app.serving.api.door import open_door
 from serve_app.serving.readiness import AlwaysReady
@@ -176,6 +179,89 @@ async def test_json_with_data_urls_is_the_same_request(open_service: Callable[..
     assert service.stages.examined[0][2].language == "zh"
 
 
+def encoded_in(pieces: int, end: str) -> str:
+    text = base64.b64encode(A).decode()
+    return end.join(text[at : at + pieces] for at in range(0, len(text), pieces)) + end
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "data:image/png;base64," + encoded_in(76, "\n"),
+        "data:image/png;base64," + encoded_in(64, "\r\n"),
+        "data:image/png;base64, " + encoded_in(1, ""),
+        " data:image/png;base64," + encoded_in(3, " \t"),
+        "data:image;base64," + encoded_in(76, ""),
+        "data:;base64," + encoded_in(76, ""),
+        "DATA:IMAGE/PNG;BASE64," + encoded_in(76, ""),
+        "data:image/png;charset=utf-8; base64 ," + encoded_in(76, ""),
+        "data:image/png;base64," + quote(encoded_in(76, ""), safe=""),
+        "data:image/png;base64," + quote(encoded_in(5, "\n"), safe=""),
+        "data:image/png;base64," + encoded_in(76, "").rstrip("="),
+        "data:image/png," + quote(A, safe=""),
+    ],
+)
+async def test_a_data_url_may_be_written_as_clients_write_it(open_service: Callable[..., Service], url: str) -> None:
+    service = open_service()
+    response = await service.compare(json={"reference": url, "candidate": data_url(B)})
+    assert response.status_code == 200, response.text
+    assert [upload.data for upload in service.stages.examined[0][:2]] == [A, B]
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 196_607, 262_143, 262_144, 262_145, 600_001])
+@pytest.mark.parametrize("end", ["", "\n", "%0A"])
+def test_a_data_url_of_any_length_is_decoded(length: int, end: str) -> None:
+    data = random.Random(length).randbytes(length)
+    text = base64.b64encode(data).decode()
+    broken = end.join(text[at : at + 76] for at in range(0, len(text), 76))
+    assert data_url_module.decoded("data:;base64," + broken) == data
+    assert data_url_module.decoded("data:;base64," + quote(broken, safe="%" if end == "%0A" else "")) == data
+    assert data_url_module.decoded("data:," + quote(data, safe="")) == data
+    if length == 196_607:  # the padding ends a piece
+        with pytest.raises(ValueError, match="padding"):
+            data_url_module.decoded("data:;base64," + text + "AAAA")
+
+
+def form(*parts: tuple[str, bytes], before: bytes = b"", after: bytes = b"") -> dict[str, Any]:
+    body = before + b"".join(
+        b"--XX\r\nContent-Disposition: form-data; %s\r\n\r\n%s\r\n" % (head.encode(), content)
+        for head, content in parts
+    )
+    return {"content": body + b"--XX--\r\n" + after, "headers": {"content-type": "multipart/form-data; boundary=XX"}}
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        form(("name=\"files\"; filename*=utf-8''%E4%B8%AD.png", A), ("name=files; filename*=utf-8''b", B)),
+        form(("filename*=utf-8''%E4%B8%AD.png; name=\"files\"", A), ('name="files"; filename="b"', B)),
+        form(('name="reference"', A), ("name=candidate", B), ('name="config"', b"{}")),
+        form(('name="files"; filename=""', A), ('name="files"; filename=""', B)),
+        form(("name=files; filename=a", A), ("name=files; filename=b", B), before=b"A preamble.\r\n--X\r\n"),
+        form(("name=files; filename=a", A), ("name=files; filename=b", B), before=b"\r\n", after=b"an epilogue"),
+        form(("name=files; filename=a", A), ("name=files; filename=b", B), before=b"x" * 60_000 + b"\n"),
+    ],
+)
+async def test_a_form_may_be_written_as_clients_write_it(
+    open_service: Callable[..., Service], request_: dict[str, Any]
+) -> None:
+    service = open_service()
+    response = await service.compare(**request_)
+    assert response.status_code == 200, response.text
+    assert [upload.data for upload in service.stages.examined[0][:2]] == [A, B]
+
+
+async def test_a_form_in_pieces_is_found_behind_its_preamble(open_service: Callable[..., Service]) -> None:
+    whole = form(("name=files", A), ("name=files", B), before=b"A preamble.\r\n")
+
+    async def bytewise() -> AsyncIterator[bytes]:
+        for at in range(0, len(whole["content"]), 7):
+            yield whole["content"][at : at + 7]
+
+    response = await open_service().compare(content=bytewise(), headers=whole["headers"])
+    assert response.status_code == 200, response.text
+
+
 ONE = [("files", ("a", A))]
 BOTH = [("files", ("a", A)), ("files", ("b", B))]
 
@@ -207,7 +293,10 @@ async def test_the_seeds_sentence_comes_back_in_chinese(open_service: Callable[.
         {"content": b"[1]", "headers": {"content-type": "application/json"}},
         {"content": b"no boundary at all", "headers": {"content-type": "multipart/form-data; boundary=x"}},
         {"content": b"", "headers": {"content-type": "multipart/form-data"}},
-        {"json": {"reference": "data:,x", "candidate": data_url(B)}},
+        {"json": {"reference": "data:image/png;base64", "candidate": data_url(B)}},
+        {"json": {"reference": "image/png;base64," + data_url(A)[22:], "candidate": data_url(B)}},
+        {"json": {"reference": data_url(A)[:-9] + "=" + data_url(A)[-8:], "candidate": data_url(B)}},
+        {"content": b"x" * 400_000 + b"--x\r\n\r\n", "headers": {"content-type": "multipart/form-data; boundary=x"}},
         {"json": {"reference": "data:image/png;base64,%%%", "candidate": data_url(B)}},
         {"json": {"reference": 5, "candidate": data_url(B)}},
         {"json": {"reference": "https://example.com/a.png", "candidate": data_url(B)}},

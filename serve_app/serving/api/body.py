@@ -4,8 +4,6 @@ Decodes no image, and never repeats what a caller sent back at them."""
 from __future__ import annotations
 
 import asyncio
-import binascii
-import io
 import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -18,12 +16,14 @@ from fastapi import Request
 from pydantic import ValidationError
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, Headers, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.formparsers import MultiPartException
 
 from serve_app.core.pictures import Upload
 from serve_app.errors import ImageRole, InvalidConfig, MalformedRequest, TwoImagesRequired
 from serve_app.schema import ImageComparisonConfig, Language
+from serve_app.serving.api import data_url
 from serve_app.serving.api.arrival import arrival
+from serve_app.serving.api.form import FormParser, without_preamble
 
 TWO_IMAGES: Final = "Send exactly two images: the field files twice, or the parts reference and candidate."
 # A field name that may be repeated in a pointer: what a person would have typed, nothing else.
@@ -33,9 +33,9 @@ _MAX_CONFIG_BYTES: Final = 256 * 1024  # 20 elements, 12 aspects and 64 regions 
 _MAX_JSON_VALUES: Final = 20_000
 # Up to here JSON is parsed at once, in about a millisecond; above it waits on disk for its turn in a thread.
 _SMALL_BYTES: Final = 1024 * 1024
-# Of a body on its way to disk, and of base64 in characters (a multiple of four).
+# Of a body on its way to disk.
 _PIECE: Final = 256 * 1024
-_MAX_HEAD: Final = 200  # of a data: URL, up to its comma
+_MAX_SCHEME: Final = 64  # of a URL, with spaces before it
 # Of a form, as RFC 2046 has them (which asks for at most 70).
 _BOUNDARY: Final = re.compile(rb"[A-Za-z0-9'()+_,./:=? -]{1,200}")
 
@@ -170,7 +170,8 @@ async def _read_form(request: Request, boundary: bytes) -> Asked:
     # Generous counts: the cap on the body bounds them, and a third image gets its own sentence below.
     try:
         async with aclosing(request.stream()) as stream, aclosing(_gathered(stream)) as pieces:
-            parser = MultiPartParser(headers, pieces, max_files=100, max_fields=100, max_part_size=_MAX_CONFIG_BYTES)
+            whole = without_preamble(pieces, boundary)
+            parser = FormParser(headers, whole, max_files=100, max_fields=100, max_part_size=_MAX_CONFIG_BYTES)
             form = await parser.parse()
     except MultiPartException:
         raise MalformedRequest("The multipart form can't be read.") from None
@@ -256,31 +257,15 @@ def _of_json(request: Request, read: Callable[[], bytes]) -> Asked:
 
 
 def _image(source: object, role: ImageRole) -> Upload:
-    """The bytes of a `data:` URL (RFC 2397), base64 only."""
+    """The bytes of a `data:` URL."""
     field = f"/{role}"
     if not isinstance(source, str):
         raise MalformedRequest("An image is given as a data: URL.", image=role, field=field)
-    if source[:6].lower() == "https:":
+    if source[:_MAX_SCHEME].lstrip()[:6].lower() == "https:":
         raise MalformedRequest("URL input is not turned on here; send a data: URL.", image=role, field=field)
-    comma = source.find(",", 0, _MAX_HEAD)
-    head = source[: max(comma, 0)].lower()
-    if not head.startswith("data:") or not head.endswith(";base64"):
-        raise MalformedRequest("An image is given as a data: URL in base64.", image=role, field=field)
+    if not data_url.is_one(source):
+        raise MalformedRequest("An image is given as a data: URL.", image=role, field=field)
     try:
-        return Upload(_decoded(source, comma + 1))
+        return Upload(data_url.decoded(source))
     except ValueError:  # with binascii.Error
         raise MalformedRequest("The data: URL is not valid base64.", image=role, field=field) from None
-
-
-def _decoded(text: str, start: int) -> bytes:
-    """Base64 from `start` on, in pieces: decoding holds Python's lock, 5 ms a MiB, and others get in between.
-
-    Raises ValueError.
-    """
-    data = io.BytesIO()  # its value is no copy, as that of a bytearray would be
-    for begin in range(start, len(text), _PIECE):
-        piece = text[begin : begin + _PIECE]
-        if piece.endswith("=") and begin + _PIECE < len(text):
-            raise ValueError("padding in the middle")
-        data.write(binascii.a2b_base64(piece, strict_mode=True))
-    return data.getvalue()
