@@ -16,6 +16,7 @@ _MOST_TAGS: Final = 4096  # of one directory; cameras write some hundred
 _FEWEST_DIRECTORIES: Final = 8  # looked at: the first and the second are always read, and those inside EXIF
 _TIMES_READ: Final = 16  # the whole file: a few damaged tags may claim more than there is
 _STRIPS: Final = frozenset({273, 279, 324, 325})  # where strips and tiles lie, and how long they are
+_SUBFILE_TYPE, _SUB_DIRECTORIES, _DNG_VERSION, _SHORT = 254, 330, 50706, 3
 # Of strips or tiles, 5 us each, beside one for so many bytes of the file: rows of their own are 20,000 at most.
 _MOST_STRIPS, _BYTES_A_STRIP = 65_536, 512
 # Bytes of one value by type (TIFF 6.0, section 2, and BigTIFF).
@@ -42,6 +43,29 @@ def is_dear(data: bytes, num_read: int = 0) -> bool:
     `num_read`: how many of them will be."""
     layout, most = _layout(data), max(_FEWEST_DIRECTORIES, num_read)
     return layout is not None and any(_is_dear(data, layout, at) for at in _directories(data, layout, most))
+
+
+def is_of_thumbnail(data: bytes) -> bool:
+    """Whether a TIFF's first directory is of a reduced picture, with others below it (TIFF/EP), or says it is DNG."""
+    layout = _layout(data)
+    if layout is None:
+        return False
+    found = dict(_entries(data, layout, _number(data, layout, layout.place, layout.first_at)))
+    is_reduced = bool(found.get(_SUBFILE_TYPE, 0) & 1)
+    return _DNG_VERSION in found or (is_reduced and _SUB_DIRECTORIES in found)
+
+
+def _entries(data: bytes, layout: _Layout, at: int) -> Iterator[tuple[int, int]]:
+    """Each tag of a directory and the first number of what stands in its place of a value."""
+    form = layout.order + layout.entry
+    start = at + struct.calcsize(layout.order + layout.count)
+    for number in range(min(_number(data, layout, layout.count, at), _MOST_TAGS)):
+        place = start + number * struct.calcsize(form)
+        if place + struct.calcsize(form) > len(data):
+            return
+        tag, kind, _, value = struct.unpack_from(form, data, place)
+        is_short_and_big_endian = kind == _SHORT and layout.order == ">"
+        yield tag, value >> 8 * (layout.inline_bytes - 2) if is_short_and_big_endian else value
 
 
 def _layout(data: bytes) -> _Layout | None:

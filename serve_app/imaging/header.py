@@ -10,7 +10,7 @@ from PIL import Image
 
 from serve_app.core.pictures import Unseen, Upload
 from serve_app.errors import ImageRejected, ImageRole, ImageTooLarge, InvalidConfig, UnsupportedImageType
-from serve_app.imaging import decode
+from serve_app.imaging import decode, foreign
 from serve_app.imaging.animation import count_frames, frame_note, has_pages
 from serve_app.imaging.jpeg import JpegStructure, read_structure
 from serve_app.imaging.orientation import is_exchanged, read_orientation
@@ -118,10 +118,14 @@ def _no_such_frame(role: ImageRole, frame: int) -> InvalidConfig:
 
 def _allowed_format(data: bytes, limits: Limits, role: ImageRole) -> ImageFormat:
     kind = format_of(data)
+    if kind == "TIFF" and foreign.is_camera_raw(data):
+        kind = None
     if kind is not None and kind in limits.formats:
         return kind
-    found = f"a {kind} file" if kind else "of a format this service doesn't know"
-    raise UnsupportedImageType(f"The {role} image is {found}; taken are {', '.join(limits.formats)}.", image=role)
+    seen = (f"a {kind} file", "convert it") if kind else foreign.described(data)
+    found, remedy = seen or ("of a format this service doesn't know", "")
+    taken = f"taken are {', '.join(limits.formats)}"
+    raise UnsupportedImageType(f"The {role} image is {found}; {taken}{f': {remedy}' if remedy else ''}.", image=role)
 
 
 def _check_size(width: int, height: int, limits: Limits, role: ImageRole) -> None:

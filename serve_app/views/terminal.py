@@ -3,9 +3,10 @@ Knows no pipeline and no server: a finished report in, text out, as wide as the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -14,14 +15,15 @@ from rich.text import Text
 from serve_app.schema import BoxField, ComparisonReport, Difference, ImageReport
 
 COLOURS: Final = {"match": "green", "mismatch": "red", "uncertain": "yellow"}
-BOX_WIDTH: Final = 16  # "1000,100,331,171": a box broken over two lines reads as two numbers
+# Cells left beside the facts of a row, from which on its text stands there and not under it.
+TEXT_WIDTH: Final = 48
 # More are in the JSON; the most severe come first.
 MOST_DIFFERENCES: Final = 12
 
 
 def show(report: ComparisonReport, console: Console) -> None:
     """Print all of `report` but its pictures."""
-    console.print(Group(*_sections(report)))
+    console.print(Group(*_sections(report, console.width - 2)))
 
 
 def plain(text: str) -> str:
@@ -29,14 +31,14 @@ def plain(text: str) -> str:
     return "".join(letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
-def _sections(report: ComparisonReport) -> Iterator[RenderableType]:
+def _sections(report: ComparisonReport, width: int) -> Iterator[RenderableType]:
     yield _headline(report)
     yield Padding(Text(plain(report.summary)), (0, 0, 1, 2))
     if report.differences:
-        yield from _titled(_count(report), _differences(report.differences))
-    yield from _titled("Aspects", _aspects(report))
+        yield from _titled(_count(report), _differences(report.differences, width))
+    yield from _titled("Aspects", _aspects(report, width))
     if report.focus_elements:
-        yield from _titled("Focus elements", _focus_elements(report))
+        yield from _titled("Focus elements", _focus_elements(report, width))
     yield _facts(report)
     for warning in report.warnings:
         yield Text.assemble(("! ", "bold yellow"), plain(warning))
@@ -61,47 +63,61 @@ def _count(report: ComparisonReport) -> str:
     return f"{total} difference{'s' if total > 1 else ''}, most severe first; boxes are x, y, width, height"
 
 
-def _table(*columns: str, wide: str | None = None) -> Table:
-    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    if wide is not None:
-        table.add_column(wide, overflow="fold", min_width=8)
-    return table
+def _rows(columns: Sequence[str], rows: Sequence[tuple[Sequence[str], str]], width: int) -> RenderableType:
+    """Facts in columns as wide as they are, and a text to each row: beside them, or under them."""
+    widths = [max(len(column), *(cell_len(facts[at]) for facts, _ in rows)) for at, column in enumerate(columns)]
+    if sum(widths) + len(widths) + TEXT_WIDTH <= width:
+        table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False)
+        for column in (*columns, ""):
+            table.add_column(column, overflow="fold")
+        for facts, text in rows:
+            table.add_row(*map(Text, facts), Text(text))
+        return table
+    lines: list[RenderableType] = []
+    for facts, text in ((columns, ""), *rows):
+        cells = (set_cell_size(fact, wide) for fact, wide in zip(facts, widths, strict=True))
+        lines.append(Text(" ".join(cells).rstrip(), style="" if text else "dim"))
+        if text:
+            lines.append(Padding(Text(text), (0, 0, 0, 2)))
+    return Group(*lines)
 
 
-def _differences(differences: tuple[Difference, ...]) -> RenderableType:
-    table = _table("kind", "severity", "in reference", "in candidate", "evidence", wide="what")
-    for boxes in table.columns[2:4]:
-        boxes.min_width = BOX_WIDTH
-    for each in differences[:MOST_DIFFERENCES]:
-        table.add_row(
-            each.kind,
-            f"{each.severity:.2f}",
-            _box(each.reference_box),
-            "same place" if each.candidate_box == each.reference_box else _box(each.candidate_box),
-            each.evidence.replace("_", " "),
-            Text(plain(each.description)),
+def _differences(differences: tuple[Difference, ...], width: int) -> RenderableType:
+    rows = [
+        (
+            (
+                each.kind,
+                f"{each.severity:.2f}",
+                _box(each.reference_box),
+                "same place" if each.candidate_box == each.reference_box else _box(each.candidate_box),
+                each.evidence.replace("_", " "),
+            ),
+            plain(each.description),
         )
+        for each in differences[:MOST_DIFFERENCES]
+    ]
+    table = _rows(("kind", "severity", "in reference", "in candidate", "evidence"), rows, width)
     rest = len(differences) - MOST_DIFFERENCES
     return Group(table, Text(f"and {rest} more (--json lists them)", style="dim")) if rest > 0 else table
 
 
-def _aspects(report: ComparisonReport) -> Table:
-    table = _table("aspect", "score", "measured", wide="why")
-    for each in report.aspects:
-        table.add_row(
-            Text(plain(each.name)), _score(each.score), _score(each.measured_score), Text(plain(each.explanation))
+def _aspects(report: ComparisonReport, width: int) -> RenderableType:
+    rows = [
+        ((_score(each.score), _score(each.measured_score), plain(each.name)), plain(each.explanation))
+        for each in report.aspects
+    ]
+    return _rows(("score", "measured", "aspect"), rows, width)
+
+
+def _focus_elements(report: ComparisonReport, width: int) -> RenderableType:
+    rows = [
+        (
+            (each.status, _score(each.score), " ".join(map(_box, each.boxes)) or "-", plain(each.name)),
+            plain(each.explanation),
         )
-    return table
-
-
-def _focus_elements(report: ComparisonReport) -> Table:
-    table = _table("element", "status", "score", "boxes", wide="why")
-    for each in report.focus_elements:
-        boxes = "\n".join(_box(box) for box in each.boxes) or "-"
-        table.add_row(Text(plain(each.name)), each.status, _score(each.score), boxes, Text(plain(each.explanation)))
-    return table
+        for each in report.focus_elements
+    ]
+    return _rows(("status", "score", "boxes", "element"), rows, width)
 
 
 def _facts(report: ComparisonReport) -> Table:

@@ -190,6 +190,27 @@ def test_report_fits_the_terminal(report: ComparisonReport, width: int) -> None:
     assert max(len(line) for line in text.splitlines()) <= width
 
 
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
+@pytest.mark.parametrize("length", [5, 30, 90])
+def test_no_word_of_a_report_is_cut_off(report: ComparisonReport, width: int, length: int) -> None:
+    words = tuple(f"word{number}" for number in range(length // 5))
+    told = " ".join(words)
+    shown = report.model_copy(
+        update={
+            "summary": told,
+            "warnings": (told,),
+            "differences": tuple(each.model_copy(update={"description": told}) for each in report.differences),
+            "aspects": tuple(each.model_copy(update={"name": told, "explanation": told}) for each in report.aspects),
+        }
+    )
+    console = Console(width=width, color_system=None)
+    with console.capture() as capture:
+        terminal.show(shown, console)
+    said = 2 + len(report.differences) + 2 * len(report.aspects)
+    found = capture.get().split()
+    assert {word: found.count(word) for word in words} == dict.fromkeys(words, said)
+
+
 def test_text_of_others_cannot_steer_the_terminal(report: ComparisonReport) -> None:
     hostile = report.model_copy(update={"summary": "\x1b]0;owned\x07\x1b[2J", "warnings": ("\x1b[31m",)})
     console = Console(width=80, color_system=None)
