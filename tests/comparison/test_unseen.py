@@ -15,7 +15,7 @@ from serve_app.errors import InvalidConfig
 from serve_app.local import open_pipeline
 from serve_app.schema import ComparisonReport, Language
 from serve_app.settings import Settings
-from tests.worlds.imaging_files import chunk
+from tests.worlds.imaging_files import chunk, png
 from tests.worlds.samples import card, config, encoded
 from tests.worlds.tagged import png_of
 
@@ -88,6 +88,19 @@ async def test_finer_samples_are_compared_before_they_are_reduced(pipeline: Pipe
     finer = await compare(pipeline, deep(RAMP), deep(RAMP + (RAMP % 256 < 200)))
     assert said(finer, "bits", "8 bits")
     assert finer.verdict == "match"
+
+
+async def test_samples_that_nobody_could_read_are_not_called_equal(pipeline: Pipeline) -> None:
+    """Of 16-bit colour only 8 bits reach us."""
+    rows = [b"".join(b"\0" + bytes((7, low)) * 3 * 8 for _ in range(8)) for low in (1, 2)]
+    one, two = (png(8, 8, 16, 2, body).data for body in rows)
+    assert said(await compare(pipeline, one, two), "bits", "8 bits")
+
+
+async def test_low_samples_that_were_compared_are_not_named(pipeline: Pipeline) -> None:
+    report = await compare(pipeline, deep(RAMP >> 4), deep(RAMP >> 4, "TIFF"))
+    assert report.measurement.identical
+    assert report.warnings == ()
 
 
 async def test_a_transfer_that_is_not_applied_is_named(pipeline: Pipeline) -> None:

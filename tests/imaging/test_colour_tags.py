@@ -12,7 +12,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from serve_app.core.pictures import Pixels, Unseen, Upload
-from serve_app.imaging.colour_tags import read_colour_tag
+from serve_app.imaging.colour_tags import ColourTag, read_colour_tag
+from serve_app.imaging.profiles import matrix_profile
 from tests.worlds.imaging_files import chunk, prepared, smooth
 from tests.worlds.tagged import as_bt709, as_display_p3, as_linear, avif_of, chromaticities, png_of
 
@@ -50,6 +51,8 @@ def test_cicp_counts_before_a_profile_and_gamma_after_it() -> None:
     stored = chunk(b"iCCP", b"x\0\0" + zlib.compress(profile))
     linear = as_linear(PICTURE)
     assert apart(png_of(linear, chunk(b"cICP", bytes((1, 8, 0, 1))), stored)) <= 2
+    of_light = chunk(b"iCCP", b"x\0\0" + zlib.compress(matrix_profile(ColourTag().chromaticities, (1.0,))))
+    assert apart(png_of(linear, chunk(b"cICP", bytes((2, 2, 0, 1))), of_light)) <= 2  # which says nothing
     gamma = chunk(b"gAMA", struct.pack(">I", 100_000))
     assert np.array_equal(prepared(png_of(linear, gamma, stored)).raster.pixels, linear)
 
@@ -88,6 +91,7 @@ def test_a_code_that_nobody_gave_a_meaning_is_named() -> None:
         (chunk(b"gAMA", struct.pack(">I", 0)),),
         (chunk(b"cHRM", bytes(32)),),
         (chunk(b"cHRM", b"\xff" * 32),),
+        (chromaticities((0.31, 0.33), (0.6, 0.3), (0.4, 0.3), (0.2, 0.3)),),  # primaries in one line
     ],
 )
 def test_a_damaged_tag_is_no_tag(chunks: tuple[bytes, ...]) -> None:
@@ -106,6 +110,14 @@ def test_a_box_that_ends_nowhere_is_no_tag() -> None:
     for end in range(0, 400, 7):
         read_colour_tag(whole[:end], "AVIF")
     assert read_colour_tag(b"\0\0\0\0metacolrnclx", "AVIF") is None
+
+
+def test_a_tag_behind_the_pixels_is_too_late() -> None:
+    data = png_of(PICTURE).data
+    end = data.rindex(b"IEND") - 4
+    late = data[:end] + chunk(b"gAMA", struct.pack(">I", 100_000)) + data[end:]
+    assert read_colour_tag(late, "PNG") is None
+    assert apart(Upload(late)) == 0
 
 
 def test_grey_has_tags_too() -> None:

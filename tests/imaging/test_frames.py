@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from serve_app import imaging
 from serve_app.core.pictures import PreparedImage, Unseen, Upload
 from serve_app.errors import ImageTooLarge, InvalidConfig
 from serve_app.imaging.header import Header
+from serve_app.imaging.pieces import is_shredded
 from serve_app.settings import Limits
 from tests.worlds.imaging_files import exif
 
@@ -109,6 +111,20 @@ def test_a_frame_behind_too_many_others_is_refused(kind: str) -> None:
     opened(upload, 10, limits)
     with pytest.raises(ImageTooLarge, match="lies before frame 11"):
         imaging.inspect(upload, limits, "candidate", 11)
+
+
+def test_a_page_far_behind_whose_directory_is_dear_is_refused() -> None:
+    """Each is read in Python: 4,096 tags are more than any camera writes."""
+    head = b"II*\0" + struct.pack("<I", 8)
+    at, body = 8, b""
+    for page in range(12):
+        num_tags = 5000 if page == 10 else 1
+        size = 2 + 12 * num_tags + 4
+        entries = struct.pack("<HHII", 256, 3, 1, 8) * num_tags
+        body += struct.pack("<H", num_tags) + entries + struct.pack("<I", at + size if page < 11 else 0)
+        at += size
+    assert not is_shredded(head + body, "TIFF", 0)
+    assert is_shredded(head + body, "TIFF", 10)
 
 
 def test_orientation_is_exifs_and_not_xmps() -> None:

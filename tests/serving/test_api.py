@@ -10,7 +10,7 @@ import logging
 import random
 import re
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +18,7 @@ from urllib.parse import quote
 import httpx2
 import pydantic_core
 import pytest
+from starlette.formparsers import MultiPartException
 
 from serve_app.comparison.examiner import Examiner
 from serve_app.comparison.pipeline import Pipeline
@@ -30,6 +31,7 @@ from serve_app.schema import ImageComparisonConfig
 from serve_app.serving.api import data_url as data_url_module
 from serve_app.serving.api.app import create_app
 from serve_app.serving.api.door import open_door
+from serve_app.serving.api.form import without_preamble
 from serve_app.serving.readiness import AlwaysReady
 from serve_app.serving.telemetry import RequestRecord
 from serve_app.settings import Access, Limits, ModelSettings, PreprocessingSettings, Settings
@@ -237,7 +239,11 @@ def form(*parts: tuple[str, bytes], before: bytes = b"", after: bytes = b"") -> 
         form(("filename*=utf-8''%E4%B8%AD.png; name=\"files\"", A), ('name="files"; filename="b"', B)),
         form(('name="reference"', A), ("name=candidate", B), ('name="config"', b"{}")),
         form(('name="files"; filename=""', A), ('name="files"; filename=""', B)),
-        form(("name=files; filename=a", A), ("name=files; filename=b", B), before=b"A preamble.\r\n--X\r\n"),
+        form(
+            ("name=files; filename=a", A),
+            ("name=files; filename=b", B),
+            before=b"An --XX in it\r\n--X\r\n",
+        ),
         form(("name=files; filename=a", A), ("name=files; filename=b", B), before=b"\r\n", after=b"an epilogue"),
         form(("name=files; filename=a", A), ("name=files; filename=b", B), before=b"x" * 60_000 + b"\n"),
     ],
@@ -249,6 +255,20 @@ async def test_a_form_may_be_written_as_clients_write_it(
     response = await service.compare(**request_)
     assert response.status_code == 200, response.text
     assert [upload.data for upload in service.stages.examined[0][:2]] == [A, B]
+
+
+async def test_a_preamble_without_an_end_is_not_gathered() -> None:
+    sent = 0
+
+    async def endless() -> AsyncGenerator[bytes, None]:
+        nonlocal sent
+        while True:
+            sent += 1
+            yield b"x" * 1000
+
+    with pytest.raises(MultiPartException):
+        await anext(without_preamble(endless(), b"XX"))
+    assert sent < 100
 
 
 async def test_a_form_in_pieces_is_found_behind_its_preamble(open_service: Callable[..., Service]) -> None:
