@@ -3,6 +3,7 @@ Reads no environment and no file; unknown names are refused."""
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
@@ -228,6 +229,32 @@ class ModelSettings(_Strict):
         return self
 
 
+class WebhookSettings(_Strict):
+    """Messages to a place of the caller's once its job has ended, signed by Standard Webhooks."""
+
+    secret_file: str | None = Field(
+        None, description="File that holds the signing secret and nothing else: whsec_ and base64. None: no webhooks."
+    )
+    secret_env: str | None = Field(
+        None, description="Or: name of the environment variable that holds it, read at start."
+    )
+    allowed_networks: tuple[str, ...] = Field(
+        (), description="Networks of one's own that may be called beside public addresses, such as 10.1.0.0/16."
+    )
+
+    @property
+    def enabled(self) -> bool:
+        return bool(self.secret_file or self.secret_env)
+
+    @model_validator(mode="after")
+    def _one_secret(self) -> WebhookSettings:
+        if self.secret_file and self.secret_env:
+            raise ValueError("name secret_file or secret_env, not both")
+        for text in self.allowed_networks:
+            ip_network(text)  # raises what is none
+        return self
+
+
 class JobSettings(_Strict):
     """Comparisons that outlive their request, under /v1/jobs."""
 
@@ -258,6 +285,7 @@ class JobSettings(_Strict):
         7 * 24 * 3600.0,
         description="How long after that its id answers 410 and not 404, and its Idempotency-Key is taken.",
     )
+    webhooks: WebhookSettings = WebhookSettings()
 
     @property
     def database(self) -> str:

@@ -3,9 +3,6 @@ Every change is one transaction that names the states it may come from, so a lat
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,55 +14,27 @@ from serve_app.errors import (
     AlreadyEnded,
     Expired,
     IdempotencyConflict,
-    MalformedRequest,
     NotFound,
     Overloaded,
 )
-from serve_app.jobs import events
+from serve_app.jobs import deliveries, events
+from serve_app.jobs.deliveries import EndedAttempt, Sender
 from serve_app.jobs.events import Event
 from serve_app.jobs.job import ENDED, SOURCES, Job, Request
+from serve_app.jobs.rows import JOBS, MOVED, SUMMARY, cursor_of, job_of, place_of
 from serve_app.schema import JobStage, JobStatus
 from serve_app.settings import JobSettings
 from serve_app.storage.blobs import Blobs
-from serve_app.storage.database import METADATA, Database
+from serve_app.storage.database import Database
 
-JOBS: Final = sa.Table(
-    "pairlens_jobs",
-    METADATA,
-    sa.Column("id", sa.String(64), primary_key=True),
-    sa.Column("caller", sa.Text, nullable=False),
-    sa.Column("body_hash", sa.String(64), nullable=False),
-    sa.Column("status", sa.String(16), nullable=False),
-    sa.Column("attempt", sa.Integer, nullable=False),
-    sa.Column("num_events", sa.Integer, nullable=False),
-    sa.Column("created", sa.Float, nullable=False),
-    sa.Column("reference", sa.String(64), nullable=False),
-    sa.Column("candidate", sa.String(64), nullable=False),
-    sa.Column("config", sa.Text, nullable=False),
-    sa.Column("stage", sa.String(16)),
-    sa.Column("started", sa.Float),
-    sa.Column("ended", sa.Float),
-    sa.Column("expires", sa.Float),
-    sa.Column("is_expired", sa.Boolean, nullable=False),
-    sa.Column("stored_bytes", sa.BigInteger, nullable=False),
-    sa.Column("report", sa.Text),
-    sa.Column("error", sa.Text),
-    sa.Index("pairlens_jobs_by_status", "status", "created"),
-    sa.Index("pairlens_jobs_by_caller", "caller", "created"),
-    sa.Index("pairlens_jobs_by_expiry", "is_expired", "expires"),
-)
-# What a `Job` says, but its report: a list leaves that where it is.
-_SUMMARY: Final = tuple(
-    column
-    for column in JOBS.c
-    if column.name not in ("body_hash", "num_events", "is_expired", "stored_bytes", "report")
-)
 # What one attempt is counted with beside config and report: its row, its events, its place in the queue, their indexes.
 ATTEMPT_BYTES: Final = 4096
+# And one whose end is told to somebody: its message, and six tries in the queue.
+WEBHOOK_BYTES: Final = 8192
 FULL_RETRY_AFTER_S: Final = 10
 
 
-class Enqueuing(Protocol):
+class Enqueuing(Sender, Protocol):
     """The durable queue behind the store."""
 
     def enqueue(self, connection: sa.Connection, job_id: str, attempt: int, caller: str) -> None:
@@ -140,18 +109,18 @@ class JobStore:
 
         Raises `MalformedRequest` for a cursor that is none of ours.
         """
-        wanted = sa.select(*_SUMMARY).where(JOBS.c.caller == caller, ~JOBS.c.is_expired)
+        wanted = sa.select(*SUMMARY).where(JOBS.c.caller == caller, ~JOBS.c.is_expired)
         if statuses:
             wanted = wanted.where(JOBS.c.status.in_(statuses))
         if cursor is not None:
-            created, job_id = _read_cursor(cursor)
+            created, job_id = place_of(cursor)
             older = sa.and_(JOBS.c.created == created, JOBS.c.id < job_id)
             wanted = wanted.where(sa.or_(JOBS.c.created < created, older))
         wanted = wanted.order_by(JOBS.c.created.desc(), JOBS.c.id.desc()).limit(limit + 1)
         with self._database.read() as connection:
-            found = [_job(row) for row in connection.execute(wanted)]
+            found = [job_of(row) for row in connection.execute(wanted)]
             jobs = tuple(self._placed(connection, job) for job in found[:limit])
-        return Page(jobs, _cursor(jobs[-1]) if len(found) > limit else None)
+        return Page(jobs, cursor_of(jobs[-1]) if len(found) > limit else None)
 
     def cancel(self, caller: str, job_id: str) -> Job:
         """Raises `NotFound`, `Expired`, `AlreadyEnded`."""
@@ -174,7 +143,7 @@ class JobStore:
             if job.has_ended:
                 self._check_room(connection)
                 if self._move(connection, job_id, job.attempt, "queued"):
-                    self._keep(connection, job_id, ATTEMPT_BYTES)
+                    self._keep(connection, job_id, _attempt_bytes(job.webhook))
                     self._queue.enqueue(connection, job_id, job.attempt + 1, caller)
             return self._one(connection, job_id)
 
@@ -217,6 +186,13 @@ class JobStore:
 
     # --- for the timer
 
+    def census(self) -> dict[JobStatus, int]:
+        """How many jobs there are of each state, without those that have expired."""
+        counted = sa.select(JOBS.c.status, sa.func.count()).where(~JOBS.c.is_expired).group_by(JOBS.c.status)
+        with self._database.read() as connection:
+            found = {status: number for status, number in connection.execute(counted)}
+        return {status: found.get(status, 0) for status in SOURCES}
+
     def expire(self, limit: int) -> int:
         """Delete what up to `limit` jobs left whose time is over; their ids stay. How many it were."""
         now = self._clock()
@@ -227,10 +203,12 @@ class JobStore:
             ids = [row.id for row in rows]
             for row in rows:
                 self._blobs.let_go(connection, (row.reference, row.candidate))
-            gone = {"is_expired": True, "report": None, "error": None, "config": "", "stored_bytes": ATTEMPT_BYTES}
+            gone = {"is_expired": True, "config": "", "stored_bytes": ATTEMPT_BYTES}
+            gone |= dict.fromkeys(("report", "error", "webhook"))
             self._blobs.give_back(connection, sum(row.stored_bytes - ATTEMPT_BYTES for row in rows))
             connection.execute(sa.update(JOBS).where(JOBS.c.id.in_(ids)).values(**gone))
             events.forget(connection, ids)
+            deliveries.forget(connection, ids)
         if rows:
             self._queue.forget([(row.id, row.attempt) for row in rows])
         return len(rows)
@@ -263,10 +241,14 @@ class JobStore:
             ~JOBS.c.is_expired,
         )
         step = step.values(status=status, num_events=JOBS.c.num_events + 1, **values)
-        moved = connection.execute(step.returning(JOBS.c.num_events, JOBS.c.attempt, JOBS.c.stage)).first()
-        if moved is not None:
-            events.record(connection, job_id, Event(moved.num_events, status, moved.attempt, moved.stage, now))
-        return moved is not None
+        moved = connection.execute(step.returning(*MOVED)).first()
+        if moved is None:
+            return False
+        events.record(connection, job_id, Event(moved.num_events, status, moved.attempt, moved.stage, now))
+        if status in ENDED and moved.webhook is not None:
+            ended = moved.caller, moved.webhook, status, moved.created, moved.started, now, moved.error
+            deliveries.plan(connection, self._queue, EndedAttempt(job_id, moved.attempt, *ended))
+        return True
 
     def _keep(self, connection: sa.Connection, job_id: str, num_bytes: int) -> None:
         """Count so many bytes more for a job. Raises `StorageFull`."""
@@ -287,8 +269,9 @@ class JobStore:
             "reference": request.reference.digest,
             "candidate": request.candidate.digest,
             "config": config,
+            "webhook": request.webhook,
             "is_expired": False,
-            "stored_bytes": ATTEMPT_BYTES + len(config.encode()),
+            "stored_bytes": _attempt_bytes(request.webhook) + len(config.encode()),
         }
 
     def _known(self, connection: sa.Connection, request: Request) -> Job | None:
@@ -309,10 +292,12 @@ class JobStore:
         return self._one(connection, job_id)
 
     def _one(self, connection: sa.Connection, job_id: str) -> Job:
-        row = connection.execute(sa.select(*_SUMMARY, JOBS.c.report).where(JOBS.c.id == job_id)).one()
-        return self._placed(connection, replace(_job(row), report=row.report))
+        row = connection.execute(sa.select(*SUMMARY, JOBS.c.report).where(JOBS.c.id == job_id)).one()
+        return self._placed(connection, replace(job_of(row), report=row.report))
 
     def _placed(self, connection: sa.Connection, job: Job) -> Job:
+        if job.has_ended and job.webhook is not None:
+            return replace(job, delivery=deliveries.of(connection, job.id, job.attempt))
         if job.status != "queued":
             return job
         tie = sa.and_(JOBS.c.created == job.created, JOBS.c.id <= job.id)
@@ -325,19 +310,5 @@ class JobStore:
             raise Overloaded(f"{waiting} jobs wait already.", retry_after_s=FULL_RETRY_AFTER_S)
 
 
-def _job(row: Any) -> Job:
-    return Job(**{column.name: row._mapping[column] for column in _SUMMARY})
-
-
-def _cursor(job: Job) -> str:
-    return base64.urlsafe_b64encode(json.dumps([job.created, job.id]).encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> tuple[float, str]:
-    try:
-        created, job_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        if isinstance(job_id, str) and isinstance(created, float):
-            return created, job_id
-    except (ValueError, TypeError, binascii.Error, RecursionError):
-        pass
-    raise MalformedRequest("This cursor is not one of ours.", field="/cursor")
+def _attempt_bytes(webhook: str | None) -> int:
+    return ATTEMPT_BYTES if webhook is None else ATTEMPT_BYTES + WEBHOOK_BYTES

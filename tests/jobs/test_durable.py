@@ -26,6 +26,7 @@ class Ran:
     def __init__(self) -> None:
         self.tries: list[tuple[str, int]] = []
         self.given_up: list[str] = []
+        self.told: list[tuple[str, int, int]] = []
         self.unavailable = 0
         self.held = threading.Event()
 
@@ -37,6 +38,9 @@ class Ran:
         while self.held.is_set():  # noqa: ASYNC110 - set from another thread
             await asyncio.sleep(0.01)
         return "done"
+
+    async def deliver(self, job_id: str, attempt: int, number: int) -> None:
+        self.told.append((job_id, attempt, number))
 
     async def give_up(self, job_id: str, attempt: int) -> None:
         self.given_up.append(job_id)
@@ -68,7 +72,7 @@ def line(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def owner(line: Line, name: str, ran: Ran, parallel: int = 4) -> Owner:
     launched = Owner(line.database, name, parallel, line.clock)
-    launched.launch(ran.run, ran.give_up)
+    launched.launch(ran.run, ran.give_up, ran.deliver)
     return launched
 
 

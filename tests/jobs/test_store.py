@@ -19,7 +19,8 @@ from serve_app.errors import (
 )
 from serve_app.jobs import events
 from serve_app.jobs.events import Event
-from serve_app.jobs.store import ATTEMPT_BYTES, JOBS
+from serve_app.jobs.rows import JOBS
+from serve_app.jobs.store import ATTEMPT_BYTES
 from serve_app.settings import JobSettings
 from serve_app.storage.database import Database
 from tests.worlds.jobs import CONFIG, Desk
@@ -275,6 +276,19 @@ def test_a_job_that_has_no_room_leaves_nothing(database: Database, tmp_path: Pat
         desk.store.retry("alice", job)
     assert desk.store.find("alice", job).status == "failed"
     assert desk.blobs.used_bytes() == room
+
+
+def test_a_census_counts_what_is_kept_by_state(desk: Desk) -> None:
+    none = dict.fromkeys(("queued", "running", "succeeded", "failed", "cancelled"), 0)
+    assert desk.store.census() == none
+    waits, runs, ends, gone = desk.post(), desk.post("bob"), desk.post(), desk.post()
+    desk.store.cancel("alice", gone)
+    desk.clock.now += DAY_S + 1
+    assert desk.store.expire(10) == 1
+    desk.store.begin(runs, 1)
+    desk.store.cancel("alice", ends)
+    assert desk.store.find("alice", waits).status == "queued"
+    assert desk.store.census() == {**none, "queued": 1, "running": 1, "cancelled": 1}
 
 
 def test_expiry_goes_in_batches(desk: Desk) -> None:
