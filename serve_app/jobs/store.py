@@ -190,7 +190,7 @@ class JobStore:
         """How many jobs there are of each state, without those that have expired."""
         counted = sa.select(JOBS.c.status, sa.func.count()).where(~JOBS.c.is_expired).group_by(JOBS.c.status)
         with self._database.read() as connection:
-            found = {status: number for status, number in connection.execute(counted)}
+            found: dict[JobStatus, int] = dict(connection.execute(counted).tuples().all())
         return {status: found.get(status, 0) for status in SOURCES}
 
     def expire(self, limit: int) -> int:
