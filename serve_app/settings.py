@@ -91,6 +91,12 @@ class CacheSettings(_Strict):
         description="Of reports in the memory of each ingress replica; 0 keeps none and computes equal questions each.",
     )
     ttl_s: PositiveFloat = Field(3600.0, description="How long a report is told again.")
+    shared_report_bytes: int = Field(
+        256 * MIB,
+        ge=0,
+        description="Where jobs are on and no Redis is named: of reports in the job store, for all ingress replicas "
+        "together; 0: each replica has its memory alone.",
+    )
     redis_file: str | None = Field(
         None,
         description="File that holds the URL of a Redis for all replicas and nothing else: rediss://:password@host. "
@@ -291,6 +297,12 @@ class JobSettings(_Strict):
     def database(self) -> str:
         """The URL of the database, named or not."""
         return self.database_url or f"sqlite:///{self.folder}/jobs.sqlite"
+
+    @property
+    def reports_database(self) -> str:
+        """Beside the jobs: the same PostgreSQL, or a SQLite file of its own, so that neither waits for the other."""
+        url = self.database
+        return f"{url.removesuffix('.sqlite')}-reports.sqlite" if url.startswith("sqlite:") else url
 
     @model_validator(mode="after")
     def _database_for_a_far_folder(self) -> JobSettings:
