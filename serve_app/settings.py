@@ -282,6 +282,10 @@ class JobSettings(_Strict):
         8 * 1024 * MIB,
         description="Images, configs and reports of all jobs together; a job that would go over it gets 507.",
     )
+    max_stored_bytes_per_caller: PositiveInt | None = Field(
+        None,
+        description="The same of one caller's jobs (an address, where there are no API keys); None: three quarters.",
+    )
     max_queued: PositiveInt = Field(10_000, description="Jobs that wait, of all callers; the next one gets 503.")
     parallel: PositiveInt = Field(
         8, description="Jobs in work at once; at each stage those who wait for an answer go first."
@@ -297,6 +301,11 @@ class JobSettings(_Strict):
     def database(self) -> str:
         """The URL of the database, named or not."""
         return self.database_url or f"sqlite:///{self.folder}/jobs.sqlite"
+
+    @property
+    def share_bytes(self) -> int:
+        """Of one caller."""
+        return self.max_stored_bytes_per_caller or self.max_stored_bytes * 3 // 4
 
     @property
     def reports_database(self) -> str:

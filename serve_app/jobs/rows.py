@@ -32,7 +32,8 @@ JOBS: Final = sa.Table(
     sa.Column("ended", sa.Float),
     sa.Column("expires", sa.Float),
     sa.Column("is_expired", sa.Boolean, nullable=False),
-    sa.Column("stored_bytes", sa.BigInteger, nullable=False),
+    sa.Column("stored_bytes", sa.BigInteger, nullable=False, server_default="0"),  # of the quota, beside the images
+    sa.Column("image_bytes", sa.BigInteger, nullable=False, server_default="0"),  # of both, whoever else has left them
     sa.Column("report", sa.Text),
     sa.Column("error", sa.Text),
     sa.Column("webhook", sa.Text),
@@ -44,7 +45,7 @@ JOBS: Final = sa.Table(
 SUMMARY: Final = tuple(
     column
     for column in JOBS.c
-    if column.name not in ("body_hash", "num_events", "is_expired", "stored_bytes", "report")
+    if column.name not in ("body_hash", "num_events", "is_expired", "stored_bytes", "image_bytes", "report")
 )
 # What one step of a job's life leaves behind it: its event, and what is told of its end.
 MOVED: Final = tuple(

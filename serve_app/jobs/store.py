@@ -4,6 +4,7 @@ Every change is one transaction that names the states it may come from, so a lat
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
@@ -17,7 +18,7 @@ from serve_app.errors import (
     NotFound,
     Overloaded,
 )
-from serve_app.jobs import deliveries, events
+from serve_app.jobs import deliveries, events, shares
 from serve_app.jobs.deliveries import EndedAttempt, Sender
 from serve_app.jobs.events import Event
 from serve_app.jobs.job import ENDED, SOURCES, Job, Request
@@ -77,6 +78,14 @@ class JobStore:
         with self._database.read() as connection:
             return self._known(connection, request)
 
+    def check_room(self, request: Request) -> None:
+        """Before its images are kept: whether `enqueue` would refuse it. Raises `Overloaded`, `StorageFull`."""
+        row = self._row(request, self._clock())
+        with self._database.read() as connection:
+            self._check_room(connection)
+            num_bytes = row["stored_bytes"] + row["image_bytes"]
+            shares.check(connection, request.caller, num_bytes, self._settings.share_bytes)
+
     def enqueue(self, request: Request) -> Job:
         """Take a job whose images are stored; the one there is where it was taken before.
 
@@ -93,11 +102,14 @@ class JobStore:
                 known = self._known(connection, request)  # another entrance was quicker, at this very moment
                 assert known is not None
                 return known
-            self._blobs.take(connection, row["stored_bytes"])
             self._blobs.hold(connection, (request.reference.digest, request.candidate.digest))
             self._queue.enqueue(connection, request.id, 1, request.caller)
             events.record(connection, request.id, Event(1, "queued", 1, None, now))
-            return self._one(connection, request.id)
+            job = self._one(connection, request.id)
+            # Last, and always in this order: rows that all jobs want, for whose locks they wait.
+            self._blobs.take(connection, row["stored_bytes"])
+            self._take_share(connection, request.caller, row["stored_bytes"] + row["image_bytes"])
+            return job
 
     def find(self, caller: str, job_id: str) -> Job:
         """With its report and its position. Raises `NotFound` for another caller's too, `Expired`."""
@@ -143,8 +155,10 @@ class JobStore:
             if job.has_ended:
                 self._check_room(connection)
                 if self._move(connection, job_id, job.attempt, "queued"):
-                    self._keep(connection, job_id, _attempt_bytes(job.webhook))
                     self._queue.enqueue(connection, job_id, job.attempt + 1, caller)
+                    num_bytes = _attempt_bytes(job.webhook)
+                    self._keep(connection, job_id, num_bytes)
+                    self._take_share(connection, caller, num_bytes)
             return self._one(connection, job_id)
 
     def happened(self, caller: str, job_id: str, after: int) -> tuple[list[Event], bool]:
@@ -173,7 +187,8 @@ class JobStore:
         with self._database.begin() as connection:
             moved = self._move(connection, job_id, attempt, status, report=report, error=error)
             if moved and report is not None:
-                self._keep(connection, job_id, len(report.encode()))
+                num_bytes = len(report.encode())
+                shares.add(connection, self._keep(connection, job_id, num_bytes), num_bytes)
             return moved
 
     def running(self, jobs: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
@@ -188,15 +203,18 @@ class JobStore:
 
     def census(self) -> dict[JobStatus, int]:
         """How many jobs there are of each state, without those that have expired."""
-        counted = sa.select(JOBS.c.status, sa.func.count()).where(~JOBS.c.is_expired).group_by(JOBS.c.status)
+        counted = (
+            sa.select(JOBS.c.status, sa.func.count().label("number")).where(~JOBS.c.is_expired).group_by(JOBS.c.status)
+        )
         with self._database.read() as connection:
-            found: dict[JobStatus, int] = dict(connection.execute(counted).tuples().all())
+            found = {row.status: int(row.number) for row in connection.execute(counted)}
         return {status: found.get(status, 0) for status in SOURCES}
 
     def expire(self, limit: int) -> int:
         """Delete what up to `limit` jobs left whose time is over; their ids stay. How many it were."""
         now = self._clock()
-        over = sa.select(JOBS.c.id, JOBS.c.attempt, JOBS.c.reference, JOBS.c.candidate, JOBS.c.stored_bytes)
+        bytes_ = JOBS.c.stored_bytes, JOBS.c.image_bytes
+        over = sa.select(JOBS.c.id, JOBS.c.caller, JOBS.c.attempt, JOBS.c.reference, JOBS.c.candidate, *bytes_)
         over = over.where(~JOBS.c.is_expired, JOBS.c.expires < now).limit(limit)
         with self._database.begin() as connection:
             rows = list(connection.execute(over.with_for_update(skip_locked=True)))
@@ -205,10 +223,11 @@ class JobStore:
                 self._blobs.let_go(connection, (row.reference, row.candidate))
             gone = {"is_expired": True, "config": "", "stored_bytes": ATTEMPT_BYTES}
             gone |= dict.fromkeys(("report", "error", "webhook"))
-            self._blobs.give_back(connection, sum(row.stored_bytes - ATTEMPT_BYTES for row in rows))
             connection.execute(sa.update(JOBS).where(JOBS.c.id.in_(ids)).values(**gone))
             events.forget(connection, ids)
             deliveries.forget(connection, ids)
+            self._blobs.give_back(connection, sum(row.stored_bytes - ATTEMPT_BYTES for row in rows))
+            shares.give_back(connection, _by_caller(rows))
         if rows:
             self._queue.forget([(row.id, row.attempt) for row in rows])
         return len(rows)
@@ -250,11 +269,15 @@ class JobStore:
             deliveries.plan(connection, self._queue, EndedAttempt(job_id, moved.attempt, *ended))
         return True
 
-    def _keep(self, connection: sa.Connection, job_id: str, num_bytes: int) -> None:
-        """Count so many bytes more for a job. Raises `StorageFull`."""
+    def _keep(self, connection: sa.Connection, job_id: str, num_bytes: int) -> str:
+        """Count so many bytes more for a job; whose it is. Raises `StorageFull`."""
+        mine = sa.update(JOBS).where(JOBS.c.id == job_id).values(stored_bytes=JOBS.c.stored_bytes + num_bytes)
+        caller: str = connection.execute(mine.returning(JOBS.c.caller)).scalar_one()
         self._blobs.take(connection, num_bytes)
-        mine = sa.update(JOBS).where(JOBS.c.id == job_id)
-        connection.execute(mine.values(stored_bytes=JOBS.c.stored_bytes + num_bytes))
+        return caller
+
+    def _take_share(self, connection: sa.Connection, caller: str, num_bytes: int) -> None:
+        shares.take(self._database, connection, caller, num_bytes, self._settings.share_bytes)
 
     def _row(self, request: Request, now: float) -> dict[str, Any]:
         config = request.config.model_dump_json()
@@ -272,6 +295,7 @@ class JobStore:
             "webhook": request.webhook,
             "is_expired": False,
             "stored_bytes": _attempt_bytes(request.webhook) + len(config.encode()),
+            "image_bytes": len(request.reference.data) + len(request.candidate.data),
         }
 
     def _known(self, connection: sa.Connection, request: Request) -> Job | None:
@@ -308,6 +332,13 @@ class JobStore:
         waiting = connection.execute(sa.select(sa.func.count()).where(JOBS.c.status == "queued")).scalar_one()
         if waiting >= self._settings.max_queued:
             raise Overloaded(f"{waiting} jobs wait already.", retry_after_s=FULL_RETRY_AFTER_S)
+
+
+def _by_caller(rows: Sequence[Any]) -> Counter[str]:
+    taken = Counter[str]()
+    for row in rows:
+        taken[row.caller] += row.stored_bytes + row.image_bytes
+    return taken
 
 
 def _attempt_bytes(webhook: str | None) -> int:

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.schema import CreateColumn
 
 from serve_app.errors import StorageFull, Unavailable
 
@@ -75,9 +76,19 @@ class Database:
         return connection.execute(row.returning(*table.primary_key)).first() is not None
 
     def create_tables(self) -> None:
-        """Those of ours that are missing. One process does it. Raises `Unavailable`."""
+        """Those of ours that are missing, and columns that an older version has not made. One process does it.
+
+        Raises `Unavailable`.
+        """
         with self.begin() as connection:
             METADATA.create_all(connection)
+            known = sa.inspect(connection)
+            for table in METADATA.sorted_tables:
+                there = {column["name"] for column in known.get_columns(table.name)}
+                for column in table.columns:
+                    if column.name not in there:
+                        described = CreateColumn(column).compile(dialect=self.engine.dialect)
+                        connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {described}")
 
     def close(self) -> None:
         self.engine.dispose()

@@ -91,7 +91,11 @@ def test_a_job_without_a_place_to_tell_has_no_delivery(world: World) -> None:
 
 
 def test_an_end_that_is_not_kept_is_not_told(database: Database, tmp_path: Path) -> None:
-    world = World(database, tmp_path, JobSettings(folder=str(tmp_path), max_stored_bytes=20_000))
+    world = World(
+        database,
+        tmp_path,
+        JobSettings(folder=str(tmp_path), max_stored_bytes=20_000, max_stored_bytes_per_caller=20_000),
+    )
     job = world.post(webhook=URL)
     world.store.begin(job, 1)
     with pytest.raises(StorageFull):

@@ -297,12 +297,23 @@ async def test_what_has_expired_is_gone(open_service: Open) -> None:
 
 
 async def test_a_full_store_takes_nothing_and_harms_nobody(open_service: Open) -> None:
-    service = open_service(max_stored_bytes=len(A) + len(B) + 3 * ATTEMPT_BYTES)
+    room = len(A) + len(B) + 3 * ATTEMPT_BYTES
+    service = open_service(max_stored_bytes=room, max_stored_bytes_per_caller=room)
     job = await service.job()
     assert refusal(await service.post(second=encoded(card("blue", size=(4000, 4000))))) == (507, "storage_full")
     await service.work()
     assert data(await service.client.get(f"/v1/jobs/{job}"))["status"] == "succeeded"
     assert len(data(await service.client.get("/v1/jobs"))["jobs"]) == 1
+
+
+async def test_a_caller_with_a_full_share_is_refused_before_anything_is_kept(open_service: Open) -> None:
+    service = open_service(max_stored_bytes_per_caller=ATTEMPT_BYTES + 1000 + len(A) + len(B))
+    await service.job()
+    before = service.desk.blobs.used_bytes()
+    answer = await service.post(second=encoded(card("blue")))
+    assert refusal(answer) == (507, "storage_full")
+    assert "of this caller" in answer.json()["error"]["detail"]
+    assert service.desk.blobs.used_bytes() == before
 
 
 async def test_a_full_queue_is_a_503(open_service: Open) -> None:

@@ -108,6 +108,7 @@ class JobDesk:
         known = self.store.known(request) if key is not None else None
         if known is not None:
             return known
+        self.store.check_room(request)
         self.blobs.put([(each.digest, each.data) for each in (request.reference, request.candidate)])
         return self.store.enqueue(request)
 
