@@ -47,10 +47,6 @@ SUMMARY: Final = tuple(
     for column in JOBS.c
     if column.name not in ("body_hash", "num_events", "is_expired", "stored_bytes", "image_bytes", "report")
 )
-# What one step of a job's life leaves behind it: its event, and what is told of its end.
-MOVED: Final = tuple(
-    JOBS.c[name] for name in ("num_events", "attempt", "stage", "caller", "webhook", "created", "started", "error")
-)
 
 
 def job_of(row: Any) -> Job:

@@ -30,9 +30,12 @@ def check(connection: sa.Connection, caller: str, num_bytes: int, limit: int) ->
 
 def take(database: Database, connection: sa.Connection, caller: str, num_bytes: int, limit: int) -> None:
     """So many bytes more, in the caller's transaction. Raises `StorageFull` where that would be over `limit`."""
-    database.insert_new(connection, SHARES, {"caller": caller, "bytes": 0})
     mine = sa.update(SHARES).where(SHARES.c.caller == caller, SHARES.c.bytes + num_bytes <= limit)
-    if not connection.execute(mine.values(bytes=SHARES.c.bytes + num_bytes)).rowcount:
+    taken = mine.values(bytes=SHARES.c.bytes + num_bytes)
+    if connection.execute(taken).rowcount:
+        return
+    is_first = database.insert_new(connection, SHARES, {"caller": caller, "bytes": 0})
+    if not is_first or not connection.execute(taken).rowcount:
         raise _full(limit)
 
 

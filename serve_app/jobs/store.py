@@ -22,7 +22,7 @@ from serve_app.jobs import deliveries, events, shares
 from serve_app.jobs.deliveries import EndedAttempt, Sender
 from serve_app.jobs.events import Event
 from serve_app.jobs.job import ENDED, SOURCES, Job, Request
-from serve_app.jobs.rows import JOBS, MOVED, SUMMARY, cursor_of, job_of, place_of
+from serve_app.jobs.rows import JOBS, SUMMARY, cursor_of, job_of, place_of
 from serve_app.schema import JobStage, JobStatus
 from serve_app.settings import JobSettings
 from serve_app.storage.blobs import Blobs
@@ -33,6 +33,17 @@ ATTEMPT_BYTES: Final = 4096
 # And one whose end is told to somebody: its message, and six tries in the queue.
 WEBHOOK_BYTES: Final = 8192
 FULL_RETRY_AFTER_S: Final = 10
+_TOLD_AT_ONCE: Final = (
+    "id",
+    "caller",
+    "status",
+    "attempt",
+    "created",
+    "reference",
+    "candidate",
+    "config",
+    "webhook",
+)
 
 
 class Enqueuing(Sender, Protocol):
@@ -82,7 +93,7 @@ class JobStore:
         """Before its images are kept: whether `enqueue` would refuse it. Raises `Overloaded`, `StorageFull`."""
         row = self._row(request, self._clock())
         with self._database.read() as connection:
-            self._check_room(connection)
+            self._check_room(connection, 1)
             num_bytes = row["stored_bytes"] + row["image_bytes"]
             shares.check(connection, request.caller, num_bytes, self._settings.share_bytes)
 
@@ -92,24 +103,21 @@ class JobStore:
         Raises `IdempotencyConflict`, `Expired`, `Overloaded` where too many wait, `StorageFull`.
         """
         now = self._clock()
+        row = self._row(request, now)
         with self._database.begin() as connection:
-            known = self._known(connection, request)
-            if known is not None:
-                return known
-            self._check_room(connection)
-            row = self._row(request, now)
             if not self._database.insert_new(connection, JOBS, row):
-                known = self._known(connection, request)  # another entrance was quicker, at this very moment
-                assert known is not None
+                known = self._known(connection, request)
+                assert known is not None  # what was in its way
                 return known
+            position = self._check_room(connection)
             self._blobs.hold(connection, (request.reference.digest, request.candidate.digest))
             self._queue.enqueue(connection, request.id, 1, request.caller)
             events.record(connection, request.id, Event(1, "queued", 1, None, now))
-            job = self._one(connection, request.id)
             # Last, and always in this order: rows that all jobs want, for whose locks they wait.
             self._blobs.take(connection, row["stored_bytes"])
             self._take_share(connection, request.caller, row["stored_bytes"] + row["image_bytes"])
-            return job
+        told = {name: row[name] for name in _TOLD_AT_ONCE}
+        return Job(**told, position=position)
 
     def find(self, caller: str, job_id: str) -> Job:
         """With its report and its position. Raises `NotFound` for another caller's too, `Expired`."""
@@ -138,10 +146,11 @@ class JobStore:
         """Raises `NotFound`, `Expired`, `AlreadyEnded`."""
         with self._database.begin() as connection:
             job = self._own(connection, caller, job_id)
-            if not self._move(connection, job_id, job.attempt, "cancelled"):
+            moved = self._move(connection, job_id, job.attempt, "cancelled")
+            if moved is None:
                 job = self._own(connection, caller, job_id)  # it ended between the two
                 raise AlreadyEnded(f"This job has ended: it is {job.status}.")
-            return self._one(connection, job_id)
+            return self._placed(connection, job_of(moved))
 
     def retry(self, caller: str, job_id: str) -> Job:
         """Begin a failed or cancelled job anew; one that waits or runs stays as it is.
@@ -152,14 +161,16 @@ class JobStore:
             job = self._own(connection, caller, job_id)
             if job.status == "succeeded":
                 raise AlreadyEnded("This job has ended: it is succeeded, and has a report.")
-            if job.has_ended:
+            if not job.has_ended:
+                return job
+            num_bytes = _attempt_bytes(job.webhook)
+            kept = JOBS.c.stored_bytes + num_bytes
+            if self._move(connection, job_id, job.attempt, "queued", stored_bytes=kept) is not None:
                 self._check_room(connection)
-                if self._move(connection, job_id, job.attempt, "queued"):
-                    self._queue.enqueue(connection, job_id, job.attempt + 1, caller)
-                    num_bytes = _attempt_bytes(job.webhook)
-                    self._keep(connection, job_id, num_bytes)
-                    self._take_share(connection, caller, num_bytes)
-            return self._one(connection, job_id)
+                self._queue.enqueue(connection, job_id, job.attempt + 1, caller)
+                self._blobs.take(connection, num_bytes)
+                self._take_share(connection, caller, num_bytes)
+            return self._own(connection, caller, job_id)
 
     def happened(self, caller: str, job_id: str, after: int) -> tuple[list[Event], bool]:
         """What happened to a job after event `after`, and whether it has ended. Raises `NotFound`, `Expired`."""
@@ -172,7 +183,8 @@ class JobStore:
     def begin(self, job_id: str, attempt: int) -> Job | None:
         """Mark an attempt as running, also one that a dead worker had begun; None where there is nothing to do."""
         with self._database.begin() as connection:
-            return self._one(connection, job_id) if self._move(connection, job_id, attempt, "running") else None
+            moved = self._move(connection, job_id, attempt, "running")
+        return None if moved is None else job_of(moved)
 
     def reached(self, job_id: str, attempt: int, stage: JobStage) -> None:
         """A running attempt is at this stage now."""
@@ -184,12 +196,14 @@ class JobStore:
 
         Raises `StorageFull` where there is no room for the report.
         """
+        num_bytes = len((report or "").encode())
+        kept = {"report": report, "error": error, "stored_bytes": JOBS.c.stored_bytes + num_bytes}
         with self._database.begin() as connection:
-            moved = self._move(connection, job_id, attempt, status, report=report, error=error)
-            if moved and report is not None:
-                num_bytes = len(report.encode())
-                shares.add(connection, self._keep(connection, job_id, num_bytes), num_bytes)
-            return moved
+            moved = self._move(connection, job_id, attempt, status, **kept)
+            if moved is not None and num_bytes:
+                self._blobs.take(connection, num_bytes)
+                shares.add(connection, moved.caller, num_bytes)
+        return moved is not None
 
     def running(self, jobs: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
         """Which of these attempts should still be at work."""
@@ -243,8 +257,11 @@ class JobStore:
 
     # --- the rows
 
-    def _move(self, connection: sa.Connection, job_id: str, attempt: int, status: JobStatus, **values: Any) -> bool:
-        """One step of a job's life with its event, if the job still is where such a step may begin."""
+    def _move(self, connection: sa.Connection, job_id: str, attempt: int, status: JobStatus, **values: Any) -> Any:
+        """One step of a job's life with its event, and with the message about its end; what it is now, as a row.
+
+        None where the job is no longer where such a step may begin.
+        """
         now = self._clock()
         if status == "running":
             values = {"stage": "examine", "started": sa.func.coalesce(JOBS.c.started, now), **values}
@@ -252,7 +269,7 @@ class JobStore:
             values = {"stage": None, "ended": now, "expires": now + self._settings.keep_s, **values}
         else:
             fresh = dict.fromkeys(("started", "ended", "expires", "report", "error"))
-            values = {"attempt": attempt + 1, **fresh}
+            values = {"attempt": attempt + 1, **fresh, **values}
         step = sa.update(JOBS).where(
             JOBS.c.id == job_id,
             JOBS.c.attempt == attempt,
@@ -260,21 +277,14 @@ class JobStore:
             ~JOBS.c.is_expired,
         )
         step = step.values(status=status, num_events=JOBS.c.num_events + 1, **values)
-        moved = connection.execute(step.returning(*MOVED)).first()
+        moved = connection.execute(step.returning(*SUMMARY, JOBS.c.num_events)).first()
         if moved is None:
-            return False
+            return None
         events.record(connection, job_id, Event(moved.num_events, status, moved.attempt, moved.stage, now))
         if status in ENDED and moved.webhook is not None:
             ended = moved.caller, moved.webhook, status, moved.created, moved.started, now, moved.error
             deliveries.plan(connection, self._queue, EndedAttempt(job_id, moved.attempt, *ended))
-        return True
-
-    def _keep(self, connection: sa.Connection, job_id: str, num_bytes: int) -> str:
-        """Count so many bytes more for a job; whose it is. Raises `StorageFull`."""
-        mine = sa.update(JOBS).where(JOBS.c.id == job_id).values(stored_bytes=JOBS.c.stored_bytes + num_bytes)
-        caller: str = connection.execute(mine.returning(JOBS.c.caller)).scalar_one()
-        self._blobs.take(connection, num_bytes)
-        return caller
+        return moved
 
     def _take_share(self, connection: sa.Connection, caller: str, num_bytes: int) -> None:
         shares.take(self._database, connection, caller, num_bytes, self._settings.share_bytes)
@@ -307,16 +317,12 @@ class JobStore:
         return self._own(connection, request.caller, request.id)
 
     def _own(self, connection: sa.Connection, caller: str, job_id: str) -> Job:
-        mine = sa.select(JOBS.c.is_expired).where(JOBS.c.id == job_id, JOBS.c.caller == caller)
-        row = connection.execute(mine).first()
+        mine = sa.select(*SUMMARY, JOBS.c.report, JOBS.c.is_expired)
+        row = connection.execute(mine.where(JOBS.c.id == job_id, JOBS.c.caller == caller)).first()
         if row is None:
             raise NotFound("There is no such job of this caller.")
         if row.is_expired:
             raise Expired("This job's time is over, and what it left is deleted.")
-        return self._one(connection, job_id)
-
-    def _one(self, connection: sa.Connection, job_id: str) -> Job:
-        row = connection.execute(sa.select(*SUMMARY, JOBS.c.report).where(JOBS.c.id == job_id)).one()
         return self._placed(connection, replace(job_of(row), report=row.report))
 
     def _placed(self, connection: sa.Connection, job: Job) -> Job:
@@ -328,10 +334,13 @@ class JobStore:
         before = sa.select(sa.func.count()).where(JOBS.c.status == "queued", sa.or_(JOBS.c.created < job.created, tie))
         return replace(job, position=connection.execute(before).scalar_one())
 
-    def _check_room(self, connection: sa.Connection) -> None:
-        waiting = connection.execute(sa.select(sa.func.count()).where(JOBS.c.status == "queued")).scalar_one()
-        if waiting >= self._settings.max_queued:
-            raise Overloaded(f"{waiting} jobs wait already.", retry_after_s=FULL_RETRY_AFTER_S)
+    def _check_room(self, connection: sa.Connection, more: int = 0) -> int:
+        """How many jobs wait, with `more` to come: the position of the last one. Raises `Overloaded`."""
+        waiting = sa.select(sa.func.count()).where(JOBS.c.status == "queued")
+        num_waiting = int(connection.execute(waiting).scalar_one()) + more
+        if num_waiting > self._settings.max_queued:
+            raise Overloaded(f"{num_waiting - 1} jobs wait already.", retry_after_s=FULL_RETRY_AFTER_S)
+        return num_waiting
 
 
 def _by_caller(rows: Sequence[Any]) -> Counter[str]:
