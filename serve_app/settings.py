@@ -138,6 +138,9 @@ class ScriptedSettings(_Strict):
         "thousandths", description="In what it writes places, whatever it is asked for; None: never where they are."
     )
     sees_ghosts: bool = Field(False, description="See a change where nothing changed, too.")
+    tally: str | None = Field(
+        None, description="File that gets a line for each comparison: begun, stopped or answered, when, which pictures."
+    )
 
 
 class ServerSettings(_Strict):

@@ -4,14 +4,17 @@ Knows the names only; what they mean stands in `telemetry`."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from ray.serve import metrics
 
-from serve_app.comparison.remembered import Lookup
-from serve_app.core.clock import StageName
-from serve_app.schema import JobStatus, WebhookStatus
 from serve_app.serving import telemetry
-from serve_app.serving.telemetry import RequestRecord
+
+if TYPE_CHECKING:  # `Jobs` counts as well, and a killed one is back the sooner for what it does not load
+    from serve_app.comparison.remembered import Lookup
+    from serve_app.core.clock import StageName
+    from serve_app.schema import JobStatus, WebhookStatus
+    from serve_app.serving.telemetry import RequestRecord
 
 # Refusals are the answers that a caller could avoid by coming later or with a key; the others are their own fault.
 _REFUSED = frozenset({401, 403, 429, 503})

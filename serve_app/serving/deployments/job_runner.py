@@ -32,9 +32,10 @@ from serve_app.settings import Settings, WebhookSettings
 
 logger = logging.getLogger("ray.serve")
 
-# How often it looks for jobs of replicas that are gone, for cancels that were not heard, for what has expired.
+# How often it looks for cancels that were not heard, and for what has expired.
 SWEEP_S: Final = 5.0
-# How often it says that it is there, to other services with the same database: see `durable.GONE_S`.
+# How often it says that it is there, to other services with the same database, and looks for jobs of those that no
+# longer do: see `durable.GONE_S`.
 BEAT_S: Final = 2.0
 # While the database can't be reached.
 LAUNCH_AGAIN_S: Final = 2.0
@@ -119,7 +120,6 @@ class Jobs:
     async def _sweep(self) -> None:
         store, blobs = self._room.store, self._room.blobs
         for step in (
-            lambda: self._recorder.taken_over(self._owner.take_over()),
             self._stop_cancelled,
             lambda: self._recorder.expired(_all(store.expire)),
             lambda: _all(store.forget),
@@ -133,7 +133,7 @@ class Jobs:
 
     async def _beat(self) -> None:
         try:
-            await asyncio.to_thread(self._owner.beat)
+            self._recorder.taken_over(await asyncio.to_thread(self._owner.take_over))
         except ComparisonError as exc:
             logger.warning("jobs: not heard by others: %s", exc.type)
 
