@@ -25,6 +25,7 @@ import pytest
 
 from serve_app.core.pictures import Upload
 from serve_app.errors import Unavailable
+from serve_app.jobs.courier import Courier, guarded_client
 from serve_app.jobs.durable import Owner
 from serve_app.jobs.job import Request
 from serve_app.jobs.storeroom import Storeroom
@@ -47,7 +48,8 @@ def own(settings: JobSettings, ready: Event, done: Event) -> None:
     worker = Worker(room.store, room.blobs, lambda job: comparer)
     owner = Owner(room.database, "benchmark", settings.parallel)
     room.database.create_tables()
-    owner.launch(worker.run, worker.give_up)
+    courier = Courier(room.deliveries, guarded_client(settings.webhooks), None)
+    owner.launch(worker.run, worker.give_up, courier.deliver)
     ready.set()
     done.wait()
     owner.close()
@@ -155,7 +157,7 @@ def measure(name: str, url: str | None, number: int, idle_s: float) -> dict[str,
 def databases(stack: ExitStack) -> dict[str, Callable[[], str | None]]:
     found: dict[str, Callable[[], str | None]] = {"SQLite": lambda: None}
     try:
-        server = stack.enter_context(postgres.server())
+        server = stack.enter_context(postgres.server(is_durable=True))
     except (pytest.skip.Exception, FileNotFoundError):
         return found
     return {**found, "PostgreSQL": server.new_database}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from serve_app.client.asynchronous import AsyncClient
+    from serve_app.client.jobs import StillAtWork
     from serve_app.client.sync import Client
     from serve_app.client.wire import ServerFailed
     from serve_app.errors import ComparisonError
@@ -20,6 +21,7 @@ __all__ = [
     "ComparisonReport",
     "ImageComparisonConfig",
     "ServerFailed",
+    "StillAtWork",
     "compare",
 ]
 _WHERE = {
@@ -29,6 +31,7 @@ _WHERE = {
     "ComparisonReport": "serve_app.schema",
     "ImageComparisonConfig": "serve_app.schema",
     "ServerFailed": "serve_app.client.wire",
+    "StillAtWork": "serve_app.client.jobs",
     "compare": "serve_app.local",
 }
 

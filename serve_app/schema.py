@@ -17,6 +17,7 @@ FocusStatus = Literal["unchanged", "changed", "added", "removed", "absent", "una
 ModelStatus = Literal["answered", "skipped", "timed_out", "failed", "disabled"]
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 JobStage = Literal["examine", "assess"]
+WebhookStatus = Literal["pending", "delivered", "failed"]
 Unit = Annotated[float, Field(ge=0, le=1)]
 Side = Annotated[int, Field(ge=64, le=4096)]
 ElementName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
@@ -224,6 +225,16 @@ class ErrorReport(_Out):
     field: str | None = None
 
 
+class WebhookReport(_Out):
+    """Whether the place that wants to hear of a job's end has heard of it. It changes nothing about the job."""
+
+    url: str
+    status: WebhookStatus
+    tries: Annotated[int, Field(ge=0, description="Six at most, the last one an hour after the one before")]
+    said: Annotated[str | None, Field(description="What came of the last try")] = None
+    next_try: datetime | None = None
+
+
 class JobReport(_Out):
     """A comparison that outlives its request."""
 
@@ -238,6 +249,7 @@ class JobReport(_Out):
     expires: Annotated[datetime | None, Field(description="When report, error and images are deleted")]
     report: Annotated[ComparisonReport | None, Field(description="Of a job that succeeded; null in lists")] = None
     error: ErrorReport | None = None
+    webhook: Annotated[WebhookReport | None, Field(description="Where one was asked for")] = None
 
 
 class JobList(_Out):

@@ -3,6 +3,7 @@ Reads no environment and no file; unknown names are refused."""
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
@@ -90,6 +91,12 @@ class CacheSettings(_Strict):
         description="Of reports in the memory of each ingress replica; 0 keeps none and computes equal questions each.",
     )
     ttl_s: PositiveFloat = Field(3600.0, description="How long a report is told again.")
+    shared_report_bytes: int = Field(
+        256 * MIB,
+        ge=0,
+        description="Where jobs are on and no Redis is named: of reports in the job store, for all ingress replicas "
+        "together; 0: each replica has its memory alone.",
+    )
     redis_file: str | None = Field(
         None,
         description="File that holds the URL of a Redis for all replicas and nothing else: rediss://:password@host. "
@@ -131,6 +138,9 @@ class ScriptedSettings(_Strict):
         "thousandths", description="In what it writes places, whatever it is asked for; None: never where they are."
     )
     sees_ghosts: bool = Field(False, description="See a change where nothing changed, too.")
+    tally: str | None = Field(
+        None, description="File that gets a line for each comparison: begun, stopped or answered, when, which pictures."
+    )
 
 
 class ServerSettings(_Strict):
@@ -228,6 +238,32 @@ class ModelSettings(_Strict):
         return self
 
 
+class WebhookSettings(_Strict):
+    """Messages to a place of the caller's once its job has ended, signed by Standard Webhooks."""
+
+    secret_file: str | None = Field(
+        None, description="File that holds the signing secret and nothing else: whsec_ and base64. None: no webhooks."
+    )
+    secret_env: str | None = Field(
+        None, description="Or: name of the environment variable that holds it, read at start."
+    )
+    allowed_networks: tuple[str, ...] = Field(
+        (), description="Networks of one's own that may be called beside public addresses, such as 10.1.0.0/16."
+    )
+
+    @property
+    def enabled(self) -> bool:
+        return bool(self.secret_file or self.secret_env)
+
+    @model_validator(mode="after")
+    def _one_secret(self) -> WebhookSettings:
+        if self.secret_file and self.secret_env:
+            raise ValueError("name secret_file or secret_env, not both")
+        for text in self.allowed_networks:
+            ip_network(text)  # raises what is none
+        return self
+
+
 class JobSettings(_Strict):
     """Comparisons that outlive their request, under /v1/jobs."""
 
@@ -249,6 +285,10 @@ class JobSettings(_Strict):
         8 * 1024 * MIB,
         description="Images, configs and reports of all jobs together; a job that would go over it gets 507.",
     )
+    max_stored_bytes_per_caller: PositiveInt | None = Field(
+        None,
+        description="The same of one caller's jobs (an address, where there are no API keys); None: three quarters.",
+    )
     max_queued: PositiveInt = Field(10_000, description="Jobs that wait, of all callers; the next one gets 503.")
     parallel: PositiveInt = Field(
         8, description="Jobs in work at once; at each stage those who wait for an answer go first."
@@ -258,11 +298,23 @@ class JobSettings(_Strict):
         7 * 24 * 3600.0,
         description="How long after that its id answers 410 and not 404, and its Idempotency-Key is taken.",
     )
+    webhooks: WebhookSettings = WebhookSettings()
 
     @property
     def database(self) -> str:
         """The URL of the database, named or not."""
         return self.database_url or f"sqlite:///{self.folder}/jobs.sqlite"
+
+    @property
+    def share_bytes(self) -> int:
+        """Of one caller."""
+        return self.max_stored_bytes_per_caller or self.max_stored_bytes * 3 // 4
+
+    @property
+    def reports_database(self) -> str:
+        """Beside the jobs: the same PostgreSQL, or a SQLite file of its own, so that neither waits for the other."""
+        url = self.database
+        return f"{url.removesuffix('.sqlite')}-reports.sqlite" if url.startswith("sqlite:") else url
 
     @model_validator(mode="after")
     def _database_for_a_far_folder(self) -> JobSettings:

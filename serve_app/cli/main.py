@@ -12,6 +12,7 @@ from serve_app import __version__
 from serve_app.cli.batch import batch
 from serve_app.cli.compare import compare
 from serve_app.cli.files import say
+from serve_app.cli.jobs import jobs
 from serve_app.cli.serve import serve
 from serve_app.cli.size import size
 
@@ -29,6 +30,7 @@ app.command()(compare)
 app.command()(batch)
 app.command()(serve)
 app.command()(size)
+app.add_typer(jobs, name="jobs")
 
 
 @app.command()

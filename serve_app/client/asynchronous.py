@@ -2,14 +2,106 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self, TypeVar
 
 import httpx2
 
-from serve_app.client import wire
-from serve_app.client.wire import Picture
-from serve_app.schema import ComparisonReport, ImageComparisonConfig
+from serve_app.client import jobs, wire
+from serve_app.client.jobs import JobCalls, Pause, Steps
+from serve_app.client.wire import Picture, Sent, ServerFailed
+from serve_app.schema import ComparisonReport, ImageComparisonConfig, JobList, JobReport, JobStatus
+
+T = TypeVar("T")
+
+
+class Done(Protocol):
+    """Carries the steps of a call out."""
+
+    async def __call__(self, steps: Steps[T]) -> T: ...
+
+
+class AsyncJob:
+    """A comparison that outlives its request, as it was last seen; each call sees it anew."""
+
+    def __init__(self, jobs: AsyncJobs, seen: JobReport) -> None:
+        self._jobs = jobs
+        self.seen = seen
+
+    @property
+    def id(self) -> str:
+        return self.seen.id
+
+    @property
+    def status(self) -> JobStatus:
+        return self.seen.status
+
+    @property
+    def report(self) -> ComparisonReport:
+        """Raises what a failed job ended with, `CantCompare` where there is none."""
+        return jobs.report_of(self.seen)
+
+    async def wait(self, timeout: float = jobs.WAIT_S) -> Self:  # noqa: ASYNC109 - one word in both clients
+        """Until it has ended, for `timeout` seconds at most. Raises `StillAtWork`."""
+        self.seen = (await self._jobs.wait(self.id, timeout)).seen
+        return self
+
+    async def refresh(self) -> Self:
+        self.seen = (await self._jobs.get(self.id)).seen
+        return self
+
+    async def cancel(self) -> Self:
+        """Raises `AlreadyEnded`."""
+        self.seen = (await self._jobs.cancel(self.id)).seen
+        return self
+
+    async def retry(self) -> Self:
+        """A failed or cancelled one is begun anew. Raises `AlreadyEnded` for one that has a report."""
+        self.seen = (await self._jobs.retry(self.id)).seen
+        return self
+
+
+class AsyncJobs:
+    """The jobs of one caller at one service. All raise `ComparisonError` and its kinds, and `ServerFailed`."""
+
+    def __init__(self, done: Done, calls: JobCalls) -> None:
+        self._done = done
+        self._calls = calls
+
+    async def create(
+        self,
+        reference: Picture,
+        candidate: Picture,
+        config: ImageComparisonConfig | None = None,
+        *,
+        idempotency_key: str | None = None,
+        webhook_url: str | None = None,
+    ) -> AsyncJob:
+        """Leave both images, bytes or paths, to be compared. Without an answer it is tried again, and stays one job.
+
+        Raises OSError for a path.
+        """
+        return await self._job(self._calls.create(reference, candidate, config, idempotency_key, webhook_url))
+
+    async def get(self, job_id: str) -> AsyncJob:
+        return await self._job(self._calls.get(job_id))
+
+    async def list(self, *statuses: JobStatus, limit: int = 20, cursor: str | None = None) -> JobList:
+        """One's own, newest first, without reports. No `statuses`: all."""
+        return await self._done(self._calls.page(statuses, limit, cursor))
+
+    async def cancel(self, job_id: str) -> AsyncJob:
+        return await self._job(self._calls.cancel(job_id))
+
+    async def retry(self, job_id: str) -> AsyncJob:
+        return await self._job(self._calls.retry(job_id))
+
+    async def wait(self, job_id: str, timeout: float = jobs.WAIT_S) -> AsyncJob:  # noqa: ASYNC109
+        return await self._job(self._calls.wait(job_id, timeout))
+
+    async def _job(self, steps: Steps[JobReport]) -> AsyncJob:
+        return AsyncJob(self, await self._done(steps))
 
 
 class AsyncClient:
@@ -19,6 +111,7 @@ class AsyncClient:
         self, server: str, *, api_key: str | None = None, transport: httpx2.AsyncBaseTransport | None = None
     ) -> None:
         self.server = server
+        self.jobs = AsyncJobs(self._done, JobCalls(server, api_key))
         self._api_key = api_key
         self._http = httpx2.AsyncClient(transport=transport)
 
@@ -30,11 +123,30 @@ class AsyncClient:
         Raises `ComparisonError` and its kinds as the service refuses, `ServerFailed`, and OSError for a path.
         """
         sent = wire.request(self.server, reference, candidate, config or ImageComparisonConfig(), self._api_key)
+        return wire.report_of(await self._sent(sent), self.server)
+
+    async def _sent(self, sent: Sent) -> httpx2.Response:
         with wire.failing(self.server):
-            answer = await self._http.post(
-                sent.url, files=sent.files, data=sent.data, headers=sent.headers, timeout=sent.timeout_s
-            )
-        return wire.report_of(answer, self.server)
+            return await self._http.request(**sent.parts)
+
+    async def _done(self, steps: Steps[T]) -> T:
+        """Carry the steps out, one after the other."""
+        try:
+            step = next(steps)
+            while True:
+                if isinstance(step, Pause):
+                    await asyncio.sleep(step.seconds)
+                    step = steps.send(None)
+                    continue
+                try:
+                    answer = await self._sent(step)
+                except ServerFailed as exc:
+                    step = steps.throw(exc)
+                else:
+                    step = steps.send(answer)
+        except StopIteration as done:
+            result: T = done.value
+            return result
 
     async def close(self) -> None:
         """Close its connections."""

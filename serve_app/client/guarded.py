@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -64,6 +64,24 @@ async def resolved(host: str, port: int) -> Sequence[str]:
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
+def place(schemes: Collection[str], url: str, base: httpx2.URL | None = None) -> httpx2.URL:
+    """A place that may be asked for, as far as its URL tells; `base`: the place that redirects to it.
+
+    Raises `PlaceRefused`.
+    """
+    try:
+        found = httpx2.URL(url) if base is None else base.join(url)
+    except (httpx2.InvalidURL, ValueError):
+        raise PlaceRefused("This is no URL.") from None
+    if found.scheme not in schemes or not found.host or (found.port or 0) > _LAST_PORT:
+        raise PlaceRefused(f"Only URLs with {' or '.join(sorted(schemes))} are called.")
+    if base is not None and (base.scheme, found.scheme) == ("https", "http"):
+        raise PlaceRefused("It redirects from https to http.")
+    if found.userinfo:
+        raise PlaceRefused("A URL with a user's name or password is not called.")
+    return found
+
+
 class Guarded:
     """Sends requests, any number at once, each on a connection of its own.
 
@@ -96,32 +114,19 @@ class Guarded:
         """The answer of `url`, whatever its status. Raises `NoAnswer` and its kinds."""
         try:
             async with asyncio.timeout(self._timeout_s):
-                place = self._place(url)
+                at = place(self._schemes, url)
                 for _ in range(self._max_redirects + 1):
-                    answer = await self._once(method, place, headers, content)
+                    answer = await self._once(method, at, headers, content)
                     onward = dict(answer.headers).get("location")
                     if onward is None or not _is_followed(answer.status, method):
                         return answer
-                    place = self._place(onward, place)
+                    at = place(self._schemes, onward, at)
         except TimeoutError:
             raise Unreached(f"There was no whole answer within {self._timeout_s:g} s.") from None
         raise Unreached(f"It redirects more than {self._max_redirects} times.")
 
-    def _place(self, url: str, base: httpx2.URL | None = None) -> httpx2.URL:
-        try:
-            place = httpx2.URL(url) if base is None else base.join(url)
-        except (httpx2.InvalidURL, ValueError):
-            raise PlaceRefused("This is no URL.") from None
-        if place.scheme not in self._schemes or not place.host or (place.port or 0) > _LAST_PORT:
-            raise PlaceRefused(f"Only URLs with {' or '.join(sorted(self._schemes))} are called.")
-        if base is not None and (base.scheme, place.scheme) == ("https", "http"):
-            raise PlaceRefused("It redirects from https to http.")
-        if place.userinfo:
-            raise PlaceRefused("A URL with a user's name or password is not called.")
-        return place
-
-    async def _once(self, method: str, place: httpx2.URL, headers: Sequence[tuple[str, str]], content: bytes) -> Answer:
-        url = httpcore2.URL(scheme=place.raw_scheme, host=place.raw_host, port=place.port, target=place.raw_path)
+    async def _once(self, method: str, at: httpx2.URL, headers: Sequence[tuple[str, str]], content: bytes) -> Answer:
+        url = httpcore2.URL(scheme=at.raw_scheme, host=at.raw_host, port=at.port, target=at.raw_path)
         sent = [*headers, ("accept-encoding", "identity")]  # packed, a small answer could become a large one
         pool = httpcore2.AsyncConnectionPool(ssl_context=self._ssl_context, network_backend=self._backend)
         patience = {"timeout": {"connect": _CONNECT_S}}

@@ -4,13 +4,13 @@ Knows the contract, no transport but the names of its failures."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from serve_app import errors
 from serve_app.core.comparing import CantCompare
@@ -20,6 +20,7 @@ from serve_app.schema import ComparisonReport, Envelope, ErrorReport, ImageCompa
 if TYPE_CHECKING:
     import httpx2
 
+Data = TypeVar("Data", bound=BaseModel)
 Picture = bytes | str | os.PathLike[str]  # a file's content, or its path
 
 # The service ends a comparison by its own clock; this is for the way there and back.
@@ -40,10 +41,25 @@ class Sent:
     """One request: its parts as httpx2 takes them."""
 
     url: str
-    files: Mapping[str, tuple[str, bytes]]
-    data: Mapping[str, str]
     headers: Mapping[str, str]
     timeout_s: float
+    method: str = "POST"
+    files: Mapping[str, tuple[str, bytes]] = field(default_factory=dict)
+    data: Mapping[str, str] = field(default_factory=dict)
+    params: Sequence[tuple[str, str]] = ()
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """For `httpx2.Client.request`."""
+        return {
+            "method": self.method,
+            "url": self.url,
+            "headers": self.headers,
+            "timeout": self.timeout_s,
+            "files": self.files or None,
+            "data": self.data or None,
+            "params": list(self.params) or None,
+        }
 
 
 def request(
@@ -54,9 +70,13 @@ def request(
         url=f"{server.rstrip('/')}/v1/compare",
         files={"reference": ("reference", content(reference)), "candidate": ("candidate", content(candidate))},
         data={"config": config.model_dump_json()},
-        headers={} if api_key is None else {"Authorization": f"Bearer {api_key}"},
+        headers=authorization(api_key),
         timeout_s=config.processing_timeout + TRAVEL_S,
     )
+
+
+def authorization(api_key: str | None) -> dict[str, str]:
+    return {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
 
 
 def content(picture: Picture) -> bytes:
@@ -80,21 +100,28 @@ def failing(server: str) -> Iterator[None]:
 
 
 def report_of(answer: httpx2.Response, server: str) -> ComparisonReport:
-    """The report in an answer. Raises the `ComparisonError` that the server refused with, and `ServerFailed`."""
+    """The report in an answer. Raises as `data_of`."""
+    return data_of(answer, server, ComparisonReport)
+
+
+def data_of(answer: httpx2.Response, server: str, kind: type[Data]) -> Data:
+    """What an envelope holds. Raises the `ComparisonError` that the server refused with, and `ServerFailed`."""
     try:
-        envelope = Envelope[ComparisonReport].model_validate_json(answer.content)
+        envelope = Envelope[kind].model_validate_json(answer.content)  # type: ignore[valid-type]
     except ValidationError as exc:
         raise ServerFailed(f"{server} answered {answer.status_code}, but not as PairLens does.") from exc
     if envelope.data is not None:
-        return envelope.data
+        found: Data = envelope.data
+        return found
     if envelope.error is None:
         raise ServerFailed(f"{server} answered {answer.status_code} without a report: {envelope.msg}.")
-    raise _refusal(envelope.error, envelope.request_id, answer.headers.get("Retry-After", ""))
+    raise refusal(envelope.error, envelope.request_id, answer.headers.get("Retry-After", ""))
 
 
-def _refusal(told: ErrorReport, request_id: str, retry_after: str) -> ComparisonError:
+def refusal(told: ErrorReport, request_id: str | None = None, retry_after: str = "") -> ComparisonError:
+    """What a service has said no with, as it was raised there."""
     kind = _KINDS.get(told.type, ComparisonError)
     after = int(retry_after) if retry_after.isdigit() else None
-    refusal = kind(told.detail, image=told.image, field=told.field, retry_after_s=after)
-    refusal.request_id = request_id
-    return refusal
+    refused = kind(told.detail, image=told.image, field=told.field, retry_after_s=after)
+    refused.request_id = request_id
+    return refused

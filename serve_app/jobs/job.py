@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from serve_app.core.pictures import Upload
-from serve_app.schema import ImageComparisonConfig, JobStage, JobStatus
+from serve_app.schema import ImageComparisonConfig, JobStage, JobStatus, WebhookStatus
 
 # From where each state may come. A job that runs may be begun again: its worker died, and another took it over.
 SOURCES: Final[Mapping[JobStatus, frozenset[JobStatus]]] = {
@@ -25,6 +25,22 @@ ENDED: Final[frozenset[JobStatus]] = frozenset({"succeeded", "failed", "cancelle
 
 def may_become(status: JobStatus, following: JobStatus) -> bool:
     return status in SOURCES[following]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How far the message about an ended attempt is. `body`: the same on every try; `next_try`: as `time.time()`,
+    None once it is over."""
+
+    job_id: str
+    attempt: int
+    caller: str
+    url: str
+    body: str
+    status: WebhookStatus
+    tries: int
+    said: str | None
+    next_try: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +61,8 @@ class Job:
     expires: float | None = None
     report: str | None = None
     error: str | None = None
+    webhook: str | None = None  # the URL that is told of its end
+    delivery: Delivery | None = None
     position: int | None = None
 
     @property
@@ -61,17 +79,26 @@ class Request:
     reference: Upload
     candidate: Upload
     config: ImageComparisonConfig
+    webhook: str | None = None
 
     @classmethod
     def of(
-        cls, caller: str, key: str | None, reference: Upload, candidate: Upload, config: ImageComparisonConfig
+        cls,
+        caller: str,
+        key: str | None,
+        reference: Upload,
+        candidate: Upload,
+        config: ImageComparisonConfig,
+        webhook: str | None = None,
     ) -> Request:
         """`key`: the caller's Idempotency-Key; the same names the same job again. Hashes both pictures."""
         named = uuid.uuid4().hex if key is None else hashlib.sha256(f"{caller}\0{key}".encode()).hexdigest()[:32]
-        return cls(named, caller, reference.digested(), candidate.digested(), config)
+        return cls(named, caller, reference.digested(), candidate.digested(), config, webhook)
 
     @property
     def body_hash(self) -> str:
         """Of what is asked, however it was written down: a form has another boundary each time."""
-        said = "\0".join((self.reference.digest, self.candidate.digest, self.config.model_dump_json()))
-        return hashlib.sha256(said.encode()).hexdigest()
+        said = [self.reference.digest, self.candidate.digest, self.config.model_dump_json()]
+        if self.webhook is not None:
+            said.append(self.webhook)
+        return hashlib.sha256("\0".join(said).encode()).hexdigest()

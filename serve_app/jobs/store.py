@@ -3,10 +3,8 @@ Every change is one transaction that names the states it may come from, so a lat
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
@@ -17,55 +15,38 @@ from serve_app.errors import (
     AlreadyEnded,
     Expired,
     IdempotencyConflict,
-    MalformedRequest,
     NotFound,
     Overloaded,
 )
-from serve_app.jobs import events
+from serve_app.jobs import deliveries, events, shares
+from serve_app.jobs.deliveries import EndedAttempt, Sender
 from serve_app.jobs.events import Event
 from serve_app.jobs.job import ENDED, SOURCES, Job, Request
+from serve_app.jobs.rows import JOBS, SUMMARY, cursor_of, job_of, place_of
 from serve_app.schema import JobStage, JobStatus
 from serve_app.settings import JobSettings
 from serve_app.storage.blobs import Blobs
-from serve_app.storage.database import METADATA, Database
+from serve_app.storage.database import Database
 
-JOBS: Final = sa.Table(
-    "pairlens_jobs",
-    METADATA,
-    sa.Column("id", sa.String(64), primary_key=True),
-    sa.Column("caller", sa.Text, nullable=False),
-    sa.Column("body_hash", sa.String(64), nullable=False),
-    sa.Column("status", sa.String(16), nullable=False),
-    sa.Column("attempt", sa.Integer, nullable=False),
-    sa.Column("num_events", sa.Integer, nullable=False),
-    sa.Column("created", sa.Float, nullable=False),
-    sa.Column("reference", sa.String(64), nullable=False),
-    sa.Column("candidate", sa.String(64), nullable=False),
-    sa.Column("config", sa.Text, nullable=False),
-    sa.Column("stage", sa.String(16)),
-    sa.Column("started", sa.Float),
-    sa.Column("ended", sa.Float),
-    sa.Column("expires", sa.Float),
-    sa.Column("is_expired", sa.Boolean, nullable=False),
-    sa.Column("stored_bytes", sa.BigInteger, nullable=False),
-    sa.Column("report", sa.Text),
-    sa.Column("error", sa.Text),
-    sa.Index("pairlens_jobs_by_status", "status", "created"),
-    sa.Index("pairlens_jobs_by_caller", "caller", "created"),
-    sa.Index("pairlens_jobs_by_expiry", "is_expired", "expires"),
-)
-# What a `Job` says, but its report: a list leaves that where it is.
-_SUMMARY: Final = tuple(
-    column
-    for column in JOBS.c
-    if column.name not in ("body_hash", "num_events", "is_expired", "stored_bytes", "report")
-)
 # What one attempt is counted with beside config and report: its row, its events, its place in the queue, their indexes.
 ATTEMPT_BYTES: Final = 4096
+# And one whose end is told to somebody: its message, and six tries in the queue.
+WEBHOOK_BYTES: Final = 8192
 FULL_RETRY_AFTER_S: Final = 10
+_TOLD_AT_ONCE: Final = (
+    "id",
+    "caller",
+    "status",
+    "attempt",
+    "created",
+    "reference",
+    "candidate",
+    "config",
+    "webhook",
+)
 
 
-class Enqueuing(Protocol):
+class Enqueuing(Sender, Protocol):
     """The durable queue behind the store."""
 
     def enqueue(self, connection: sa.Connection, job_id: str, attempt: int, caller: str) -> None:
@@ -108,27 +89,35 @@ class JobStore:
         with self._database.read() as connection:
             return self._known(connection, request)
 
+    def check_room(self, request: Request) -> None:
+        """Before its images are kept: whether `enqueue` would refuse it. Raises `Overloaded`, `StorageFull`."""
+        row = self._row(request, self._clock())
+        with self._database.read() as connection:
+            self._check_room(connection, 1)
+            num_bytes = row["stored_bytes"] + row["image_bytes"]
+            shares.check(connection, request.caller, num_bytes, self._settings.share_bytes)
+
     def enqueue(self, request: Request) -> Job:
         """Take a job whose images are stored; the one there is where it was taken before.
 
         Raises `IdempotencyConflict`, `Expired`, `Overloaded` where too many wait, `StorageFull`.
         """
         now = self._clock()
+        row = self._row(request, now)
         with self._database.begin() as connection:
-            known = self._known(connection, request)
-            if known is not None:
-                return known
-            self._check_room(connection)
-            row = self._row(request, now)
             if not self._database.insert_new(connection, JOBS, row):
-                known = self._known(connection, request)  # another entrance was quicker, at this very moment
-                assert known is not None
+                known = self._known(connection, request)
+                assert known is not None  # what was in its way
                 return known
-            self._blobs.take(connection, row["stored_bytes"])
+            position = self._check_room(connection)
             self._blobs.hold(connection, (request.reference.digest, request.candidate.digest))
             self._queue.enqueue(connection, request.id, 1, request.caller)
             events.record(connection, request.id, Event(1, "queued", 1, None, now))
-            return self._one(connection, request.id)
+            # Last, and always in this order: rows that all jobs want, for whose locks they wait.
+            self._blobs.take(connection, row["stored_bytes"])
+            self._take_share(connection, request.caller, row["stored_bytes"] + row["image_bytes"])
+        told = {name: row[name] for name in _TOLD_AT_ONCE}
+        return Job(**told, position=position)
 
     def find(self, caller: str, job_id: str) -> Job:
         """With its report and its position. Raises `NotFound` for another caller's too, `Expired`."""
@@ -140,27 +129,28 @@ class JobStore:
 
         Raises `MalformedRequest` for a cursor that is none of ours.
         """
-        wanted = sa.select(*_SUMMARY).where(JOBS.c.caller == caller, ~JOBS.c.is_expired)
+        wanted = sa.select(*SUMMARY).where(JOBS.c.caller == caller, ~JOBS.c.is_expired)
         if statuses:
             wanted = wanted.where(JOBS.c.status.in_(statuses))
         if cursor is not None:
-            created, job_id = _read_cursor(cursor)
+            created, job_id = place_of(cursor)
             older = sa.and_(JOBS.c.created == created, JOBS.c.id < job_id)
             wanted = wanted.where(sa.or_(JOBS.c.created < created, older))
         wanted = wanted.order_by(JOBS.c.created.desc(), JOBS.c.id.desc()).limit(limit + 1)
         with self._database.read() as connection:
-            found = [_job(row) for row in connection.execute(wanted)]
+            found = [job_of(row) for row in connection.execute(wanted)]
             jobs = tuple(self._placed(connection, job) for job in found[:limit])
-        return Page(jobs, _cursor(jobs[-1]) if len(found) > limit else None)
+        return Page(jobs, cursor_of(jobs[-1]) if len(found) > limit else None)
 
     def cancel(self, caller: str, job_id: str) -> Job:
         """Raises `NotFound`, `Expired`, `AlreadyEnded`."""
         with self._database.begin() as connection:
             job = self._own(connection, caller, job_id)
-            if not self._move(connection, job_id, job.attempt, "cancelled"):
+            moved = self._move(connection, job_id, job.attempt, "cancelled")
+            if moved is None:
                 job = self._own(connection, caller, job_id)  # it ended between the two
                 raise AlreadyEnded(f"This job has ended: it is {job.status}.")
-            return self._one(connection, job_id)
+            return self._placed(connection, job_of(moved))
 
     def retry(self, caller: str, job_id: str) -> Job:
         """Begin a failed or cancelled job anew; one that waits or runs stays as it is.
@@ -171,12 +161,16 @@ class JobStore:
             job = self._own(connection, caller, job_id)
             if job.status == "succeeded":
                 raise AlreadyEnded("This job has ended: it is succeeded, and has a report.")
-            if job.has_ended:
+            if not job.has_ended:
+                return job
+            num_bytes = _attempt_bytes(job.webhook)
+            kept = JOBS.c.stored_bytes + num_bytes
+            if self._move(connection, job_id, job.attempt, "queued", stored_bytes=kept) is not None:
                 self._check_room(connection)
-                if self._move(connection, job_id, job.attempt, "queued"):
-                    self._keep(connection, job_id, ATTEMPT_BYTES)
-                    self._queue.enqueue(connection, job_id, job.attempt + 1, caller)
-            return self._one(connection, job_id)
+                self._queue.enqueue(connection, job_id, job.attempt + 1, caller)
+                self._blobs.take(connection, num_bytes)
+                self._take_share(connection, caller, num_bytes)
+            return self._own(connection, caller, job_id)
 
     def happened(self, caller: str, job_id: str, after: int) -> tuple[list[Event], bool]:
         """What happened to a job after event `after`, and whether it has ended. Raises `NotFound`, `Expired`."""
@@ -189,7 +183,8 @@ class JobStore:
     def begin(self, job_id: str, attempt: int) -> Job | None:
         """Mark an attempt as running, also one that a dead worker had begun; None where there is nothing to do."""
         with self._database.begin() as connection:
-            return self._one(connection, job_id) if self._move(connection, job_id, attempt, "running") else None
+            moved = self._move(connection, job_id, attempt, "running")
+        return None if moved is None else job_of(moved)
 
     def reached(self, job_id: str, attempt: int, stage: JobStage) -> None:
         """A running attempt is at this stage now."""
@@ -201,11 +196,14 @@ class JobStore:
 
         Raises `StorageFull` where there is no room for the report.
         """
+        num_bytes = len((report or "").encode())
+        kept = {"report": report, "error": error, "stored_bytes": JOBS.c.stored_bytes + num_bytes}
         with self._database.begin() as connection:
-            moved = self._move(connection, job_id, attempt, status, report=report, error=error)
-            if moved and report is not None:
-                self._keep(connection, job_id, len(report.encode()))
-            return moved
+            moved = self._move(connection, job_id, attempt, status, **kept)
+            if moved is not None and num_bytes:
+                self._blobs.take(connection, num_bytes)
+                shares.add(connection, moved.caller, num_bytes)
+        return moved is not None
 
     def running(self, jobs: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
         """Which of these attempts should still be at work."""
@@ -217,20 +215,33 @@ class JobStore:
 
     # --- for the timer
 
+    def census(self) -> dict[JobStatus, int]:
+        """How many jobs there are of each state, without those that have expired."""
+        counted = (
+            sa.select(JOBS.c.status, sa.func.count().label("number")).where(~JOBS.c.is_expired).group_by(JOBS.c.status)
+        )
+        with self._database.read() as connection:
+            found = {row.status: int(row.number) for row in connection.execute(counted)}
+        return {status: found.get(status, 0) for status in SOURCES}
+
     def expire(self, limit: int) -> int:
         """Delete what up to `limit` jobs left whose time is over; their ids stay. How many it were."""
         now = self._clock()
-        over = sa.select(JOBS.c.id, JOBS.c.attempt, JOBS.c.reference, JOBS.c.candidate, JOBS.c.stored_bytes)
+        bytes_ = JOBS.c.stored_bytes, JOBS.c.image_bytes
+        over = sa.select(JOBS.c.id, JOBS.c.caller, JOBS.c.attempt, JOBS.c.reference, JOBS.c.candidate, *bytes_)
         over = over.where(~JOBS.c.is_expired, JOBS.c.expires < now).limit(limit)
         with self._database.begin() as connection:
             rows = list(connection.execute(over.with_for_update(skip_locked=True)))
             ids = [row.id for row in rows]
             for row in rows:
                 self._blobs.let_go(connection, (row.reference, row.candidate))
-            gone = {"is_expired": True, "report": None, "error": None, "config": "", "stored_bytes": ATTEMPT_BYTES}
-            self._blobs.give_back(connection, sum(row.stored_bytes - ATTEMPT_BYTES for row in rows))
+            gone = {"is_expired": True, "config": "", "stored_bytes": ATTEMPT_BYTES}
+            gone |= dict.fromkeys(("report", "error", "webhook"))
             connection.execute(sa.update(JOBS).where(JOBS.c.id.in_(ids)).values(**gone))
             events.forget(connection, ids)
+            deliveries.forget(connection, ids)
+            self._blobs.give_back(connection, sum(row.stored_bytes - ATTEMPT_BYTES for row in rows))
+            shares.give_back(connection, _by_caller(rows))
         if rows:
             self._queue.forget([(row.id, row.attempt) for row in rows])
         return len(rows)
@@ -246,8 +257,11 @@ class JobStore:
 
     # --- the rows
 
-    def _move(self, connection: sa.Connection, job_id: str, attempt: int, status: JobStatus, **values: Any) -> bool:
-        """One step of a job's life with its event, if the job still is where such a step may begin."""
+    def _move(self, connection: sa.Connection, job_id: str, attempt: int, status: JobStatus, **values: Any) -> Any:
+        """One step of a job's life with its event, and with the message about its end; what it is now, as a row.
+
+        None where the job is no longer where such a step may begin.
+        """
         now = self._clock()
         if status == "running":
             values = {"stage": "examine", "started": sa.func.coalesce(JOBS.c.started, now), **values}
@@ -255,7 +269,7 @@ class JobStore:
             values = {"stage": None, "ended": now, "expires": now + self._settings.keep_s, **values}
         else:
             fresh = dict.fromkeys(("started", "ended", "expires", "report", "error"))
-            values = {"attempt": attempt + 1, **fresh}
+            values = {"attempt": attempt + 1, **fresh, **values}
         step = sa.update(JOBS).where(
             JOBS.c.id == job_id,
             JOBS.c.attempt == attempt,
@@ -263,16 +277,17 @@ class JobStore:
             ~JOBS.c.is_expired,
         )
         step = step.values(status=status, num_events=JOBS.c.num_events + 1, **values)
-        moved = connection.execute(step.returning(JOBS.c.num_events, JOBS.c.attempt, JOBS.c.stage)).first()
-        if moved is not None:
-            events.record(connection, job_id, Event(moved.num_events, status, moved.attempt, moved.stage, now))
-        return moved is not None
+        moved = connection.execute(step.returning(*SUMMARY, JOBS.c.num_events)).first()
+        if moved is None:
+            return None
+        events.record(connection, job_id, Event(moved.num_events, status, moved.attempt, moved.stage, now))
+        if status in ENDED and moved.webhook is not None:
+            ended = moved.caller, moved.webhook, status, moved.created, moved.started, now, moved.error
+            deliveries.plan(connection, self._queue, EndedAttempt(job_id, moved.attempt, *ended))
+        return moved
 
-    def _keep(self, connection: sa.Connection, job_id: str, num_bytes: int) -> None:
-        """Count so many bytes more for a job. Raises `StorageFull`."""
-        self._blobs.take(connection, num_bytes)
-        mine = sa.update(JOBS).where(JOBS.c.id == job_id)
-        connection.execute(mine.values(stored_bytes=JOBS.c.stored_bytes + num_bytes))
+    def _take_share(self, connection: sa.Connection, caller: str, num_bytes: int) -> None:
+        shares.take(self._database, connection, caller, num_bytes, self._settings.share_bytes)
 
     def _row(self, request: Request, now: float) -> dict[str, Any]:
         config = request.config.model_dump_json()
@@ -287,8 +302,10 @@ class JobStore:
             "reference": request.reference.digest,
             "candidate": request.candidate.digest,
             "config": config,
+            "webhook": request.webhook,
             "is_expired": False,
-            "stored_bytes": ATTEMPT_BYTES + len(config.encode()),
+            "stored_bytes": _attempt_bytes(request.webhook) + len(config.encode()),
+            "image_bytes": len(request.reference.data) + len(request.candidate.data),
         }
 
     def _known(self, connection: sa.Connection, request: Request) -> Job | None:
@@ -300,44 +317,38 @@ class JobStore:
         return self._own(connection, request.caller, request.id)
 
     def _own(self, connection: sa.Connection, caller: str, job_id: str) -> Job:
-        mine = sa.select(JOBS.c.is_expired).where(JOBS.c.id == job_id, JOBS.c.caller == caller)
-        row = connection.execute(mine).first()
+        mine = sa.select(*SUMMARY, JOBS.c.report, JOBS.c.is_expired)
+        row = connection.execute(mine.where(JOBS.c.id == job_id, JOBS.c.caller == caller)).first()
         if row is None:
             raise NotFound("There is no such job of this caller.")
         if row.is_expired:
             raise Expired("This job's time is over, and what it left is deleted.")
-        return self._one(connection, job_id)
-
-    def _one(self, connection: sa.Connection, job_id: str) -> Job:
-        row = connection.execute(sa.select(*_SUMMARY, JOBS.c.report).where(JOBS.c.id == job_id)).one()
-        return self._placed(connection, replace(_job(row), report=row.report))
+        return self._placed(connection, replace(job_of(row), report=row.report))
 
     def _placed(self, connection: sa.Connection, job: Job) -> Job:
+        if job.has_ended and job.webhook is not None:
+            return replace(job, delivery=deliveries.of(connection, job.id, job.attempt))
         if job.status != "queued":
             return job
         tie = sa.and_(JOBS.c.created == job.created, JOBS.c.id <= job.id)
         before = sa.select(sa.func.count()).where(JOBS.c.status == "queued", sa.or_(JOBS.c.created < job.created, tie))
         return replace(job, position=connection.execute(before).scalar_one())
 
-    def _check_room(self, connection: sa.Connection) -> None:
-        waiting = connection.execute(sa.select(sa.func.count()).where(JOBS.c.status == "queued")).scalar_one()
-        if waiting >= self._settings.max_queued:
-            raise Overloaded(f"{waiting} jobs wait already.", retry_after_s=FULL_RETRY_AFTER_S)
+    def _check_room(self, connection: sa.Connection, more: int = 0) -> int:
+        """How many jobs wait, with `more` to come: the position of the last one. Raises `Overloaded`."""
+        waiting = sa.select(sa.func.count()).where(JOBS.c.status == "queued")
+        num_waiting = int(connection.execute(waiting).scalar_one()) + more
+        if num_waiting > self._settings.max_queued:
+            raise Overloaded(f"{num_waiting - 1} jobs wait already.", retry_after_s=FULL_RETRY_AFTER_S)
+        return num_waiting
 
 
-def _job(row: Any) -> Job:
-    return Job(**{column.name: row._mapping[column] for column in _SUMMARY})
+def _by_caller(rows: Sequence[Any]) -> Counter[str]:
+    taken = Counter[str]()
+    for row in rows:
+        taken[row.caller] += row.stored_bytes + row.image_bytes
+    return taken
 
 
-def _cursor(job: Job) -> str:
-    return base64.urlsafe_b64encode(json.dumps([job.created, job.id]).encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> tuple[float, str]:
-    try:
-        created, job_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        if isinstance(job_id, str) and isinstance(created, float):
-            return created, job_id
-    except (ValueError, TypeError, binascii.Error, RecursionError):
-        pass
-    raise MalformedRequest("This cursor is not one of ours.", field="/cursor")
+def _attempt_bytes(webhook: str | None) -> int:
+    return ATTEMPT_BYTES if webhook is None else ATTEMPT_BYTES + WEBHOOK_BYTES

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from serve_app.jobs.deliveries import Deliveries
 from serve_app.jobs.durable import DurableQueue
 from serve_app.jobs.store import JobStore
 from serve_app.settings import JobSettings
@@ -19,9 +20,11 @@ class Storeroom:
     database: Database
     blobs: Blobs
     store: JobStore
+    deliveries: Deliveries
 
     @classmethod
     def open(cls, settings: JobSettings) -> Storeroom:
         database = Database(settings.database)
         blobs = Blobs(database, settings.folder, settings.max_stored_bytes)
-        return cls(database, blobs, JobStore(database, blobs, DurableQueue(database), settings))
+        queue = DurableQueue(database)
+        return cls(database, blobs, JobStore(database, blobs, queue, settings), Deliveries(database, queue))

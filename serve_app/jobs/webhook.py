@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
+import hmac
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -15,13 +17,14 @@ from typing import Any, Final, Protocol
 
 from standardwebhooks import Webhook
 
-from serve_app.client.guarded import Answer, NoAnswer
+from serve_app.client.guarded import Answer, NoAnswer, PlaceRefused, place
 
 # Seconds to wait before each of the six tries: an hour and a half in all, in which a receiver may be deployed anew.
 PAUSES_S: Final = (0.0, 5.0, 30.0, 180.0, 900.0, 3600.0)
 # Of an answer only the status is read; who says more than this has not understood the message.
 MAX_ANSWER_BYTES: Final = 64 * 1024
 TIMEOUT_S: Final = 15.0
+MAX_URL: Final = 2000
 _PREFIX: Final = "whsec_"
 _GONE: Final = 410  # Standard Webhooks: the receiver wants no more of them
 
@@ -46,8 +49,7 @@ class Message:
     @classmethod
     def of(cls, id_: str, kind: str, at: float, data: Mapping[str, Any]) -> Message:
         """`kind`: such as `job.succeeded`; `at`: when it happened, as `time.time()`; `data`: fit for JSON."""
-        happened = datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
-        told = {"type": kind, "timestamp": happened, "data": data}
+        told = {"type": kind, "timestamp": moment(at), "data": data}
         return cls(id_, json.dumps(told, ensure_ascii=False, separators=(",", ":")))
 
 
@@ -60,6 +62,11 @@ class Outcome:
     said: str
 
 
+def moment(at: float) -> str:
+    """`time.time()` as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
+
+
 def secret(text: str) -> bytes:
     """The key in `whsec_` and base64, 24 to 64 bytes of it. Raises ValueError, whose text does not quote it."""
     try:
@@ -69,6 +76,33 @@ def secret(text: str) -> bytes:
     if not 24 <= len(key) <= 64:
         raise ValueError(f"A webhook's secret has 24 to 64 bytes, not {len(key)}.")
     return key
+
+
+def written(key: bytes) -> str:
+    """The same key as text, as receivers have it in their settings."""
+    return _PREFIX + base64.b64encode(key).decode()
+
+
+def key_of(master: bytes, owner: str) -> bytes:
+    """The key that signs one owner's messages: who verifies with it could else write messages to all the others.
+
+    `owner`: the name of an API key, empty where everybody is one. HMAC-SHA256 of the name, as HKDF's expansion.
+    """
+    return hmac.new(master, owner.encode(), hashlib.sha256).digest() if owner else master
+
+
+def checked(url: str) -> str:
+    """A URL that may be told of something. Raises ValueError with one sentence that does not quote it.
+
+    Where its name leads to is checked at each try: it can change until then.
+    """
+    if len(url) > MAX_URL:
+        raise ValueError(f"A webhook's URL has at most {MAX_URL} characters.")
+    try:
+        place(("https",), url)
+    except PlaceRefused as exc:
+        raise ValueError(str(exc)) from None
+    return url
 
 
 def pause_s(tries: int) -> float | None:

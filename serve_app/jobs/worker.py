@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
@@ -28,13 +29,13 @@ Outcome = Literal["succeeded", "failed", "cancelled", "nothing_to_do"]
 
 
 class Ended(Protocol):
-    """Told of each job that has ended, with its id and attempt: where webhooks begin."""
+    """Told of each job that has ended here, with the seconds it waited and was at work."""
 
-    async def __call__(self, job_id: str, attempt: int, status: JobStatus) -> None: ...
+    def __call__(self, status: JobStatus, waited_s: float, ran_s: float) -> None: ...
 
 
-async def nobody(job_id: str, attempt: int, status: JobStatus) -> None:
-    """Where nobody wants to be told."""
+def nobody(status: JobStatus, waited_s: float, ran_s: float) -> None:
+    """Where nobody counts."""
 
 
 class Worker:
@@ -146,7 +147,8 @@ class Worker:
             return await self._failed(job, full)  # there is no room for what it came to
         if not kept:
             return "nothing_to_do"  # cancelled meanwhile, or ended by another worker
-        await self._ended(job.id, job.attempt, status)
+        began = job.started or job.created
+        self._ended(status, began - job.created, time.time() - began)
         return status
 
 

@@ -26,7 +26,7 @@ from serve_app.operating.serve_file import ServeFile
 from serve_app.serving import proxy
 from serve_app.serving.admission import KeyRing, KeysUnreadable
 from serve_app.serving.deployments.names import INGRESS
-from serve_app.settings import Access, CacheSettings, JobSettings, ModelSettings
+from serve_app.settings import Access, CacheSettings, JobSettings, ModelSettings, WebhookSettings
 from serve_app.storage.report_stores import open_reports
 from serve_app.storage.reports import CacheUnavailable
 
@@ -239,8 +239,12 @@ def check_cache(settings: CacheSettings) -> None:
 
 
 def check_jobs(settings: JobSettings) -> None:
-    """Whether the folder for jobs, if they are on and it lies on this machine, can be written. Raises LaunchFailed."""
-    if not settings.enabled or "://" in settings.folder:
+    """Whether the folder for jobs, if they are on and it lies on this machine, can be written, and the secret of their
+    webhooks read. Raises LaunchFailed."""
+    if not settings.enabled:
+        return
+    check_webhooks(settings.webhooks)
+    if "://" in settings.folder:
         return
     folder = Path(settings.folder).expanduser()
     try:
@@ -249,6 +253,18 @@ def check_jobs(settings: JobSettings) -> None:
             pass
     except OSError as exc:
         raise LaunchFailed(f"Jobs can't be kept in {folder} (`args.jobs.folder`): {exc.strerror}.") from exc
+
+
+def check_webhooks(settings: WebhookSettings) -> None:
+    """Raises LaunchFailed."""
+    if not settings.enabled:
+        return
+    from serve_app.jobs.courier import WebhooksUnavailable, master_key
+
+    try:
+        master_key(settings)
+    except WebhooksUnavailable as exc:
+        raise LaunchFailed(str(exc)) from exc
 
 
 def cause(message: str) -> str:

@@ -21,8 +21,18 @@ ABANDONED_SECONDS: Final = "pairlens_abandoned_seconds_total"
 MODEL_CACHE: Final = "pairlens_model_cache_total"
 REPORT_CACHE: Final = "pairlens_report_cache_total"
 REPORT_CACHE_BYTES: Final = "pairlens_report_cache_bytes"
+JOBS: Final = "pairlens_jobs"
+JOBS_ENDED: Final = "pairlens_jobs_ended_total"
+JOB_WAIT_SECONDS: Final = "pairlens_job_wait_seconds"
+JOB_RUN_SECONDS: Final = "pairlens_job_run_seconds"
+JOBS_EXPIRED: Final = "pairlens_jobs_expired_total"
+JOBS_TAKEN_OVER: Final = "pairlens_jobs_taken_over_total"
+JOB_STORED_BYTES: Final = "pairlens_job_stored_bytes"
+WEBHOOK_TRIES: Final = "pairlens_webhook_tries_total"
 
 # From a comparison without a model to the longest that callers wait for.
+# Of jobs: from an empty queue to one of a whole night.
+JOB_SECONDS_BOUNDARIES: Final = (0.1, 0.5, 2.0, 10.0, 60.0, 600.0, 3600.0, 21600.0)
 SECONDS_BOUNDARIES: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
 Outcome = Literal["answered", "refused", "failed", "client_left"]

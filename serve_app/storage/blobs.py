@@ -93,10 +93,12 @@ class Blobs:
         """Room for so many bytes that lie elsewhere, in the caller's transaction. Raises `StorageFull`."""
         if not num_bytes:
             return
-        self._database.insert_new(connection, USAGE, {"id": 1, "bytes": 0})
         room = USAGE.c.bytes + num_bytes <= self._quota
         taken = sa.update(USAGE).where(room).values(bytes=USAGE.c.bytes + num_bytes)
-        if not connection.execute(taken).rowcount:
+        if connection.execute(taken).rowcount:
+            return
+        is_first = self._database.insert_new(connection, USAGE, {"id": 1, "bytes": 0})
+        if not is_first or not connection.execute(taken).rowcount:
             raise StorageFull(f"All jobs together would take over {self._quota / MIB:g} MiB; try again later.")
 
     def give_back(self, connection: sa.Connection, num_bytes: int) -> None:

@@ -4,12 +4,11 @@ The only file that knows Redis (extra `redis`); its memory is bounded by its own
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import time
-from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from collections.abc import Callable
+from typing import Final
 
+from serve_app.storage.patience import PATIENCE_S, Patience
 from serve_app.storage.reports import CacheUnavailable, Kept
 
 try:
@@ -20,13 +19,6 @@ try:
 except ModuleNotFoundError:
     raise CacheUnavailable("A Redis is named, but not its client: pip install 'pairlens[redis]'.") from None
 
-T = TypeVar("T")
-logger = logging.getLogger("pairlens.cache")
-
-# A Redis nearby answers in less than a millisecond. One that hangs holds up one comparison for this long.
-PATIENCE_S: Final = 0.25
-# Until a Redis that failed is asked again, by one comparison for all.
-AGAIN_AFTER_S: Final = 10.0
 _PREFIX: Final = "pairlens:report:"
 
 
@@ -46,15 +38,14 @@ class RedisReports:
             raise CacheUnavailable(
                 "The URL of Redis is none: redis://host:6379/0 or rediss://:password@host."
             ) from None
-        self._clock = clock
-        self._again_at: float | None = None  # while it is lost
+        self._patience = Patience("Redis", (RedisError,), clock)
 
     @property
     def held_bytes(self) -> int:
         return 0
 
     async def get(self, key: str) -> Kept | None:
-        entry = await self._asked(lambda: self._redis.get(_PREFIX + key))
+        entry = await self._patience.asked(lambda: self._redis.get(_PREFIX + key))
         if not isinstance(entry, bytes):  # text only where the URL asks Redis's client for it
             return None
         until, _, report = entry.partition(b"\n")
@@ -65,25 +56,7 @@ class RedisReports:
 
     async def put(self, key: str, kept: Kept) -> None:
         entry = b"%.3f\n" % kept.until + kept.report
-        await self._asked(lambda: self._redis.set(_PREFIX + key, entry, pxat=int(kept.until * 1000)))
+        await self._patience.asked(lambda: self._redis.set(_PREFIX + key, entry, pxat=int(kept.until * 1000)))
 
     async def aclose(self) -> None:
         await self._redis.aclose()
-
-    async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T | None:
-        if self._again_at is not None:
-            if self._clock() < self._again_at:
-                return None
-            self._again_at = self._clock() + AGAIN_AFTER_S  # this one asks for all the others
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                answer = await ask()
-        except (RedisError, OSError, TimeoutError) as exc:
-            if self._again_at is None:
-                logger.warning("Redis is lost (%s): reports are kept in memory only", type(exc).__name__)
-            self._again_at = self._clock() + AGAIN_AFTER_S
-            return None
-        if self._again_at is not None:
-            logger.info("Redis is back")
-            self._again_at = None
-        return answer

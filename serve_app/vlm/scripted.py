@@ -4,7 +4,9 @@ No model: it looks at no pixel but for the mark that it is shown at its start.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -37,10 +39,16 @@ class ScriptedModel:
             return self._anchor(inquiry)
         if [question.kind for question in inquiry.questions] == ["focus_element"]:
             return self._placing(inquiry)
-        self._work(stop)
+        self._tally("begun", inquiry)
+        try:
+            self._work(stop)
+        except BaseException:
+            self._tally("stopped", inquiry)
+            raise
         if self._settings.fails:
             raise RuntimeError("scripted failure /secret/path pid 1234")
         replies = self._replies(inquiry, inquiry.questions, self._settings.label)
+        self._tally("answered", inquiry)
         return ModelOutput(
             replies=replies,
             swapped_replies=self._replies(inquiry, inquiry.swapped_questions, self._settings.label),
@@ -88,6 +96,17 @@ class ScriptedModel:
     def _finding(self, inquiry: Inquiry, said: ScriptedFinding) -> dict[str, Any]:
         shown = inquiry.shown_reference if said.kind == "removed" else inquiry.shown_candidate
         return {**said.model_dump(), "box": self._corners(said.box, shown)}
+
+    def _tally(self, what: str, inquiry: Inquiry) -> None:
+        """One line, whole whoever else writes: what was done survives whoever is killed."""
+        if self._settings.tally is None:
+            return
+        which = hashlib.sha256(inquiry.shown_reference.data + inquiry.shown_candidate.data).hexdigest()
+        file = os.open(self._settings.tally, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(file, f"{what} {time.time():.4f} {which}\n".encode())
+        finally:
+            os.close(file)
 
     def _work(self, stop: Stop) -> None:
         end = time.monotonic() + self._settings.delay_s

@@ -11,8 +11,10 @@ import httpx2
 import pytest
 import ray
 
+from serve_app.serving import telemetry
 from serve_app.settings import CacheSettings, JobSettings, ModelSettings, ScriptedSettings, Settings
 from tests.cluster.conftest import Deploy
+from tests.cluster.test_metrics import scraped, value
 from tests.cluster.test_service import compare, kill_replica_of
 from tests.cluster.waiting import eventually
 from tests.rigs.postgres import PostgresServer
@@ -86,6 +88,27 @@ def test_a_job_goes_through_both_stages_to_its_report(short_url: str) -> None:
     assert [number for _, number in names] == ["1", "2", "3", "4"]
     found = job(short_url, job_id)
     assert (found["status"], found["report"]["model"]["status"]) == ("succeeded", "answered")
+
+
+def test_jobs_are_counted(short_url: str) -> None:
+    app = short_url.rsplit("/", 1)[1]
+    before = scraped()
+    ended(short_url, posted(short_url))
+    metrics = ""
+
+    def grew(name: str, **labels: str) -> float:
+        return value(metrics, name, application=app, **labels) - value(before, name, application=app, **labels)
+
+    def counted() -> bool:
+        nonlocal metrics
+        metrics = scraped()
+        return grew(telemetry.JOBS_ENDED, status="succeeded") >= 1 and grew(telemetry.JOBS, status="succeeded") >= 1
+
+    eventually(counted, within_s=40)
+    assert grew(f"{telemetry.JOB_WAIT_SECONDS}_count") >= 1
+    assert grew(f"{telemetry.JOB_RUN_SECONDS}_sum") >= SHORT_S
+    assert value(metrics, telemetry.JOB_STORED_BYTES, application=app) > len(A) + len(B)
+    assert value(metrics, telemetry.JOBS, application=app, status="queued") == 0
 
 
 def test_a_refusal_of_the_preprocessor_is_the_jobs(short_url: str) -> None:

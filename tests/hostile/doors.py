@@ -79,7 +79,6 @@ def _sources() -> Iterator[Door]:
         "without base64": f"data:image/png,{payload}",
         "not base64": f"data:image/png;base64,%%{MARK}%%",
         "url-safe base64": "data:image/png;base64,-_-_",
-        "base64 with spaces": f"data:image/png;base64, {payload}",
         "base64 without padding": "data:image/png;base64,QQ",
         "of a NUL": "data:image/png;base64,\0",
         "a file": f"file:///etc/{MARK}",
@@ -96,6 +95,7 @@ def _sources() -> Iterator[Door]:
     for name, source in sources.items():
         yield _json(f"source {name}", json.dumps({"reference": good, "candidate": source}))
     for name, head in {
+        "a space": "data:image/png;base64, ",
         "html": "data:text/html;base64,",
         "no type": "data:;base64,",
         "capitals": "DATA:IMAGE/PNG;BASE64,",
@@ -225,7 +225,6 @@ def _parts() -> Iterator[Door]:
         "200 files": images * 100,
         "10,000 fields": [part("x", b"")] * 10_000,
         "10,000 files": [part("files", b"", "a")] * 10_000,
-        "files without names of files": [part("files", each) for each in pictures()],
         "another name": [*images, part(MARK, b"1")],
         "a name of 10 KB": [*images, part("x" * 10_000, b"1")],
         "a name with a NUL": [*images, part("a\0b", b"1")],
@@ -246,6 +245,7 @@ def _parts() -> Iterator[Door]:
     for name, parts in wrong.items():
         yield _form(name, parts)
     yield _form("config as a file", [*images, part("config", b"{}", "c.json")], FINE)
+    yield _form("files without names of files", [part("files", each) for each in pictures()], FINE)
     yield _form("named", [part("candidate", pictures()[1], "b"), part("reference", pictures()[0], "a")], FINE)
     content_type = f"multipart/form-data; boundary={BOUNDARY}"
     good = form(images)
@@ -348,3 +348,47 @@ def doors() -> Iterator[Door]:
     """All of them."""
     for kind in KINDS.values():
         yield from kind()
+
+
+# --- jobs
+
+PLACES_TO_TELL: Final[tuple[Any, ...]] = (
+    *("", " ", "https", "https:", "https://", "https:///a", f"//{MARK}/", f"/{MARK}", f"javascript:{MARK}"),
+    *(f"http://{MARK}.example/", f"ftp://{MARK}/", f"file:///etc/{MARK}", f"gopher://{MARK}:70/_", f"HTTP://{MARK}/"),
+    *(f"https://{MARK}:pw@a.example/", f"https://a.example:99999/{MARK}", f"https://[{MARK}]/", "https://[::1/"),
+    *(f"https://a.example/\r\nX-{MARK}: 1", f"https://a.example/\0{MARK}", f"https://a.example/{'a' * 5_000}"),
+)
+
+
+def telling(url: str) -> Iterator[Door]:
+    """A job whose end is to be told there, and what is no text at all."""
+    for name, value in {"text": url, "a list": [url], "a number": 1, "an object": {"url": url}, "true": True}.items():
+        yield _json(f"told {name}", document(after=f',"webhook_url":{json.dumps(value)}'))
+    yield _form("told", [*_images(), part("webhook_url", url.encode())])
+    yield _form("told as a file", [*_images(), part("webhook_url", b"https://a.example/", "a.txt")])
+    yield _form("told twice", [*_images(), *[part("webhook_url", b"https://a.example/")] * 2])
+
+
+_ID: Final = "0" * 32
+JOB_ROUTES: Final[tuple[tuple[str, str, dict[str, bytes], frozenset[int]], ...]] = (
+    *(("GET", f"/v1/jobs/{each}", {}, frozenset({404})) for each in (MARK, _ID, _ID[:31] + "%0a", "%00", "a" * 5_000)),
+    *(("DELETE", f"/v1/jobs/{each}", {}, frozenset({404})) for each in (MARK, _ID, "'%20or%201=1--", "..%2f..%2fa")),
+    *(("GET", f"/v1/jobs/{each}/events", {}, frozenset({400, 404})) for each in (MARK, _ID)),
+    *(("POST", f"/v1/jobs/{each}/retry", {}, frozenset({404})) for each in (MARK, _ID, "%ff")),
+    *(
+        ("GET", f"/v1/jobs?{query}", {}, frozenset({400}))
+        for query in (
+            *(f"status={MARK}", "status=", "status=queued%00", "limit=1e9", "limit=-1", f"limit={'9' * 5_000}"),
+            *(f"cursor={MARK}", f"cursor={'A' * 5_000}", "cursor=W1tbW1tb", "cursor=%00", "cursor=%ff", "limit=%D9%A1"),
+        )
+    ),
+    *(
+        ("GET", f"/v1/jobs/{_ID}/events", {"last-event-id": value}, frozenset({400}))
+        for value in (MARK.encode(), b"-1", b"1.5", b"9" * 5_000, b"\xff", b"")
+    ),
+    *(
+        ("POST", "/v1/jobs", {"idempotency-key": value, "content-type": b"application/json"}, frozenset({400}))
+        for value in (b"", b" ", MARK.encode() + b" 1", b"\xff", b"k" * 5_000)
+    ),
+    *(("PUT", f"/v1/jobs{below}", {}, frozenset({405})) for below in ("", f"/{_ID}")),
+)

@@ -26,6 +26,7 @@ class Ran:
     def __init__(self) -> None:
         self.tries: list[tuple[str, int]] = []
         self.given_up: list[str] = []
+        self.told: list[tuple[str, int, int]] = []
         self.unavailable = 0
         self.held = threading.Event()
 
@@ -37,6 +38,9 @@ class Ran:
         while self.held.is_set():  # noqa: ASYNC110 - set from another thread
             await asyncio.sleep(0.01)
         return "done"
+
+    async def deliver(self, job_id: str, attempt: int, number: int) -> None:
+        self.told.append((job_id, attempt, number))
 
     async def give_up(self, job_id: str, attempt: int) -> None:
         self.given_up.append(job_id)
@@ -51,12 +55,15 @@ class Line(Desk):
         self.durable = DurableQueue(database)
         self.store = JobStore(database, self.blobs, self.durable, self.settings, self.clock)
 
-    def kept(self) -> int:
+    def kept(self, which: str = "") -> int:
         """Workflows that the queue's own tables know."""
         schema = "" if self.database.is_sqlite else "dbos."
         with self.database.read() as connection:
-            found = connection.execute(sa.text(f"SELECT count(*) FROM {schema}workflow_status"))
+            found = connection.execute(sa.text(f"SELECT count(*) FROM {schema}workflow_status {which}"))
             return int(found.scalar_one())
+
+    def fetched(self) -> int:
+        return self.kept("WHERE status = 'PENDING'")
 
 
 @pytest.fixture
@@ -68,7 +75,7 @@ def line(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def owner(line: Line, name: str, ran: Ran, parallel: int = 4) -> Owner:
     launched = Owner(line.database, name, parallel, line.clock)
-    launched.launch(ran.run, ran.give_up)
+    launched.launch(ran.run, ran.give_up, ran.deliver)
     return launched
 
 
@@ -141,15 +148,16 @@ def test_what_a_dead_owner_had_begun_is_taken_over(line: Line) -> None:
     dead, alive = Ran(), Ran()
     dead.held.set()
     first = owner(line, "a", dead, parallel=2)
-    jobs = [line.post() for _ in range(4)]
+    jobs = [line.post() for _ in range(6)]
     eventually(lambda: len(dead.tries) == 2, within_s=30)
+    eventually(lambda: line.fetched() == 4, within_s=30)  # two more are there for when one ends
     first.close()  # as a kill: what it had begun stays begun, in its name
     second = owner(line, "b", alive)
     eventually(lambda: len(alive.tries) == 2, within_s=30)  # what only waited comes by itself
     assert second.take_over() == 0, "the first was seen a moment ago"
     line.clock.now += durable.GONE_S + 1
-    assert second.take_over() == 2
-    eventually(lambda: len(alive.tries) == 4, within_s=30)
+    assert second.take_over() == 4
+    eventually(lambda: len(alive.tries) == 6, within_s=30)
     assert sorted(alive.tries) == sorted((job, 1) for job in jobs)
     assert second.take_over() == 0
 

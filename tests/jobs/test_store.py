@@ -19,7 +19,9 @@ from serve_app.errors import (
 )
 from serve_app.jobs import events
 from serve_app.jobs.events import Event
-from serve_app.jobs.store import ATTEMPT_BYTES, JOBS
+from serve_app.jobs.rows import JOBS
+from serve_app.jobs.shares import SHARES
+from serve_app.jobs.store import ATTEMPT_BYTES
 from serve_app.settings import JobSettings
 from serve_app.storage.database import Database
 from tests.worlds.jobs import CONFIG, Desk
@@ -261,7 +263,8 @@ def test_rows_configs_and_reports_count_until_they_are_gone(desk: Desk) -> None:
 
 def test_a_job_that_has_no_room_leaves_nothing(database: Database, tmp_path: Path) -> None:
     room = 6 + len(CONFIG.model_dump_json()) + ATTEMPT_BYTES
-    desk = Desk(database, tmp_path, JobSettings(folder=str(tmp_path), max_stored_bytes=room))
+    settings = JobSettings(folder=str(tmp_path), max_stored_bytes=room, max_stored_bytes_per_caller=room)
+    desk = Desk(database, tmp_path, settings)
     job = desk.post()
     with pytest.raises(StorageFull):
         desk.post()  # the same images, and yet a row more
@@ -275,6 +278,101 @@ def test_a_job_that_has_no_room_leaves_nothing(database: Database, tmp_path: Pat
         desk.store.retry("alice", job)
     assert desk.store.find("alice", job).status == "failed"
     assert desk.blobs.used_bytes() == room
+
+
+def test_a_census_counts_what_is_kept_by_state(desk: Desk) -> None:
+    none = dict.fromkeys(("queued", "running", "succeeded", "failed", "cancelled"), 0)
+    assert desk.store.census() == none
+    waits, runs, ends, gone = desk.post(), desk.post("bob"), desk.post(), desk.post()
+    desk.store.cancel("alice", gone)
+    desk.clock.now += DAY_S + 1
+    assert desk.store.expire(10) == 1
+    desk.store.begin(runs, 1)
+    desk.store.cancel("alice", ends)
+    assert desk.store.find("alice", waits).status == "queued"
+    assert desk.store.census() == {**none, "queued": 1, "running": 1, "cancelled": 1}
+
+
+def kept_of(database: Database) -> dict[str, int]:
+    with database.read() as connection:
+        return {row.caller: row.bytes for row in connection.execute(sa.select(SHARES))}
+
+
+def test_one_caller_can_not_fill_the_store_for_all(database: Database, tmp_path: Path) -> None:
+    one = ATTEMPT_BYTES + len(CONFIG.model_dump_json()) + len(b"onetwo")
+    settings = JobSettings(folder=str(tmp_path), max_stored_bytes=100 * one, max_stored_bytes_per_caller=2 * one + 8)
+    desk = Desk(database, tmp_path, settings)
+    first, _ = desk.post(key="k"), desk.post()
+    with pytest.raises(StorageFull, match="of this caller"):
+        desk.post()
+    assert desk.post(key="k") == first  # it is there already
+    assert len(desk.store.page("alice", [], 10, None).jobs) == 2
+    desk.post("bob")  # the same images: they lie there once, and count for each who has left them
+    assert kept_of(database) == {"alice": 2 * one, "bob": one}
+
+    desk.store.begin(first, 1)
+    desk.store.finish(
+        first, 1, "succeeded", report="x" * 50, error=None
+    )  # what was taken is done, whatever it comes to
+    assert kept_of(database)["alice"] == 2 * one + 50
+    desk.clock.now += DAY_S + 1
+    assert desk.store.expire(10) == 1
+    assert kept_of(database)["alice"] == one
+    desk.post()
+    desk.store.cancel("bob", desk.store.page("bob", [], 1, None).jobs[0].id)
+    desk.clock.now += DAY_S + 1
+    desk.store.expire(10)
+    assert "bob" not in kept_of(database)  # who has nothing leaves no row
+
+
+def test_what_will_be_refused_is_refused_before_its_images_are_kept(database: Database, tmp_path: Path) -> None:
+    settings = JobSettings(folder=str(tmp_path), max_stored_bytes_per_caller=2 * ATTEMPT_BYTES, max_queued=2)
+    desk = Desk(database, tmp_path, settings)
+    desk.store.check_room(desk.request())
+    desk.post()
+    with pytest.raises(StorageFull, match="of this caller"):
+        desk.store.check_room(desk.request(images=(bytes(ATTEMPT_BYTES), b"")))
+    with pytest.raises(StorageFull, match="of this caller"):
+        desk.store.check_room(desk.request(images=(b"", bytes(ATTEMPT_BYTES))))
+    desk.store.check_room(desk.request("bob"))
+    desk.post("bob")
+    with pytest.raises(Overloaded):
+        desk.store.check_room(desk.request("carol"))
+
+
+def test_a_retry_counts_against_its_callers_share(database: Database, tmp_path: Path) -> None:
+    one = ATTEMPT_BYTES + len(CONFIG.model_dump_json()) + len(b"onetwo")
+    settings = JobSettings(folder=str(tmp_path), max_stored_bytes_per_caller=one + ATTEMPT_BYTES)
+    desk = Desk(database, tmp_path, settings)
+    job = desk.post()
+    for attempt, allowed in ((1, True), (2, False)):
+        desk.store.cancel("alice", job)
+        if allowed:
+            assert desk.store.retry("alice", job).attempt == attempt + 1
+        else:
+            with pytest.raises(StorageFull, match="of this caller"):
+                desk.store.retry("alice", job)
+    assert desk.store.find("alice", job).status == "cancelled"
+
+
+def test_without_a_word_one_caller_has_three_quarters() -> None:
+    assert JobSettings(max_stored_bytes=1000).share_bytes == 750
+    assert JobSettings(max_stored_bytes=1000, max_stored_bytes_per_caller=1000).share_bytes == 1000
+
+
+def test_a_store_of_an_older_version_goes_on(desk: Desk, database: Database, tmp_path: Path) -> None:
+    job = desk.post()
+    with database.begin() as connection:
+        for column in ("webhook", "image_bytes", "stored_bytes"):
+            connection.exec_driver_sql(f"ALTER TABLE pairlens_jobs DROP COLUMN {column}")
+    for _ in range(2):
+        database.create_tables()
+    assert desk.store.find("alice", job).webhook is None
+    desk.store.begin(job, 1)
+    assert desk.store.finish(job, 1, "succeeded", report="{}", error=None)
+    desk.post(webhook="https://shop.example/")
+    desk.clock.now += DAY_S + 1
+    assert desk.store.expire(10) == 1
 
 
 def test_expiry_goes_in_batches(desk: Desk) -> None:

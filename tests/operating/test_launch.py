@@ -24,7 +24,7 @@ import yaml
 from serve_app.operating import launch, serve_file
 from serve_app.operating.launch import Launch, LaunchFailed
 from serve_app.operating.serve_file import LOOPBACK
-from serve_app.settings import Access, CacheSettings, JobSettings, ModelSettings
+from serve_app.settings import Access, CacheSettings, JobSettings, ModelSettings, WebhookSettings
 from tests.rigs.nodes import free_port
 from tests.worlds.samples import card, encoded
 
@@ -66,6 +66,15 @@ def test_a_folder_for_jobs_that_is_none_is_one_sentence(tmp_path: Path) -> None:
 
     with pytest.raises(LaunchFailed, match=r"args\.jobs\.folder"):
         launch.check_jobs(JobSettings(folder=str(tmp_path / "file/below"), enabled=True))
+
+
+def test_a_secret_of_webhooks_that_is_none_is_one_sentence(tmp_path: Path) -> None:
+    hooks = WebhookSettings(secret_file=str(tmp_path / "none"))
+    with pytest.raises(LaunchFailed, match=r"secret in .* can't be read: FileNotFoundError"):
+        launch.check_jobs(JobSettings(folder=str(tmp_path), enabled=True, webhooks=hooks))
+    launch.check_jobs(JobSettings(folder=str(tmp_path), webhooks=hooks))  # off
+    (tmp_path / "none").write_text("whsec_" + "A" * 40)
+    launch.check_jobs(JobSettings(folder=str(tmp_path), enabled=True, webhooks=hooks))
 
 
 def test_keys_that_are_none_are_one_sentence(tmp_path: Path) -> None:

@@ -309,15 +309,21 @@ def _host_ip() -> str:
     return str(ray.util.get_node_ip_address())
 
 
-def config(*, delay_s: float, gpus: float, stages: dict[str, dict[str, Any]], **args: Any) -> dict[str, Any]:
-    """The shipped `serve_config.yaml` with the scripted engine; `stages` are changes by deployment, `args` of args."""
+def config(
+    *, delay_s: float, gpus: float, stages: dict[str, dict[str, Any]], jobs: Path | None = None, **args: Any
+) -> dict[str, Any]:
+    """The shipped `serve_config.yaml` with the scripted engine; `stages` are changes by deployment, `args` of args.
+
+    `jobs`: where jobs lie; None turns them off, for they keep what they have on disk.
+    """
     raw: dict[str, Any] = copy.deepcopy(yaml.safe_load((ROOT / "serve_config.yaml").read_text(encoding="utf-8")))
     raw.pop("http_options")
     raw.pop("proxy_location")
     (application,) = raw["applications"]
     application["args"]["model"] = {"engine": "scripted", "gpus_per_replica": gpus, "scripted": {"delay_s": delay_s}}
-    application["args"]["jobs"]["enabled"] = False  # they keep what they have on disk, and have tests of their own
-    application["deployments"] = [stage for stage in application["deployments"] if stage["name"] != "Jobs"]
+    application["args"]["jobs"] |= {"enabled": jobs is not None, "folder": str(jobs)}
+    if jobs is None:
+        application["deployments"] = [stage for stage in application["deployments"] if stage["name"] != "Jobs"]
     for name, value in args.items():
         application["args"][name] = value if isinstance(value, str) else {**application["args"].get(name, {}), **value}
     for stage in application["deployments"]:

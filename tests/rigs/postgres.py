@@ -23,27 +23,19 @@ USER = "postgres"
 class PostgresServer:
     """`new_database` makes an empty one and tells its URL; `stop` and `start` are those of a person at work."""
 
-    def __init__(self, programs: Path, folder: Path) -> None:
+    def __init__(self, programs: Path, folder: Path, is_durable: bool) -> None:
         self._programs = programs
         self._folder = folder
+        self._is_durable = is_durable
         self._names = (f"test{number}" for number in itertools.count())
         self._process: subprocess.Popen[bytes] | None = None
         self._run("initdb", "--auth=trust", f"--username={USER}", "--no-sync", "-D", str(folder / "data"))
         self.start()
 
     def start(self) -> None:
+        options = ("-c", "listen_addresses=", *(() if self._is_durable else ("-c", "fsync=off")))
         self._process = subprocess.Popen(
-            # Without fsync: what a slow disk does to a checkpoint is not what is tested here.
-            [
-                self._programs / "postgres",
-                "-D",
-                self._folder / "data",
-                "-k",
-                self._folder,
-                "-c",
-                "listen_addresses=",
-                "-F",
-            ],
+            [self._programs / "postgres", "-D", self._folder / "data", "-k", self._folder, *options],
             stderr=subprocess.DEVNULL,
             user=_user(),
         )
@@ -87,8 +79,12 @@ def _programs() -> Path | None:
 
 
 @contextmanager
-def server() -> Iterator[PostgresServer]:
-    """Skips the test where PostgreSQL is not installed, but for CI, which has it."""
+def server(*, is_durable: bool = False) -> Iterator[PostgresServer]:
+    """Skips the test where PostgreSQL is not installed, but for CI, which has it.
+
+    `is_durable`: whether it survives a power cut, as who measures it wants; else the many databases of a run of tests
+    are not flushed to disk at its end (98 s on a busy one).
+    """
     programs = _programs()
     if programs is None:
         if "CI" in os.environ:
@@ -98,7 +94,7 @@ def server() -> Iterator[PostgresServer]:
         folder = Path(name)
         if _user() is not None:
             shutil.chown(folder, USER)
-        running = PostgresServer(programs, folder)
+        running = PostgresServer(programs, folder, is_durable)
         try:
             yield running
         finally:

@@ -25,7 +25,7 @@ from serve_app.serving.api.app import create_app
 from serve_app.serving.api.door import open_door
 from serve_app.serving.api.jobs import JobDesk
 from serve_app.serving.readiness import AlwaysReady
-from serve_app.settings import Access, JobSettings, Limits, Settings
+from serve_app.settings import Access, JobSettings, Limits, Settings, WebhookSettings
 from serve_app.storage.database import Database
 from tests.worlds.jobs import Comparer, Desk
 from tests.worlds.samples import card, encoded
@@ -45,7 +45,8 @@ class Service:
         self.comparer = Comparer()
         self.worker = Worker(self.desk.store, self.desk.blobs, lambda job: self.comparer)
         self.stopped: list[tuple[str, int]] = []
-        self.job_desk = JobDesk(self.desk.store, self.desk.blobs, self.stop, 5.0)
+        takes_webhooks = self.desk.settings.webhooks.enabled
+        self.job_desk = JobDesk(self.desk.store, self.desk.blobs, self.stop, 5.0, takes_webhooks)
         self.door = open_door(self.settings)
         self.app = create_app(
             Pipeline(None, None, self.settings),  # type: ignore[arg-type] # nothing is compared at these routes
@@ -61,14 +62,21 @@ class Service:
         self.stopped.append((job_id, attempt))
 
     async def post(
-        self, *, key: str | None = None, second: bytes = B, token: str | None = None, **config: Any
+        self,
+        *,
+        key: str | None = None,
+        second: bytes = B,
+        token: str | None = None,
+        webhook: str | None = None,
+        **config: Any,
     ) -> Answer:
         self.desk.clock.now += 1
         headers = {} if key is None else {"Idempotency-Key": key}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         files = [("files", ("a", A)), ("files", ("b", second))]
-        return await self.client.post("/v1/jobs", files=files, data={"config": json.dumps(config)}, headers=headers)
+        form = {"config": json.dumps(config), **({} if webhook is None else {"webhook_url": webhook})}
+        return await self.client.post("/v1/jobs", files=files, data=form, headers=headers)
 
     async def job(self) -> str:
         taken = await self.post()
@@ -289,12 +297,23 @@ async def test_what_has_expired_is_gone(open_service: Open) -> None:
 
 
 async def test_a_full_store_takes_nothing_and_harms_nobody(open_service: Open) -> None:
-    service = open_service(max_stored_bytes=len(A) + len(B) + 3 * ATTEMPT_BYTES)
+    room = len(A) + len(B) + 3 * ATTEMPT_BYTES
+    service = open_service(max_stored_bytes=room, max_stored_bytes_per_caller=room)
     job = await service.job()
     assert refusal(await service.post(second=encoded(card("blue", size=(4000, 4000))))) == (507, "storage_full")
     await service.work()
     assert data(await service.client.get(f"/v1/jobs/{job}"))["status"] == "succeeded"
     assert len(data(await service.client.get("/v1/jobs"))["jobs"]) == 1
+
+
+async def test_a_caller_with_a_full_share_is_refused_before_anything_is_kept(open_service: Open) -> None:
+    service = open_service(max_stored_bytes_per_caller=ATTEMPT_BYTES + 1000 + len(A) + len(B))
+    await service.job()
+    before = service.desk.blobs.used_bytes()
+    answer = await service.post(second=encoded(card("blue")))
+    assert refusal(answer) == (507, "storage_full")
+    assert "of this caller" in answer.json()["error"]["detail"]
+    assert service.desk.blobs.used_bytes() == before
 
 
 async def test_a_full_queue_is_a_503(open_service: Open) -> None:
@@ -328,6 +347,56 @@ async def test_a_database_that_is_gone_is_a_503_on_every_route(open_service: Ope
         assert int(answer.headers["retry-after"]) >= 1
         assert str(tmp_path) not in answer.text
     assert (await service.client.get("/readyz")).status_code == 200
+
+
+HOOK = "https://shop.example/hook"
+HOOKS = WebhookSettings(secret_env="UNREAD_HERE")
+
+
+async def test_a_place_to_tell_is_part_of_a_job_and_seen_with_it(open_service: Open) -> None:
+    service = open_service(webhooks=HOOKS)
+    job = data(await service.post(key="k", webhook=HOOK), 202)
+    waiting = {"url": HOOK, "status": "pending", "tries": 0, "said": None, "next_try": None}
+    assert job["webhook"] == waiting
+    assert data(await service.post(), 202)["webhook"] is None
+    assert data(await service.post(key="k", webhook=HOOK), 202)["id"] == job["id"]
+    for other in (None, HOOK + "/2"):
+        assert refusal(await service.post(key="k", webhook=other)) == (409, "idempotency_conflict")
+    await service.work()
+    found = data(await service.client.get(f"/v1/jobs/{job['id']}"))
+    assert found["webhook"] == {**waiting, "next_try": found["ended"]}
+    JobReport.model_validate_json(json.dumps(found))
+    assert service.desk.queue.tries == [(job["id"], 1, 1, 0.0)]
+
+
+@pytest.mark.parametrize("url", ["http://shop.example/", "https://me:hunter2@shop.example/", "", "x" * 3000, 7, ["a"]])
+async def test_a_place_that_can_t_be_told_is_refused_before_anything_is_kept(open_service: Open, url: Any) -> None:
+    service = open_service(webhooks=HOOKS)
+    image = f"data:image/png;base64,{base64.b64encode(A).decode()}"
+    asked = {"reference": image, "candidate": image, "webhook_url": url}
+    answers = [await service.client.post("/v1/jobs", json=asked)]
+    if isinstance(url, str):
+        answers.append(await service.post(webhook=url))
+    for answer in answers:
+        assert refusal(answer) == (400, "malformed_request")
+        assert answer.json()["error"]["field"] == "/webhook_url"
+        assert "hunter2" not in answer.text
+    assert service.desk.blobs.used_bytes() == 0
+
+
+async def test_a_place_to_tell_is_no_field_of_a_comparison_nor_of_a_service_without_webhooks(
+    open_service: Open,
+) -> None:
+    service = open_service(webhooks=HOOKS)
+    files, form = [("files", ("a", A)), ("files", ("b", B))], {"webhook_url": HOOK}
+    assert refusal(await service.client.post("/v1/compare", files=files, data=form))[0] == 400
+    off = open_service()
+    assert refusal(await off.post(webhook=HOOK)) == (400, "malformed_request")
+    for client, is_told in ((service.client, True), (off.client, False)):
+        paths = (await client.get("/openapi.json")).json()["paths"]
+        for route, described in (("/v1/jobs", is_told), ("/v1/compare", False)):
+            for kind in paths[route]["post"]["requestBody"]["content"].values():
+                assert ("webhook_url" in kind["schema"]["properties"]) == described
 
 
 async def test_where_jobs_are_off_each_route_says_so(open_service: Open) -> None:

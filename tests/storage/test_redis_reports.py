@@ -11,7 +11,8 @@ from contextlib import aclosing
 import pytest
 from redis.asyncio import Redis
 
-from serve_app.storage.redis_reports import AGAIN_AFTER_S, RedisReports
+from serve_app.storage.patience import AGAIN_AFTER_S
+from serve_app.storage.redis_reports import RedisReports
 from serve_app.storage.reports import Kept
 from tests.rigs import redis_server
 from tests.rigs.nodes import free_port

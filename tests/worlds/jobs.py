@@ -37,11 +37,17 @@ class RememberedQueue:
     def __init__(self) -> None:
         self.enqueued: list[tuple[str, int]] = []
         self.callers: list[str] = []
+        self.tries: list[tuple[str, int, int, float]] = []
         self.forgotten: list[tuple[str, int]] = []
 
     def enqueue(self, connection: sa.Connection, job_id: str, attempt: int, caller: str) -> None:
         self.enqueued.append((job_id, attempt))
         self.callers.append(caller)
+
+    def enqueue_try(
+        self, connection: sa.Connection, job_id: str, attempt: int, number: int, caller: str, delay_s: float
+    ) -> None:
+        self.tries.append((job_id, attempt, number, delay_s))
 
     def forget(self, jobs: Sequence[tuple[str, int]]) -> None:
         self.forgotten += jobs
@@ -59,16 +65,26 @@ class Desk:
         database.create_tables()
 
     def request(
-        self, caller: str = "alice", key: str | None = None, *, images: tuple[bytes, bytes] = (b"one", b"two")
+        self,
+        caller: str = "alice",
+        key: str | None = None,
+        *,
+        images: tuple[bytes, bytes] = (b"one", b"two"),
+        webhook: str | None = None,
     ) -> Request:
-        return Request.of(caller, key, Upload(images[0]), Upload(images[1]), CONFIG)
+        return Request.of(caller, key, Upload(images[0]), Upload(images[1]), CONFIG, webhook)
 
     def post(
-        self, caller: str = "alice", key: str | None = None, *, images: tuple[bytes, bytes] = (b"one", b"two")
+        self,
+        caller: str = "alice",
+        key: str | None = None,
+        *,
+        images: tuple[bytes, bytes] = (b"one", b"two"),
+        webhook: str | None = None,
     ) -> str:
         """The id of a job that was taken, a second after the last one."""
         self.clock.now += 1
-        request = self.request(caller, key, images=images)
+        request = self.request(caller, key, images=images, webhook=webhook)
         self.blobs.put([(each.digest, each.data) for each in (request.reference, request.candidate)])
         return self.store.enqueue(request).id
 

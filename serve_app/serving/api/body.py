@@ -39,6 +39,9 @@ _MAX_SCHEME: Final = 64  # of a URL, with spaces before it
 # Of a form, as RFC 2046 has them (which asks for at most 70).
 _BOUNDARY: Final = re.compile(rb"[A-Za-z0-9'()+_,./:=? -]{1,200}")
 
+# What jobs take beside a comparison.
+WEBHOOK: Final = "webhook_url"
+
 _FILE: Final = {"type": "string", "format": "binary"}
 _URL: Final = {
     "type": "string",
@@ -47,42 +50,46 @@ _URL: Final = {
     "description": "data: URL (base64)",
 }
 _CONFIG: Final = ImageComparisonConfig.model_json_schema()
-OPENAPI: Final[dict[str, Any]] = {
-    "required": True,
-    "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "anyOf": [{"required": ["files"]}, {"required": ["reference", "candidate"]}],
-                "additionalProperties": False,
-                "properties": {
-                    "reference": _FILE,
-                    "candidate": _FILE,
-                    "files": {
-                        "type": "array",
-                        "items": _FILE,
-                        "minItems": 2,
-                        "maxItems": 2,
-                        "description": "or both images here, reference first",
-                    },
-                    "config": {"type": "string", "description": "ImageComparisonConfig as a JSON object"},
-                },
-            }
-        },
-        "application/json": {
-            "schema": {
-                "type": "object",
-                "required": ["reference", "candidate"],
-                "additionalProperties": False,
-                "properties": {
-                    "reference": _URL,
-                    "candidate": _URL,
-                    "config": _CONFIG,
-                },
-            }
-        },
-    },
+_WEBHOOK: Final = {
+    "type": "string",
+    "format": "uri",
+    "pattern": "^https://[a-z0-9.-]+/[!-~]*$",
+    "maxLength": 2000,
+    "description": "Told of the job's end by a message that Standard Webhooks signs",
 }
+
+
+def described(*, takes_webhook: bool = False) -> dict[str, Any]:
+    """A body as OpenAPI has it, in both its forms."""
+    beside = {WEBHOOK: _WEBHOOK} if takes_webhook else {}
+    images = {
+        "reference": _FILE,
+        "candidate": _FILE,
+        "files": {
+            "type": "array",
+            "items": _FILE,
+            "minItems": 2,
+            "maxItems": 2,
+            "description": "or both images here, reference first",
+        },
+    }
+    config = {"type": "string", "description": "ImageComparisonConfig as a JSON object"}
+    form = {
+        "type": "object",
+        "anyOf": [{"required": ["files"]}, {"required": ["reference", "candidate"]}],
+        "additionalProperties": False,
+        "properties": {**images, "config": config, **beside},
+    }
+    document = {
+        "type": "object",
+        "required": ["reference", "candidate"],
+        "additionalProperties": False,
+        "properties": {"reference": _URL, "candidate": _URL, "config": _CONFIG, **beside},
+    }
+    return {
+        "required": True,
+        "content": {"multipart/form-data": {"schema": form}, "application/json": {"schema": document}},
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,26 +99,35 @@ class Asked:
     reference: Upload
     candidate: Upload
     config: ImageComparisonConfig
+    webhook_url: str | None = None  # as it came
 
 
 class Bodies:
-    """Reads the bodies of one app: those that are large as JSON one at a time, in a thread.
+    """Reads the bodies of some routes: those that are large as JSON one at a time, in a thread.
+
+    `takes_webhook`: whether `webhook_url` may stand beside the config.
 
     A form is parsed piece by piece, its files wait on disk. JSON takes its own size twice and holds Python's lock
     meanwhile: sixteen bodies of 60 MB at once took 2.1 GiB.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, takes_webhook: bool = False) -> None:
+        self._takes_webhook = takes_webhook
         self._turn = asyncio.Semaphore(1)
 
     async def read(self, request: Request) -> Asked:
         """Read and check the body. Raises `MalformedRequest` and its kinds, `InvalidConfig`, `BodyTooLarge`."""
         content_type, options = parse_options_header(request.headers.get("content-type"))
         if content_type == b"multipart/form-data":
-            return await _read_form(request, options.get(b"boundary", b""))
+            return await _read_form(request, options.get(b"boundary", b""), self._fields)
         if content_type == b"application/json":
             return await self._read_json(request)
         raise MalformedRequest("Send multipart/form-data or application/json.")
+
+    @property
+    def _fields(self) -> frozenset[str]:
+        """Of text, beside the images."""
+        return frozenset({"config", WEBHOOK} if self._takes_webhook else {"config"})
 
     async def _read_json(self, request: Request) -> Asked:
         with SpooledTemporaryFile(max_size=_SMALL_BYTES) as file:
@@ -121,9 +137,9 @@ class Bodies:
                     await spool.write(piece)
             await spool.seek(0)
             if (spool.size or 0) <= _SMALL_BYTES:
-                return _of_json(request, file.read)
+                return _of_json(request, file.read, self._fields)
             async with self._turn:
-                return await asyncio.to_thread(_of_json, request, file.read)
+                return await asyncio.to_thread(_of_json, request, file.read, self._fields)
 
 
 def parse_config(text: str | bytes) -> ImageComparisonConfig:
@@ -161,7 +177,7 @@ def _language(config: object) -> Language:
     return "zh" if isinstance(config, dict) and config.get("language") == "zh" else "en"
 
 
-async def _read_form(request: Request, boundary: bytes) -> Asked:
+async def _read_form(request: Request, boundary: bytes, fields: frozenset[str]) -> Asked:
     if not _BOUNDARY.fullmatch(boundary):
         raise MalformedRequest("The multipart form has no boundary, or none that a form may have.")
     # Names and fields are UTF-8 (RFC 7578), whatever charset a caller names: some of Python's codecs raise what no
@@ -176,32 +192,40 @@ async def _read_form(request: Request, boundary: bytes) -> Asked:
     except MultiPartException:
         raise MalformedRequest("The multipart form can't be read.") from None
     try:
-        config_text = await _config_text(form)
+        config_text = await _text(form, "config")
+        config_text = "{}" if config_text is None else config_text
         arrival(request).language = language_of(config_text)
-        images = await _images(form)
-        return Asked(*images, parse_config(config_text))
+        images = await _images(form, fields)
+        return Asked(*images, parse_config(config_text), _webhook_url(await _text(form, WEBHOOK)))
     finally:
         await form.close()
 
 
-async def _config_text(form: FormData) -> str | bytes:
-    parts = form.getlist("config")
+async def _text(form: FormData, name: str) -> str | bytes | None:
+    parts = form.getlist(name)
     if not parts:
-        return "{}"
+        return None
     if len(parts) > 1:
-        raise MalformedRequest("Send one config part.", field="/config")
+        raise MalformedRequest(f"Send one {name} part.", field=f"/{name}")
     part = parts[0]
     if isinstance(part, str):
         return part
     if (part.size or 0) > _MAX_CONFIG_BYTES:
-        raise MalformedRequest("The config part is too long.", field="/config")
+        raise MalformedRequest(f"The {name} part is too long.", field=f"/{name}")
     return await part.read()
 
 
-async def _images(form: FormData) -> tuple[Upload, Upload]:
-    for name in form:
-        if name not in ("files", "reference", "candidate", "config"):
-            raise MalformedRequest("The form has a part that is none of files, reference, candidate, config.")
+def _webhook_url(given: object) -> str | None:
+    """Whether it may be called is not asked here."""
+    if given is None or isinstance(given, str):
+        return given
+    raise MalformedRequest("A webhook_url is a text.", field=f"/{WEBHOOK}")
+
+
+async def _images(form: FormData, fields: frozenset[str]) -> tuple[Upload, Upload]:
+    known = ("files", "reference", "candidate", *sorted(fields))
+    if not set(known) >= set(form):
+        raise MalformedRequest(f"The form has a part that is none of {', '.join(known)}.")
     pair = form.getlist("files") or [*form.getlist("reference"), *form.getlist("candidate")]
     mixed = "files" in form and ("reference" in form or "candidate" in form)
     one_side = len(form.getlist("reference")) > 1 or len(form.getlist("candidate")) > 1
@@ -234,7 +258,7 @@ async def _of_few_values(stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[
         yield piece
 
 
-def _of_json(request: Request, read: Callable[[], bytes]) -> Asked:
+def _of_json(request: Request, read: Callable[[], bytes], fields: frozenset[str]) -> Asked:
     try:
         asked = pydantic_core.from_json(read(), allow_inf_nan=False)
     except ValueError:
@@ -243,8 +267,9 @@ def _of_json(request: Request, read: Callable[[], bytes]) -> Asked:
         raise MalformedRequest("The body is not a JSON object.")
     config = asked.get("config", {})
     arrival(request).language = _language(config)
-    if not asked.keys() <= {"reference", "candidate", "config"}:
-        raise MalformedRequest("The body has a field that is none of reference, candidate, config.")
+    known = ("reference", "candidate", *sorted(fields))
+    if not asked.keys() <= set(known):
+        raise MalformedRequest(f"The body has a field that is none of {', '.join(known)}.")
     if "reference" not in asked or "candidate" not in asked:
         raise TwoImagesRequired("Send exactly two images: reference and candidate.")
     # Each out of `asked` as it is decoded: at most one is there twice.
@@ -253,7 +278,7 @@ def _of_json(request: Request, read: Callable[[], bytes]) -> Asked:
     config_text = pydantic_core.to_json(config)
     if len(config_text) > _MAX_CONFIG_BYTES:
         raise MalformedRequest("The config is too long.", field="/config")
-    return Asked(reference, candidate, parse_config(config_text))
+    return Asked(reference, candidate, parse_config(config_text), _webhook_url(asked.get(WEBHOOK)))
 
 
 def _image(source: object, role: ImageRole) -> Upload:

@@ -31,7 +31,7 @@ def add_compare(app: FastAPI, pipeline: Pipeline, remembered: Remembered) -> Non
         "/v1/compare",
         response_model=Envelope[ComparisonReport],
         responses=envelope.responses(400, 413, 415, 422, 429, *envelope.KEYED),
-        openapi_extra={"requestBody": body.OPENAPI, "parameters": [_CACHE_CONTROL]},
+        openapi_extra={"requestBody": body.described(), "parameters": [_CACHE_CONTROL]},
         summary="Compare two images",
     )
     async def compare(request: Request) -> Response:

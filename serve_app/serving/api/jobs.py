@@ -19,7 +19,7 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from serve_app.errors import ComparisonError, MalformedRequest, NotFound, Overloaded, RateLimited
-from serve_app.jobs import events
+from serve_app.jobs import events, webhook
 from serve_app.jobs.events import Event
 from serve_app.jobs.job import Job
 from serve_app.jobs.job import Request as JobRequest
@@ -85,25 +85,30 @@ _EVENTS: Final = _parameters(
 @dataclass(frozen=True, slots=True)
 class JobDesk:
     """Takes work in. `stop`: tells whoever is at work on an attempt that it was cancelled; `patience_s`: how long one
-    stream of events lasts, after which a caller comes again with its Last-Event-ID."""
+    stream of events lasts, after which a caller comes again with its Last-Event-ID. `takes_webhooks`: whether a caller
+    may name a place that is told of its job's end."""
 
     store: JobStore
     blobs: Blobs
     stop: Callable[[str, int], None]
     patience_s: float
+    takes_webhooks: bool = False
 
     async def take(self, caller: str, key: str | None, asked: Asked) -> Job:
         """Keep both images, then the job: when it returns nothing of it can be lost.
 
-        Raises `IdempotencyConflict`, `Expired`, `StorageFull`, `Overloaded`, `Unavailable`.
+        Raises `MalformedRequest` for a webhook's URL that is none, `IdempotencyConflict`, `Expired`, `StorageFull`,
+        `Overloaded`, `Unavailable`.
         """
         return await asyncio.to_thread(self._take, caller, key, asked)
 
     def _take(self, caller: str, key: str | None, asked: Asked) -> Job:
-        request = JobRequest.of(caller, key, asked.reference, asked.candidate, asked.config)
+        url = _webhook(asked)
+        request = JobRequest.of(caller, key, asked.reference, asked.candidate, asked.config, url)
         known = self.store.known(request) if key is not None else None
         if known is not None:
             return known
+        self.store.check_room(request)
         self.blobs.put([(each.digest, each.data) for each in (request.reference, request.candidate)])
         return self.store.enqueue(request)
 
@@ -152,14 +157,14 @@ def _add_refusal(app: FastAPI) -> None:
 
 
 def _add_taking(app: FastAPI, desk: JobDesk) -> None:
-    bodies = body.Bodies()
+    bodies = body.Bodies(takes_webhook=desk.takes_webhooks)
 
     @app.post(
         UNHURRIED,
         status_code=202,
         response_model=Envelope[JobReport],
         responses=envelope.responses(400, 409, 410, 413, 422, 429, 507, *_ANY),
-        openapi_extra={"requestBody": body.OPENAPI, **_IDEMPOTENCY_KEY},
+        openapi_extra={"requestBody": body.described(takes_webhook=desk.takes_webhooks), **_IDEMPOTENCY_KEY},
         summary="Leave two images to be compared",
     )
     async def post(request: Request) -> Response:
@@ -269,7 +274,32 @@ def present(job: Job) -> dict[str, Any]:
         "expires": _moment(job.expires),
         "report": pydantic_core.from_json(job.report) if job.report is not None else None,
         "error": pydantic_core.from_json(job.error) if job.error is not None else None,
+        "webhook": _delivery(job),
     }
+
+
+def _delivery(job: Job) -> dict[str, Any] | None:
+    if job.webhook is None:
+        return None
+    told = job.delivery
+    if told is None:  # it has not ended yet
+        return {"url": job.webhook, "status": "pending", "tries": 0, "said": None, "next_try": None}
+    return {
+        "url": told.url,
+        "status": told.status,
+        "tries": told.tries,
+        "said": told.said,
+        "next_try": _moment(told.next_try),
+    }
+
+
+def _webhook(asked: Asked) -> str | None:
+    if asked.webhook_url is None:
+        return None
+    try:
+        return webhook.checked(asked.webhook_url)
+    except ValueError as exc:
+        raise MalformedRequest(str(exc), field=f"/{body.WEBHOOK}") from None
 
 
 def _moment(seconds: float | None) -> datetime | None:

@@ -3,14 +3,18 @@ Knows the names only; what they mean stands in `telemetry`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from ray.serve import metrics
 
-from serve_app.comparison.remembered import Lookup
-from serve_app.core.clock import StageName
 from serve_app.serving import telemetry
-from serve_app.serving.telemetry import RequestRecord
+
+if TYPE_CHECKING:  # `Jobs` counts as well, and a killed one is back the sooner for what it does not load
+    from serve_app.comparison.remembered import Lookup
+    from serve_app.core.clock import StageName
+    from serve_app.schema import JobStatus, WebhookStatus
+    from serve_app.serving.telemetry import RequestRecord
 
 # Refusals are the answers that a caller could avoid by coming later or with a key; the others are their own fault.
 _REFUSED = frozenset({401, 403, 429, 503})
@@ -69,6 +73,54 @@ class RayRecorder:
     def load(self, pending: int, expected_wait_s: float) -> None:
         self._pending.set(pending)
         self._wait.set(expected_wait_s)
+
+
+class RayJobRecorder:
+    """What the deployment `Jobs` counts."""
+
+    def __init__(self) -> None:
+        self._jobs = metrics.Gauge(telemetry.JOBS, "Jobs that are kept, by state.", ("status",))
+        self._bytes = metrics.Gauge(telemetry.JOB_STORED_BYTES, "Of the quota for jobs, what is taken.")
+        self._ended = metrics.Counter(telemetry.JOBS_ENDED, "Jobs that were done, by their end.", ("status",))
+        self._wait = _job_seconds(telemetry.JOB_WAIT_SECONDS, "Seconds in the queue, of jobs that were done.")
+        self._run = _job_seconds(telemetry.JOB_RUN_SECONDS, "Seconds from their turn to their end.")
+        self._expired = metrics.Counter(telemetry.JOBS_EXPIRED, "Jobs whose report and images were deleted.")
+        self._taken_over = metrics.Counter(
+            telemetry.JOBS_TAKEN_OVER, "Jobs, and messages about them, that a dead process had begun."
+        )
+        self._tries = metrics.Counter(
+            telemetry.WEBHOOK_TRIES, "Tries to tell of a job's end, by what became of the message.", ("outcome",)
+        )
+
+    def standing(self, census: Mapping[JobStatus, int], stored_bytes: int) -> None:
+        """How it stands now; told again and again."""
+        for status, number in census.items():
+            self._jobs.set(number, tags={"status": status})
+        self._bytes.set(stored_bytes)
+
+    def ended(self, status: JobStatus, waited_s: float, ran_s: float) -> None:
+        """A `worker.Ended`."""
+        self._ended.inc(tags={"status": status})
+        self._wait.observe(max(0.0, waited_s))
+        self._run.observe(max(0.0, ran_s))
+
+    def expired(self, number: int) -> None:
+        _add(self._expired, number)
+
+    def taken_over(self, number: int) -> None:
+        _add(self._taken_over, number)
+
+    def tried(self, outcome: WebhookStatus) -> None:
+        self._tries.inc(tags={"outcome": outcome})
+
+
+def _job_seconds(name: str, description: str) -> metrics.Histogram:
+    return metrics.Histogram(name, description, list(telemetry.JOB_SECONDS_BOUNDARIES))
+
+
+def _add(counter: metrics.Counter, number: int) -> None:
+    if number:  # Ray refuses to add nothing
+        counter.inc(number)
 
 
 def abandoned_seconds() -> metrics.Counter:

@@ -38,7 +38,8 @@ class JobEntrance:
 
     def __init__(self, settings: Settings, jobs: DeploymentHandle, door: Door, remembered: Remembered) -> None:
         room = Storeroom.open(settings.jobs)
-        self.desk = JobDesk(room.store, room.blobs, self._stop, settings.limits.max_processing_timeout_s)
+        patience_s, takes_webhooks = settings.limits.max_processing_timeout_s, settings.jobs.webhooks.enabled
+        self.desk = JobDesk(room.store, room.blobs, self._stop, patience_s, takes_webhooks)
         self._store = room.store
         self._jobs = jobs
         self._door = door

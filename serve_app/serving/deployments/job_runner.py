@@ -15,21 +15,27 @@ from serve_app.core.clock import Deadline
 from serve_app.core.comparing import Comparing
 from serve_app.core.pictures import Upload
 from serve_app.errors import ComparisonError, Unavailable
+from serve_app.jobs import webhook
+from serve_app.jobs.courier import Courier, guarded_client, master_key
+from serve_app.jobs.deliveries import Deliveries
 from serve_app.jobs.durable import Owner
 from serve_app.jobs.job import Job
 from serve_app.jobs.storeroom import Storeroom
 from serve_app.jobs.worker import Worker
-from serve_app.schema import ComparisonReport, ImageComparisonConfig
+from serve_app.schema import ComparisonReport, ImageComparisonConfig, WebhookStatus
+from serve_app.serving.api.callers import owner_of
+from serve_app.serving.deployments.counting import RayJobRecorder
 from serve_app.serving.deployments.handles import answered, result
 from serve_app.serving.deployments.logs import log_to_serve
 from serve_app.serving.deployments.names import INGRESS
-from serve_app.settings import Settings
+from serve_app.settings import Settings, WebhookSettings
 
 logger = logging.getLogger("ray.serve")
 
-# How often it looks for jobs of replicas that are gone, for cancels that were not heard, for what has expired.
+# How often it looks for cancels that were not heard, and for what has expired.
 SWEEP_S: Final = 5.0
-# How often it says that it is there, to other services with the same database: see `durable.GONE_S`.
+# How often it says that it is there, to other services with the same database, and looks for jobs of those that no
+# longer do: see `durable.GONE_S`.
 BEAT_S: Final = 2.0
 # While the database can't be reached.
 LAUNCH_AGAIN_S: Final = 2.0
@@ -74,7 +80,9 @@ class Jobs:
         def comparing_for(job: Job) -> Comparing:
             return AtTheEntrance(ingress, job, ceiling_s)
 
-        self._worker = Worker(self._room.store, self._room.blobs, comparing_for)
+        self._recorder = RayJobRecorder()
+        self._worker = Worker(self._room.store, self._room.blobs, comparing_for, self._recorder.ended)
+        self._courier = _courier(settings.jobs.webhooks, self._room.deliveries, self._recorder.tried)
         # Its own name, never the same twice: two of one name would run each other's jobs.
         self._owner = Owner(self._room.database, context.replica_id.unique_id, settings.jobs.parallel)
         self._life = asyncio.get_running_loop().create_task(self._live())
@@ -101,7 +109,8 @@ class Jobs:
             try:
                 await asyncio.to_thread(self._room.database.create_tables)
                 # In a thread: DBOS refuses to be launched where an event loop runs.
-                await asyncio.to_thread(self._owner.launch, self._worker.run, self._worker.give_up)
+                work = self._worker.run, self._worker.give_up, self._courier.deliver
+                await asyncio.to_thread(self._owner.launch, *work)
             except Unavailable as exc:
                 logger.warning("jobs can't run yet: %s", exc.detail)
                 await asyncio.sleep(LAUNCH_AGAIN_S)
@@ -111,11 +120,11 @@ class Jobs:
     async def _sweep(self) -> None:
         store, blobs = self._room.store, self._room.blobs
         for step in (
-            self._owner.take_over,
             self._stop_cancelled,
-            lambda: _all(store.expire),
+            lambda: self._recorder.expired(_all(store.expire)),
             lambda: _all(store.forget),
             lambda: _all(blobs.sweep),
+            lambda: self._recorder.standing(store.census(), blobs.used_bytes()),
         ):
             try:
                 await asyncio.to_thread(step)
@@ -124,7 +133,7 @@ class Jobs:
 
     async def _beat(self) -> None:
         try:
-            await asyncio.to_thread(self._owner.beat)
+            self._recorder.taken_over(await asyncio.to_thread(self._owner.take_over))
         except ComparisonError as exc:
             logger.warning("jobs: not heard by others: %s", exc.type)
 
@@ -136,12 +145,23 @@ class Jobs:
                 self._worker.cancel_soon(job_id, attempt)
 
 
+def _courier(settings: WebhookSettings, kept: Deliveries, tried: Callable[[WebhookStatus], None]) -> Courier:
+    """Raises `WebhooksUnavailable`, which keeps this replica from starting."""
+    master, client = master_key(settings), guarded_client(settings)
+    if master is None:
+        return Courier(kept, client, None, tried)
+    return Courier(kept, client, lambda caller: webhook.key_of(master, owner_of(caller)), tried)
+
+
 async def _again_and_again(work: Callable[[], Awaitable[None]], pause_s: float) -> None:
     while True:
         await work()
         await asyncio.sleep(pause_s)
 
 
-def _all(remove: Callable[[int], int]) -> None:
-    while remove(BATCH) == BATCH:
-        pass
+def _all(remove: Callable[[int], int]) -> int:
+    """How many it were."""
+    removed = [remove(BATCH)]
+    while removed[-1] == BATCH:
+        removed.append(remove(BATCH))
+    return sum(removed)

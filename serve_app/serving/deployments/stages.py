@@ -31,6 +31,7 @@ from serve_app.serving.deployments.logs import log_to_serve
 from serve_app.serving.deployments.watch import ClusterWatch, stages_of
 from serve_app.settings import Settings
 from serve_app.storage.report_stores import open_reports
+from serve_app.storage.reports import Reports
 
 if TYPE_CHECKING:
     from serve_app.serving.deployments.job_entrance import JobEntrance
@@ -93,7 +94,7 @@ class Ingress:
         self._remembered = Remembered(
             self._pipeline,
             settings,
-            open_reports(settings.cache),
+            open_reports(settings.cache, shared=_shared_reports(settings) if jobs is not None else None),
             on_lookup=recorder.report_looked_up,
             detached=detached,
         )
@@ -149,3 +150,12 @@ class Ingress:
     async def drain(self) -> int:
         """Take nothing new from now on; how many requests are still to be answered. For `handle.broadcast`."""
         return self._door.admission.drain()
+
+
+def _shared_reports(settings: Settings) -> Reports | None:
+    """Of all ingress replicas, where there is a job store."""
+    if not settings.cache.shared_report_bytes:
+        return None
+    from serve_app.storage.stored_reports import StoredReports  # with the database
+
+    return StoredReports.open(settings.jobs.reports_database, settings.cache.shared_report_bytes)
