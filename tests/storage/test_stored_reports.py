@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from serve_app.settings import CacheSettings, JobSettings
-from serve_app.storage import stored_reports
+from serve_app.storage import patience, stored_reports
 from serve_app.storage.database import Database
 from serve_app.storage.report_stores import open_reports
 from serve_app.storage.reports import ENTRY_BYTES, Kept
@@ -50,7 +50,8 @@ class Replicas:
 
 
 @pytest.fixture
-async def replicas(database_url: str) -> AsyncIterator[Replicas]:
+async def replicas(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Replicas]:
+    monkeypatch.setattr(patience, "PATIENCE_S", 30.0)  # a busy machine is no lost store
     async with AsyncExitStack() as opened:
         yield Replicas(database_url, opened)
 
