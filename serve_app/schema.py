@@ -104,12 +104,19 @@ class Difference(_Out):
     candidate_box: BoxField | None
 
 
+Row = tuple[float, float, float]
+
+
 class AlignmentReport(_Out):
     kind: str
     shift: tuple[float, float]
     scale: float
     rotation_deg: float
     confidence: Unit
+    matrix: Annotated[
+        tuple[Row, Row, Row] | None,
+        Field(description="Of a perspective: 3 x 3, from upright reference pixels to candidate pixels"),
+    ] = None
 
 
 class MeasurementReport(_Out):

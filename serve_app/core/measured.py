@@ -13,13 +13,18 @@ from serve_app.schema import DifferenceKind, VisualKind
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """How the candidate lies on the reference: `shift` in reference pixels, `scale` candidate over reference."""
+    """How the candidate lies on the reference: `shift` in reference pixels, `scale` candidate over reference.
+
+    `matrix`: of a perspective, the homography (3x3, its last number 1) from reference to candidate pixels; `shift`,
+    `scale` and `rotation_deg` are then those of the picture's middle.
+    """
 
     kind: str
     shift: tuple[float, float] = (0.0, 0.0)
     scale: float = 1.0
     rotation_deg: float = 0.0
     confidence: float = 1.0
+    matrix: tuple[tuple[float, float, float], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

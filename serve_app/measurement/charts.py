@@ -51,7 +51,7 @@ def _blocks(placed: Placed, cells: CellMap) -> list[_Block]:
     for i, j in np.ndindex(changed.shape):
         left, top = int(columns[j]) * CELL, int(rows[i]) * CELL
         box = Box(left, top, min(step_x * CELL, grid.width - left), min(step_y * CELL, grid.height - top))
-        if placed.alignment.kind == "features" and not off[i, j]:
+        if placed.is_warped and not off[i, j]:
             continue  # a warped picture is never equal to the last level: here the other one shows nothing
         blocks.append(_Block(box, _value(int(changed[i, j]), box)))
     return blocks

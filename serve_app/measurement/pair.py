@@ -26,7 +26,7 @@ from serve_app.schema import VisualKind
 # each other.
 cv2.setNumThreads(1)
 
-VERSION = "11"  # changes whenever results change
+VERSION = "12"  # changes whenever results change
 
 
 @dataclass(frozen=True, slots=True)

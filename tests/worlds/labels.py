@@ -70,10 +70,10 @@ def tilt(width: int, height: int, off: float, seed: int) -> Matrix:
 
 
 def skew(width: int, height: int, share: float, seed: int) -> Matrix:
-    """A shear that moves the far edge by `share` of the width, along either axis and in either direction."""
+    """A shear that moves both ends by `share` of the width, along either axis and in either direction."""
     along, sign = seed % 2, 1 if seed % 4 < 2 else -1
     matrix = np.eye(3)
-    matrix[along, 1 - along] = sign * share * width / (height if along == 0 else width)
+    matrix[along, 1 - along] = 2 * sign * share * width / (height if along == 0 else width)
     matrix[along, 2] = -matrix[along, 1 - along] * (height if along == 0 else width) / 2
     return matrix
 

@@ -34,6 +34,7 @@ def measurement(measured: Measurement) -> MeasurementReport:
             scale=found.scale,
             rotation_deg=found.rotation_deg,
             confidence=found.confidence,
+            matrix=found.matrix,
         ),
         smallest_visible_px=measured.smallest_visible_px,
         further_differences=measured.further_differences,

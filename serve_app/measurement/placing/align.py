@@ -9,13 +9,14 @@ import math
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from serve_app.core.measured import Alignment
 from serve_app.core.pictures import Box, Pixels, Raster
 from serve_app.measurement import regions
 from serve_app.measurement.cells import collect
-from serve_app.measurement.placing import bands, features, shifts
-from serve_app.measurement.placing.features import Transform
+from serve_app.measurement.placing import bands, features, perspective, shifts
+from serve_app.measurement.placing.features import Matches, Transform
 from serve_app.measurement.placing.placed import BETTER, Placed
 from serve_app.measurement.placing.resized import resized
 from serve_app.measurement.placing.shifts import Shift
@@ -25,6 +26,8 @@ from serve_app.measurement.tiles import Grid
 FITS = 0.004  # of the pixels may be off before a shift is looked for
 CUT_OUT = 0.2  # of the pixels that may differ in a part cut out
 IN_PLACE = 0.05  # of the edges may be off where nothing as a whole moved
+PARTS = 6  # each way, of the picture: what changed in parts leaves most of them as they were
+EVERYWHERE = 0.06  # of their edges are off in a quarter of the parts: something as a whole moved
 FEW_EDGES = 64  # in the rows sampled: too few to tell anything
 MIDDLE = 256  # pixels a side of the middle that is looked at first
 MUCH = 0.1  # of its pixels changed visibly: no residue of an encoder, a difference
@@ -72,9 +75,18 @@ def _in_place(first: Pixels, second: Pixels) -> bool:
     for plane in (one, two):
         edges = np.abs(np.diff(plane, axis=1)) > shifts.OFF
         found = np.count_nonzero(edges)
-        if found < FEW_EDGES or np.count_nonzero(edges & ~fits[:, 1:]) >= IN_PLACE * found:
+        moved = edges & ~fits[:, 1:]
+        if found < FEW_EDGES or np.count_nonzero(moved) >= IN_PLACE * found or _is_everywhere(moved, edges):
             return False
     return True
+
+
+def _is_everywhere(moved: NDArray[np.bool_], edges: NDArray[np.bool_]) -> bool:
+    """Edges moved in every fourth part that has some."""
+    size = (min(PARTS, edges.shape[1]), min(PARTS, edges.shape[0]))
+    shares = [cv2.resize(each.astype(np.float32), size, interpolation=cv2.INTER_AREA) for each in (moved, edges)]
+    seen = shares[1] > 0.3 * shares[1].mean()
+    return bool(np.quantile(shares[0][seen] / shares[1][seen], 0.75) >= EVERYWHERE)
 
 
 def _moved(first: Raster, second: Raster, off: float) -> Placed | None:
@@ -89,14 +101,28 @@ def _moved(first: Raster, second: Raster, off: float) -> Placed | None:
             band = _banded(first, second) if shift[0] == 0 else None  # what is pushed down leaves its top in place
             if band is not None and not band.segments[0].by:
                 return band
-            return _shifted(first, second, shift, "shift", 1 - rest / off)
+            return _shifted_or_tilted(first, second, shift, off, rest)
     if off <= 4 * FITS:
-        return _banded(first, second)
-    rough = features.find(one, two)
+        return _banded(first, second) or _tilted(first, second, features.matches(one, two))
+    matches = features.matches(one, two)
+    tilted = _tilted(first, second, matches)
+    if tilted is not None:
+        return tilted
+    rough = None if matches is None else features.similarity(matches)
     if rough is not None and not _is_upright(rough):
         # Rows that were pushed down leave most corners upright: what is turned or zoomed needs no search for them.
         return _transformed(first, second, off, rough) or _banded(first, second)
     return _banded(first, second) or _transformed(first, second, off, rough)
+
+
+def _shifted_or_tilted(first: Raster, second: Raster, shift: Shift, off: float, rest: float) -> Placed:
+    views = shifts.overlapping(first.pixels, second.pixels, shift)
+    assert views is not None, "a shift is only taken where pictures overlap"
+    if rest > FITS and not _in_place(*views):
+        tilted = _tilted(first, second, features.matches(first.pixels, second.pixels))
+        if tilted is not None and tilted.alignment.confidence > 1 - BETTER * rest:
+            return tilted
+    return _shifted(first, second, shift, "shift", 1 - rest / off)
 
 
 def _any_size(first: Raster, second: Raster) -> Placed:
@@ -105,7 +131,10 @@ def _any_size(first: Raster, second: Raster) -> Placed:
     if off <= 4 * FITS and stretched.is_same_frame:
         return stretched
     warped = _cut_out(first, second, off)
-    warped = warped or _transformed(first, second, off, features.find(first.pixels, second.pixels))
+    if warped is None:
+        matches = features.matches(first.pixels, second.pixels)
+        warped = _tilted(first, second, matches)
+        warped = warped or _transformed(first, second, off, None if matches is None else features.similarity(matches))
     if warped is not None and not (stretched.is_same_frame and not regions.find(stretched.grid)[0]):
         return warped
     if stretched.is_same_frame and (off < UNRELATED or _alike(stretched.grid.first, stretched.grid.second)):
@@ -121,6 +150,13 @@ def _cut_out(first: Raster, second: Raster, off: float) -> Placed | None:
     if shift is None or rest > BETTER * off or rest > CUT_OUT:
         return None
     return _shifted(first, second, shift, "crop", 1 - rest)
+
+
+def _tilted(first: Raster, second: Raster, matches: Matches | None) -> Placed | None:
+    if matches is None:
+        return None
+    matrix = perspective.find(matches, (first.width, first.height))
+    return None if matrix is None else perspective.lay(first, second, matrix)
 
 
 def _alike(first: Pixels, second: Pixels) -> bool:

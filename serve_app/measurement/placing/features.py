@@ -1,4 +1,4 @@
-"""Crops, zooms and turns: the similarity transform between two pictures from their corners.
+"""Crops, zooms and turns: the similarity transform between two pictures from their corners, and which corners agree.
 Knows small luma pictures; what differs under the transform is others' work."""
 
 from __future__ import annotations
@@ -43,14 +43,26 @@ class Transform:
         return np.array([[cos, -sin, self.shift[0]], [sin, cos, self.shift[1]]])
 
 
-def find(first: Pixels, second: Pixels) -> Transform | None:
-    """ORB corners (Rublee et al. 2011), cross-checked, then RANSAC (Fischler and Bolles 1981); None without agreement.
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """Corners of two pictures that look alike, in pixels of each; `reach`: how far a match may be off."""
 
-    Deterministic: OpenCV seeds RANSAC with a constant.
-    """
+    source: NDArray[np.float32]
+    target: NDArray[np.float32]
+    reach: float
+
+
+def find(first: Pixels, second: Pixels) -> Transform | None:
+    """The similarity transform that most corners agree on; None without agreement."""
+    found = matches(first, second)
+    return None if found is None else similarity(found)
+
+
+def matches(first: Pixels, second: Pixels) -> Matches | None:
+    """ORB corners (Rublee et al. 2011), cross-checked; None where there are too few."""
     if min(*first.shape[:2], *second.shape[:2]) < SMALLEST:
         return None
-    one, two = (_small(image) for image in (first, second))
+    one, two = (shrunk(image) for image in (first, second))
     if min(*one.shape, *two.shape) < SMALLEST:
         return None
     orb = cv2.ORB.create(CORNERS, scaleFactor=1.2, nlevels=8, fastThreshold=8)
@@ -64,15 +76,21 @@ def find(first: Pixels, second: Pixels) -> Transform | None:
     # In pixels of the pictures themselves: the centre of a shrunk pixel lies between theirs.
     source = _native([points[i].pt for i in chosen[best]], first, one)
     target = _native([others[i].pt for i in other[best]], second, two)
-    reach = 2.5 * max(second.shape[0] / two.shape[0], second.shape[1] / two.shape[1])
-    matrix, agree = cv2.estimateAffinePartial2D(source, target, method=cv2.RANSAC, ransacReprojThreshold=reach)
-    if matrix is None or int(agree.sum()) < max(INLIERS, SHARE * len(best)):
+    return Matches(source, target, 2.5 * max(second.shape[0] / two.shape[0], second.shape[1] / two.shape[1]))
+
+
+def similarity(found: Matches) -> Transform | None:
+    """By RANSAC (Fischler and Bolles 1981). Deterministic: OpenCV seeds it with a constant."""
+    matrix, agree = cv2.estimateAffinePartial2D(
+        found.source, found.target, method=cv2.RANSAC, ransacReprojThreshold=found.reach
+    )
+    if matrix is None or int(agree.sum()) < max(INLIERS, SHARE * len(agree)):
         return None
     scale = math.hypot(matrix[0, 0], matrix[1, 0])
     if not 0.1 < scale < 10:
         return None
     turn = math.degrees(math.atan2(matrix[1, 0], matrix[0, 0]))
-    confidence = float(agree.sum()) / len(best)
+    confidence = float(agree.sum()) / len(agree)
     return Transform(scale, turn, (float(matrix[0, 2]), float(matrix[1, 2])), confidence)
 
 
@@ -90,7 +108,7 @@ def _matches(words: Words, others: Words) -> tuple[NDArray[np.int64], NDArray[np
 def refined(first: Pixels, second: Pixels, rough: Transform) -> Transform:
     """`rough` settled by maximising correlation (ECC, Evangelidis and Psarakis 2008) on pictures of one canvas."""
     factor = max(1.0, max(*first.shape[:2], *second.shape[:2]) / SETTLED)
-    planes = [_small(image, factor) for image in (first, second)]
+    planes = [shrunk(image, factor) for image in (first, second)]
     start = rough.matrix
     start[:, 2] = _moved_centre(start, 1 / factor)
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 12, 1e-4)
@@ -116,7 +134,8 @@ def _moved_centre(matrix: NDArray[np.float64], factor: float) -> NDArray[np.floa
     return np.asarray(shift * factor + middle - linear @ middle)
 
 
-def _small(image: Pixels, factor: float | None = None) -> Pixels:
+def shrunk(image: Pixels, factor: float | None = None) -> Pixels:
+    """Luma, `factor` times smaller; on `CANVAS` where none is given."""
     factor = factor or max(image.shape[:2]) / CANVAS
     if factor <= 1:
         return luma(image)

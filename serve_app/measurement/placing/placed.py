@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from serve_app.core.measured import Alignment
 from serve_app.core.pictures import Box, Pixels, Raster
@@ -17,6 +18,8 @@ from serve_app.measurement.tiles import Grid
 
 BETTER = 0.5  # of the mismatch without it: what a shift or transform must reach to explain the pair
 # to a fraction of a canvas pixel, not of a native one
+PART = 32  # pixels of a part of a tilted picture: as good as upright
+TURNED = 6.0  # degrees: more, and no such part is
 Places = Callable[[Box], tuple[Box, Box]]
 
 
@@ -38,9 +41,20 @@ class Placed:
     segments: tuple[Segment, ...] = ()
 
     @property
+    def is_warped(self) -> bool:
+        """One picture was turned, zoomed or tilted to meet the other: no pixel is equal to the last level."""
+        return self.alignment.kind in ("features", "perspective")
+
+    @property
     def parts(self) -> list[Box]:
-        """Boxes of the grid that lie as rectangles in both pictures; none where one is turned."""
+        """Boxes of the grid that lie as rectangles in both pictures, nearly; none where one is turned."""
         width, height = self.grid.width, self.grid.height
+        if self.alignment.kind == "perspective" and abs(self.alignment.rotation_deg) < TURNED:
+            return [
+                Box(x, y, min(PART, width - x), min(PART, height - y))
+                for y in range(0, height, PART)
+                for x in range(0, width, PART)
+            ]
         if abs(self.alignment.rotation_deg) > 0.2:
             return []
         if not self.segments:
@@ -61,7 +75,27 @@ def turned_alignment(found: Alignment) -> Alignment:
         round(scale, 4),
         round(-found.rotation_deg, 2) + 0.0,
         found.confidence,
+        None if found.matrix is None else matrix_rows(np.linalg.inv(np.array(found.matrix))),
     )
+
+
+def matrix_rows(matrix: NDArray[np.float64]) -> tuple[tuple[float, float, float], ...]:
+    """A homography as reports have it: its last number 1, eight digits each."""
+    return tuple((float(f"{a:.8g}"), float(f"{b:.8g}"), float(f"{c:.8g}")) for a, b, c in matrix / matrix[2, 2])
+
+
+def nearest_similarity(
+    matrix: NDArray[np.float64], at: tuple[float, float]
+) -> tuple[float, float, tuple[float, float]]:
+    """Scale, turn in degrees and shift of a homography around one point."""
+    x, y, depth = matrix @ (*at, 1.0)
+    landed = np.array([x, y]) / depth
+    slope = (matrix[:2, :2] - np.outer(landed, matrix[2, :2])) / depth
+    scale = math.sqrt(abs(float(np.linalg.det(slope))))
+    turn = math.atan2(slope[1, 0] - slope[0, 1], slope[0, 0] + slope[1, 1])
+    cos, sin = scale * math.cos(turn), scale * math.sin(turn)
+    shift = (float(landed[0] - cos * at[0] + sin * at[1]), float(landed[1] - sin * at[0] - cos * at[1]))
+    return scale, math.degrees(turn), shift
 
 
 def resampled(image: Pixels, size: tuple[int, int]) -> Pixels:

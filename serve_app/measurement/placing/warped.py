@@ -16,36 +16,33 @@ from serve_app.measurement.placing.placed import BETTER, Placed, box_onto, resam
 from serve_app.measurement.tiles import Grid
 
 OFF_WARPED = 20  # levels that a pixel of a warped pair may be off: interpolation softens
+HARDLY = 1.08  # times: resampling by less only blurs
 WARPED_SIDE = 1024  # pixels of the longer side that turned and zoomed pairs are measured on: corners are known
 
 
 def warp(first: Raster, second: Raster, rough: Transform, off: float) -> Placed | None:
     """The second picture laid on the first one's frame; where it shows nothing, the first stands for it."""
-    factor = max(1.0, max(first.width, first.height) / WARPED_SIDE, 1 / rough.scale)
-    size = (max(8, round(first.width / factor)), max(8, round(first.height / factor)))
-    shrink = max(1.0, rough.scale * factor)
-    other = (max(8, round(second.width / shrink)), max(8, round(second.height / shrink)))
-    one, two = resampled(first.pixels, size), resampled(second.pixels, other)
-    fx, fy = first.width / size[0], second.width / other[0]
+    one, two, fx, fy = onto_one_scale(first, second, rough.scale, WARPED_SIDE)
+    size, other = (one.shape[1], one.shape[0]), (two.shape[1], two.shape[0])
     start = Transform(rough.scale * fx / fy, rough.rotation_deg, (rough.shift[0] / fy, rough.shift[1] / fy), 0)
     fine = features.refined(one, two, start)
     matrix = fine.matrix
     laid = np.asarray(cv2.warpAffine(two, matrix, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP), np.uint8)
-    shown = _shown(matrix, size, other)
+    shown = shown_part(cv2.invertAffineTransform(matrix), size, other)
     seen = cv2.countNonZero(shown.view(np.uint8)) / shown.size
     if seen < 0.05:
         return None
-    soft = _softened(one)
-    rest = _mismatch_where(soft, _softened(laid), shown)
+    soft = softened(one)
+    rest = _mismatch_where(soft, softened(laid), shown)
     before = off
     if first.pixels.shape == second.pixels.shape:
-        before = _mismatch_where(soft, _softened(resampled(two, size)), shown)
+        before = _mismatch_where(soft, softened(resampled(two, size)), shown)
     if rest > min(0.4, BETTER * max(before, 0.02)):
         return None
     cv2.copyTo(one, (~shown).view(np.uint8), laid)
 
     def places(box: Box) -> tuple[Box, Box]:
-        return box_onto(box, size, first), _through(box, matrix, fy, second)
+        return box_onto(box, size, first), through(box, matrix, fy, second)
 
     scale = fine.scale * fy / fx
     share = seen * first.width * first.height
@@ -64,11 +61,31 @@ def warp(first: Raster, second: Raster, rough: Transform, off: float) -> Placed 
     return Placed(Grid(one, laid, jitter=2), found, places, geometry, False, coarse)
 
 
-def _shown(matrix: NDArray[np.float64], size: tuple[int, int], other: tuple[int, int]) -> NDArray[np.bool_]:
-    """Where on a canvas of `size` a picture of `other` size lies, both (width, height); `matrix`: from there to it."""
+def onto_one_scale(first: Raster, second: Raster, scale: float, side: int) -> tuple[Pixels, Pixels, float, float]:
+    """Both at the resolution of the poorer one, the first at most `side` pixels long, and by how much each was shrunk.
+
+    `scale`: pixels of the second for one of the first. What would hardly be shrunk stays as it is.
+    """
+    factor = _sensible(max(max(first.width, first.height) / side, 1 / scale))
+    size = (max(8, round(first.width / factor)), max(8, round(first.height / factor)))
+    shrink = _sensible(scale * factor)
+    other = (max(8, round(second.width / shrink)), max(8, round(second.height / shrink)))
+    one, two = resampled(first.pixels, size), resampled(second.pixels, other)
+    return one, two, first.width / size[0], second.width / other[0]
+
+
+def _sensible(factor: float) -> float:
+    return factor if factor > HARDLY else 1.0
+
+
+def shown_part(back: NDArray[np.float64], size: tuple[int, int], other: tuple[int, int]) -> NDArray[np.bool_]:
+    """Where on a canvas of `size` a picture of `other` size lies, both (width, height); `back`: from it to the canvas,
+    2x3 or 3x3."""
     right, bottom = other[0] - 2, other[1] - 2
     frame = np.array([(1, 1, 1), (right, 1, 1), (right, bottom, 1), (1, bottom, 1)], float)
-    corners = frame @ cv2.invertAffineTransform(matrix).T
+    corners = frame @ back.T
+    if corners.shape[1] == 3:
+        corners = corners[:, :2] / corners[:, 2:]
     covered = np.zeros(size[::-1], np.uint8)
     cv2.fillConvexPoly(covered, np.round(corners * 256).astype(np.int32), 1, shift=8)
     # Two pixels further in, so that every pixel that a cubic one leans on is shown too.
@@ -81,7 +98,7 @@ def _mismatch_where(one: Pixels, two: Pixels, shown: NDArray[np.bool_]) -> float
     return float((np.abs(apart - np.int16(np.median(apart[::7]))) > OFF_WARPED).mean())
 
 
-def _softened(image: Pixels) -> Pixels:
+def softened(image: Pixels) -> Pixels:
     """Luma at half size, by a blur that forgives a pixel of misplacement."""
     plane = shifts.luma(image)
     size = (max(1, plane.shape[1] // 2), max(1, plane.shape[0] // 2))
@@ -89,10 +106,12 @@ def _softened(image: Pixels) -> Pixels:
     return np.asarray(cv2.GaussianBlur(half, (0, 0), 0.7), np.uint8)
 
 
-def _through(box: Box, matrix: NDArray[np.float64], factor: float, second: Raster) -> Box:
-    """The upright box in the second picture around where the box's corners land."""
+def through(box: Box, matrix: NDArray[np.float64], factor: float, second: Raster) -> Box:
+    """The upright box in the second picture around where the box's corners land: by `matrix`, 2x3 or 3x3, `factor`
+    times larger."""
     corners = np.array([(x, y, 1) for x in (box.x, box.right) for y in (box.y, box.bottom)], float)
-    landed = corners @ matrix.T * factor
+    landed = corners @ matrix.T
+    landed = (landed[:, :2] / landed[:, 2:] if landed.shape[1] == 3 else landed) * factor
     left, top = (math.floor(value + 1e-6) for value in landed.min(axis=0))
     right, bottom = (math.ceil(value - 1e-6) for value in landed.max(axis=0))
     left, top = min(max(0, left), second.width - 1), min(max(0, top), second.height - 1)
