@@ -5,18 +5,20 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
+from typing import Final
 
 from serve_app import imaging, measurement
 from serve_app.comparison.budget import MemoryBudget
 from serve_app.comparison.dialogue import closeups
-from serve_app.comparison.pair_plan import PairPlan, masks_on_candidate, plan_pair
+from serve_app.comparison.pair_plan import PairPlan, ignored, plan_pair
 from serve_app.comparison.unseen import unseen
 from serve_app.core.clock import Deadline, Stop
 from serve_app.core.measured import Crop, Examination, Measurement, Visual
 from serve_app.core.pictures import Box, PreparedImage, Upload
-from serve_app.errors import ComparisonError
+from serve_app.errors import ComparisonError, ImageRole
 from serve_app.schema import ImageComparisonConfig
 from serve_app.settings import Limits, PreprocessingSettings
 
@@ -87,10 +89,16 @@ class Examiner:
     ) -> Examination:
         stop.check()
         started = time.perf_counter()
-        upright_reference, upright_candidate = self._prepare_both(reference, candidate, config, plan)
+        masks = ignored(config, plan)
+        upright_reference, upright_candidate = self._prepare_both(reference, candidate, config, plan, masks)
         stop.check()
         prepared = time.perf_counter()
         pair = measurement.place(upright_reference.raster, upright_candidate.raster)
+        if config.ignore_regions and pair.may_have_moved:
+            changed = pair.changed
+            del pair, upright_reference, upright_candidate  # their memory is needed
+            pair, upright_reference, upright_candidate = self._followed(reference, candidate, config, plan, changed)
+            stop.check()
         measured = pair.measure(beside=self._seconds)
         if measured.identical and unseen(upright_reference.facts, upright_candidate.facts):
             measured = replace(measured, identical=False)  # it isn't known
@@ -117,26 +125,58 @@ class Examiner:
         )
 
     def _prepare_both(
-        self, reference: Upload, candidate: Upload, config: ImageComparisonConfig, plan: PairPlan
+        self,
+        reference: Upload,
+        candidate: Upload,
+        config: ImageComparisonConfig,
+        plan: PairPlan,
+        masks: tuple[Sequence[Box], Sequence[Box]],
+        *,
+        is_shown: bool = True,
     ) -> tuple[PreparedImage, PreparedImage]:
-        shown = imaging.ShownSpec(config.max_image_size, config.image_quality, encode=self._shows_images)
-        masks = [Box(*region) for region in config.ignore_regions]
+        encode = self._shows_images and is_shown
+        shown = imaging.ShownSpec(config.max_image_size, config.image_quality, encode=encode)
 
-        def prepare_reference() -> PreparedImage:
-            return imaging.prepare(reference, plan.reference, "reference", scale=plan.scale, masks=masks, shown=shown)
-
-        def prepare_candidate() -> PreparedImage:
-            moved = masks_on_candidate(masks, plan)
-            return imaging.prepare(candidate, plan.candidate, "candidate", scale=plan.scale, masks=moved, shown=shown)
+        def prepare(own: int) -> PreparedImage:
+            upload, header = (reference, candidate)[own], (plan.reference, plan.candidate)[own]
+            return imaging.prepare(upload, header, _ROLES[own], scale=plan.scale, masks=masks[own], shown=shown)
 
         if not plan.decodes_together:
-            return prepare_reference(), prepare_candidate()
-        beside = self._seconds.submit(prepare_candidate)
+            return prepare(0), prepare(1)
+        beside = self._seconds.submit(prepare, 1)
         try:
-            first = prepare_reference()
+            first = prepare(0)
         finally:
             wait([beside])  # whatever became of the reference, the reserved memory is in use until here
         return first, beside.result()
+
+    def _followed(
+        self,
+        reference: Upload,
+        candidate: Upload,
+        config: ImageComparisonConfig,
+        plan: PairPlan,
+        changed: float,
+    ) -> tuple[measurement.Pair, PreparedImage, PreparedImage]:
+        """The pair with ignored regions where their content lies: seen from what they hide; where that says nothing,
+        or leaves more than the `changed` of before, from what they leave."""
+        masks = ignored(config, plan)
+        first, second = self._prepare_both(reference, candidate, config, plan, ((), ()), is_shown=False)
+        pair, there = measurement.place(first.raster, second.raster).ignoring(masks[0])
+        if pair.is_same_frame or pair.changed > changed:
+            first, second = self._prepare_both(reference, candidate, config, plan, masks)
+            pair = measurement.place(first.raster, second.raster)
+            if not pair.is_same_frame:
+                pair, there = pair.ignoring(*masks)
+        if self._shows_images:
+            shown = self._prepare_both(reference, candidate, config, plan, (masks[0], there))
+            first, second = (
+                replace(each, shown=other.shown) for each, other in zip((first, second), shown, strict=True)
+            )
+        return pair, first, second
+
+
+_ROLES: Final[tuple[ImageRole, ImageRole]] = ("reference", "candidate")
 
 
 def _cropped(

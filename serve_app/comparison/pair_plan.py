@@ -52,6 +52,12 @@ def plan_pair(
         raise
 
 
+def ignored(config: ImageComparisonConfig, plan: PairPlan) -> tuple[list[Box], list[Box]]:
+    """The ignored regions in reference and candidate, as far as headers tell."""
+    masks = [Box(*region) for region in config.ignore_regions]
+    return masks, masks_on_candidate(masks, plan)
+
+
 def masks_on_candidate(masks: Sequence[Box], plan: PairPlan) -> list[Box]:
     """The masks of the reference on the candidate: same relative place where the sizes differ."""
     reference, candidate = plan.reference, plan.candidate

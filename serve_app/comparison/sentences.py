@@ -60,6 +60,9 @@ class Sentences:
     timed_out: str
     failed: str
     clamped: str
+    # Warnings: an ignored region that ignores nothing; regions that ignore everything.
+    ignored_outside: str
+    all_ignored: str
 
     def summary(self, measurement: Measurement, verdict: Verdict, similarity: float) -> str:
         """One short paragraph."""
@@ -161,6 +164,10 @@ _ENGLISH: Final = Sentences(
     timed_out="The model did not answer in time; this report is the measurement alone.",
     failed="The model could not answer; this report is the measurement alone.",
     clamped="processing_timeout of {asked_s:g} s is over this service's ceiling; {ceiling_s:g} s applied.",
+    ignored_outside=(
+        "ignore_regions[{index}], {region}, lies outside the reference of {width}x{height} px: it ignores nothing."
+    ),
+    all_ignored="The ignored regions cover the whole reference: nothing was compared.",
 )
 
 _CHINESE: Final = Sentences(
@@ -208,6 +215,8 @@ _CHINESE: Final = Sentences(
     timed_out="模型未能及时作答，报告仅含测量结果。",
     failed="模型未能作答，报告仅含测量结果。",
     clamped="processing_timeout {asked_s:g} 秒超过上限，按 {ceiling_s:g} 秒执行。",
+    ignored_outside="ignore_regions[{index}]（{region}）位于 {width}×{height} 像素的基准图之外，未忽略任何内容。",
+    all_ignored="忽略区域覆盖了整张基准图，未比较任何内容。",
 )
 
 SENTENCES: Final[Mapping[Language, Sentences]] = {"en": _ENGLISH, "zh": _CHINESE}

@@ -12,6 +12,7 @@ import numpy as np
 
 from serve_app.core.measured import MeasuredDifference
 from serve_app.core.pictures import Box, Raster
+from serve_app.measurement.masking import holds
 from serve_app.measurement.order import rounded
 from serve_app.measurement.placing.bands import Segment
 from serve_app.measurement.placing.placed import Placed
@@ -35,10 +36,15 @@ def framing(first: Raster, second: Raster, placed: Placed, ratio: float) -> list
     if not placed.segments:
         kind: DifferenceKind = "changed" if placed.alignment.kind in ("unaligned", "resized", "none") else "moved"
         return [framed(kind, frames[0], frames[1], first, second, severity, ratio)]
-    listed = [framed(*each, first, second, severity, 0.0) for each in _came(placed.segments, frames)]
+    listed = [
+        framed(each, one, two, first, second, severity, 0.0)
+        for each, one, two in _came(placed.segments, frames)
+        if not (holds(placed.ignored[0], one) if each == "removed" else holds(placed.ignored[1], two))
+    ]
     displaced = [frames]
     if first.pixels.shape == second.pixels.shape:
         displaced = [_displaced(each, each is placed.segments[-1], first) for each in placed.segments if each.by]
+        displaced = [each for each in displaced if not holds(placed.ignored[0], each[0])]
     return listed + [framed("moved", *boxes, first, second, severity / 2, 0.0) for boxes in displaced]
 
 

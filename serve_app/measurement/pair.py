@@ -3,15 +3,17 @@ Knows no pixels: every step is a module of its own."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Executor, wait
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import cv2
+import numpy as np
 
 from serve_app.core.measured import Alignment, MeasuredDifference, Measurement, Visual
 from serve_app.core.pictures import Box, Raster
-from serve_app.measurement import change, charts, motion, overlay, regions, tiles
+from serve_app.measurement import change, charts, masking, motion, overlay, regions, tiles
 from serve_app.measurement.cells import CellMap, collect
 from serve_app.measurement.frames import are_blank, framing, in_original
 from serve_app.measurement.ignoring import are_ignorable, closed
@@ -64,6 +66,40 @@ class Pair:
         """Visible change on the grid of a pair that isn't identical."""
         assert self.placed is not None
         return collect(self.placed.grid)
+
+    @property
+    def changed(self) -> float:
+        """Share of the grid's pixels that differ visibly."""
+        if self.placed is None:
+            return 0.0
+        return int(self.cells.count.sum(dtype=np.int64)) / (self.placed.grid.width * self.placed.grid.height)
+
+    @property
+    def may_have_moved(self) -> bool:
+        """Whether the same place needn't show the same thing in both."""
+        if self.placed is None or not self.is_same_frame:
+            return not self.is_same_frame
+        return self.changed > 0 and not align.in_place(self.placed.grid.first, self.placed.grid.second)
+
+    @property
+    def is_same_frame(self) -> bool:
+        return self.placed is None or self.placed.is_same_frame
+
+    def ignoring(self, regions: Sequence[Box], already: Sequence[Box] = ()) -> tuple[Pair, list[Box]]:
+        """This pair without what lies in `regions`, in original pixels of the reference, and where they are in the
+        candidate, in its original pixels: where it shows the same. Paints both rasters.
+
+        `already`: boxes of the candidate that are grey as it is; what the reference shows there is ignored too.
+        """
+        if self.placed is None:
+            return self, []
+        own, both = int(self.is_turned), (self.first, self.second)
+        placed = masking.follow(self.placed, both, own, regions)
+        placed = masking.follow(placed, both, 1 - own, already)
+        there = [masking.originally(box, self.candidate) for box in placed.ignored[1 - own]]
+        if are_blank(*both):
+            return place(self.reference, self.candidate), there
+        return replace(self, placed=placed), there
 
     def measure(self, *, beside: Executor | None = None) -> Measurement:
         """What the pixels prove. Pure, thread-safe, deterministic, symmetric; raises nothing.

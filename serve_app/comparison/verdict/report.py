@@ -7,7 +7,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 
-from serve_app.comparison import grounding
+from serve_app.comparison import grounding, ignored
 from serve_app.comparison.grounding import Grounded
 from serve_app.comparison.sentences import SENTENCES, Sentences
 from serve_app.comparison.unseen import unseen
@@ -17,6 +17,7 @@ from serve_app.comparison.verdict.focus import focus_elements
 from serve_app.comparison.verdict.judge import judge, named
 from serve_app.core.assessed import Assessment
 from serve_app.core.measured import Examination, Measurement
+from serve_app.core.pictures import Box
 from serve_app.schema import AspectReport, ComparisonReport, ImageComparisonConfig, TimingsReport, VisualReport
 
 
@@ -58,6 +59,7 @@ def build(
         cached=False,
         warnings=(
             *warnings,
+            *_about_ignored(config, examination),
             *measured.notes,
             *unlooked_at,
             *_about_model(config, measured, assessment),
@@ -72,6 +74,17 @@ def build(
 def _refuted(say: Sentences, found: Sequence[Grounded]) -> tuple[str, ...]:
     return tuple(
         say.refuted_finding.format(description=each.finding.description) for each in found if each.evidence == "refuted"
+    )
+
+
+def _about_ignored(config: ImageComparisonConfig, examination: Examination) -> tuple[str, ...]:
+    say, facts = SENTENCES[config.language], examination.reference
+    regions = [Box(*region) for region in config.ignore_regions]
+    if ignored.cover(regions, facts.width, facts.height):
+        return (say.all_ignored,)
+    return tuple(
+        say.ignored_outside.format(index=index, region=list(regions[index]), width=facts.width, height=facts.height)
+        for index in ignored.outside(regions, facts.width, facts.height)
     )
 
 

@@ -17,7 +17,7 @@ from serve_app.measurement import regions
 from serve_app.measurement.cells import collect
 from serve_app.measurement.placing import bands, features, perspective, shifts
 from serve_app.measurement.placing.features import Matches, Transform
-from serve_app.measurement.placing.placed import BETTER, Placed
+from serve_app.measurement.placing.placed import BETTER, Placed, within
 from serve_app.measurement.placing.resized import resized
 from serve_app.measurement.placing.shifts import Shift
 from serve_app.measurement.placing.warped import warp
@@ -50,7 +50,9 @@ def _same_size(first: Raster, second: Raster) -> Placed:
     if moved is not None and _differs(grid):
         return moved
     kind = "none" if off < UNRELATED or _alike(one, two) else "unaligned"
-    return Placed(grid, Alignment(kind, confidence=round(1 - off, 4)), lambda box: (box, box), 1.0, True)
+    found = Alignment(kind, confidence=round(1 - off, 4))
+    size = (grid.width, grid.height)
+    return Placed(grid, found, lambda box: (box, box), 1.0, True, lambda box, own: within(box, size))
 
 
 def _differs(grid: Grid) -> bool:
@@ -63,7 +65,7 @@ def _differs(grid: Grid) -> bool:
     return changed > MUCH * middle.width * middle.height or bool(regions.find(grid)[0])
 
 
-def _in_place(first: Pixels, second: Pixels) -> bool:
+def in_place(first: Pixels, second: Pixels) -> bool:
     """Nearly every edge of one picture is at the same place in the other: only parts of it changed.
 
     Whatever moved takes its edges along; looking for how far takes 20 ms, this 1.
@@ -92,7 +94,7 @@ def _is_everywhere(moved: NDArray[np.bool_], edges: NDArray[np.bool_]) -> bool:
 def _moved(first: Raster, second: Raster, off: float) -> Placed | None:
     """Two pictures of one size whose content lies elsewhere; None where the same place explains them as well."""
     one, two = first.pixels, second.pixels
-    if off <= FITS or _in_place(one, two):
+    if off <= FITS or in_place(one, two):
         return None
     shift = shifts.find(one, two)
     if shift is not None and shift != (0, 0):
@@ -118,7 +120,7 @@ def _moved(first: Raster, second: Raster, off: float) -> Placed | None:
 def _shifted_or_tilted(first: Raster, second: Raster, shift: Shift, off: float, rest: float) -> Placed:
     views = shifts.overlapping(first.pixels, second.pixels, shift)
     assert views is not None, "a shift is only taken where pictures overlap"
-    if rest > FITS and not _in_place(*views):
+    if rest > FITS and not in_place(*views):
         tilted = _tilted(first, second, features.matches(first.pixels, second.pixels))
         if tilted is not None and tilted.alignment.confidence > 1 - BETTER * rest:
             return tilted
@@ -140,7 +142,9 @@ def _any_size(first: Raster, second: Raster) -> Placed:
     if stretched.is_same_frame and (off < UNRELATED or _alike(stretched.grid.first, stretched.grid.second)):
         return stretched
     alone = Alignment("unaligned", scale=stretched.alignment.scale, confidence=round(1 - off, 4))
-    return Placed(stretched.grid, alone, stretched.places, stretched.geometry, False, stretched.coarseness)
+    return Placed(
+        stretched.grid, alone, stretched.places, stretched.geometry, False, stretched.back, stretched.coarseness
+    )
 
 
 def _cut_out(first: Raster, second: Raster, off: float) -> Placed | None:
@@ -184,11 +188,15 @@ def _shifted(first: Raster, second: Raster, shift: Shift, kind: str, confidence:
     def places(box: Box) -> tuple[Box, Box]:
         return box._replace(x=box.x + x, y=box.y + y), box._replace(x=box.x + x + dx, y=box.y + y + dy)
 
+    def back(box: Box, own: int) -> Box | None:
+        left, top = ((x, y), (x + dx, y + dy))[own]
+        return within(box._replace(x=box.x - left, y=box.y - top), (width, height))
+
     scale = first.original_width / first.width
     found = Alignment(kind, (round(dx * scale, 2), round(dy * scale, 2)), confidence=round(confidence, 4))
     share = width * height / max(raster.width * raster.height for raster in (first, second))
     geometry = min(0.98, 1 - 0.6 * (1 - share) ** 0.75)
-    return Placed(Grid(views[0], views[1], alphas[0], alphas[1], jitter=1), found, places, geometry, False)
+    return Placed(Grid(views[0], views[1], alphas[0], alphas[1], jitter=1), found, places, geometry, False, back)
 
 
 def _banded(first: Raster, second: Raster) -> Placed | None:
@@ -215,12 +223,15 @@ def _banded(first: Raster, second: Raster) -> Placed | None:
         one, two = (box._replace(y=y, height=bottom - y) for y, bottom in zip(upper, lower, strict=True))
         return one, two
 
+    def back(box: Box, own: int) -> Box | None:
+        return bands.on_grid(box, own, segments, first.width)
+
     scale = first.original_height / first.height
     most = max((each for each in segments if each.by), key=lambda each: each.rows)
     found = Alignment("bands", (0.0, round(most.by * scale, 2)), confidence=round(confidence, 4))
     came = sum(abs(after - before) for before, after in itertools.pairwise([0, *(each.by for each in segments)]))
     geometry = 1 - 0.5 * came / max(first.height, second.height) - 0.03
-    return Placed(Grid(pixels[0], pixels[1]), found, places, max(0.3, geometry), False, segments=segments)
+    return Placed(Grid(pixels[0], pixels[1]), found, places, max(0.3, geometry), False, back, segments=segments)
 
 
 def _is_upright(rough: Transform) -> bool:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from serve_app.core.pictures import Pixels
+from serve_app.core.pictures import Box, Pixels
 
 Rows = NDArray[np.uint8]  # (rows, columns, 3): mean colours of a row's columns
 Counts = NDArray[np.float64]
@@ -75,6 +75,33 @@ def find(first: Pixels, second: Pixels) -> tuple[Segment, ...]:
 def tops(segments: Sequence[Segment]) -> list[int]:
     """Where each segment begins when they are laid one below the other."""
     return [0, *accumulate(each.rows for each in segments[:-1])]
+
+
+def on_grid(box: Box, own: int, segments: Sequence[Segment], width: int) -> Box | None:
+    """Where the rows of a box of one picture (0: the first) lie when the segments are laid one below the other."""
+    left, right = max(0, box.x), min(width, box.right)
+    rows = []
+    for top, each in zip(tops(segments), segments, strict=True):
+        start, end = max(box.y, each[own]), min(box.bottom, each[own] + each.rows)
+        rows += [top + start - each[own], top + end - each[own]] if start < end else []
+    if not rows or right <= left:
+        return None
+    return Box(left, min(rows), right - left, max(rows) - min(rows))
+
+
+def came_beside(box: Box, own: int, segments: Sequence[Segment], heights: tuple[int, int]) -> list[tuple[int, int]]:
+    """Rows (start, end) of the other picture that came where the rows of `box`, of picture `own`, say so: what was
+    inserted before one of them, or is pushed in or out below the last."""
+    other, found = 1 - own, []
+    last = segments[-1]
+    ends = [(0, 0), *((each.first + each.rows, each.second + each.rows) for each in segments)]
+    starts = [*((each.first, each.second) for each in segments), heights]
+    for end, start in zip(ends, starts, strict=True):
+        marker = min(end[own], heights[own] - 1)
+        is_last = end == (last.first + last.rows, last.second + last.rows)
+        if start[other] > end[other] and (box.y <= marker < box.bottom or (is_last and box.bottom >= heights[own])):
+            found.append((end[other], start[other]))
+    return found
 
 
 def _signatures(image: Pixels) -> Rows:

@@ -14,8 +14,8 @@ from serve_app.core.measured import Alignment
 from serve_app.core.pictures import Box, Pixels, Raster
 from serve_app.measurement.placing import features
 from serve_app.measurement.placing.features import Matches
-from serve_app.measurement.placing.placed import Placed, box_onto, matrix_rows, nearest_similarity, resampled
-from serve_app.measurement.placing.warped import OFF_WARPED, onto_one_scale, shown_part, softened, through
+from serve_app.measurement.placing.placed import Placed, box_back, box_onto, matrix_rows, nearest_similarity, resampled
+from serve_app.measurement.placing.warped import OFF_WARPED, landed_back, onto_one_scale, shown_part, softened, through
 from serve_app.measurement.tiles import Grid
 
 SIDE = 2048  # pixels of the longer side that such pairs are measured on: warping 3 megapixels takes 40 ms
@@ -94,9 +94,14 @@ def lay(first: Raster, second: Raster, rough: Matrix) -> Placed | None:
     def places(box: Box) -> tuple[Box, Box]:
         return box_onto(box, size, first), through(box, whole, 1.0, second)
 
+    def to_grid(box: Box, own: int) -> Box | None:
+        return box_back(box, first, size) if own == 0 else landed_back(box, whole, 1.0, second, size)
+
     found = _alignment(whole @ back, first, second, 1 - rest)
     coarse = max(first.original_width / size[0], second.original_width / other[0])
-    return Placed(Grid(one, laid, jitter=1), found, places, _geometry(whole @ back, seen, first, second), False, coarse)
+    return Placed(
+        Grid(one, laid, jitter=1), found, places, _geometry(whole @ back, seen, first, second), False, to_grid, coarse
+    )
 
 
 def _alignment(matrix: Matrix, first: Raster, second: Raster, confidence: float) -> Alignment:

@@ -21,15 +21,19 @@ BETTER = 0.5  # of the mismatch without it: what a shift or transform must reach
 PART = 32  # pixels of a part of a tilted picture: as good as upright
 TURNED = 6.0  # degrees: more, and no such part is
 Places = Callable[[Box], tuple[Box, Box]]
+Back = Callable[[Box, int], Box | None]
+Boxes = tuple[Box, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A pair on one grid. `places`: a box of the grid in raster pixels of each picture.
+    """A pair on one grid. `places`: a box of the grid in raster pixels of each picture. `back`: the box of the grid
+    that holds a box of one picture (0: the first) in its raster pixels; None where all of it lies off the grid.
 
     `geometry`: 1 for one frame, less the more the frames differ. `coarseness`: original pixels per grid pixel.
     `is_same_frame`: the same relative place shows the same thing in both. `segments`: of
-    rows, from the top, where some were inserted or taken out between them; else none.
+    rows, from the top, where some were inserted or taken out between them; else none. `ignored`: boxes of each
+    picture, in its raster pixels, in which nothing counts; the grid is grey there already.
     """
 
     grid: Grid
@@ -37,8 +41,10 @@ class Placed:
     places: Places
     geometry: float
     is_same_frame: bool
+    back: Back
     coarseness: float = 1.0
     segments: tuple[Segment, ...] = ()
+    ignored: tuple[Boxes, Boxes] = ((), ())
 
     @property
     def is_warped(self) -> bool:
@@ -98,6 +104,13 @@ def nearest_similarity(
     return scale, math.degrees(turn), shift
 
 
+def within(box: Box, size: tuple[int, int]) -> Box | None:
+    """What of a box lies in a frame of `size` (width, height); None where nothing does."""
+    left, top = max(0, box.x), max(0, box.y)
+    right, bottom = min(size[0], box.right), min(size[1], box.bottom)
+    return Box(left, top, right - left, bottom - top) if right > left and bottom > top else None
+
+
 def resampled(image: Pixels, size: tuple[int, int]) -> Pixels:
     if (image.shape[1], image.shape[0]) == size:
         return image
@@ -106,8 +119,19 @@ def resampled(image: Pixels, size: tuple[int, int]) -> Pixels:
 
 
 def box_onto(box: Box, size: tuple[int, int], raster: Raster) -> Box:
-    across, down = raster.width / size[0], raster.height / size[1]
+    """A box of a grid of `size` in pixels of a raster that fills it."""
+    return _scaled(box, size, (raster.width, raster.height))
+
+
+def box_back(box: Box, raster: Raster, size: tuple[int, int]) -> Box | None:
+    """A box of a raster on a grid of `size` that it fills; None outside."""
+    inside = within(box, (raster.width, raster.height))
+    return None if inside is None else _scaled(inside, (raster.width, raster.height), size)
+
+
+def _scaled(box: Box, size: tuple[int, int], to: tuple[int, int]) -> Box:
+    across, down = to[0] / size[0], to[1] / size[1]
     left, top = math.floor(box.x * across + 1e-9), math.floor(box.y * down + 1e-9)
-    right = min(raster.width, math.ceil(box.right * across - 1e-9))
-    bottom = min(raster.height, math.ceil(box.bottom * down - 1e-9))
+    right = min(to[0], math.ceil(box.right * across - 1e-9))
+    bottom = min(to[1], math.ceil(box.bottom * down - 1e-9))
     return Box(left, top, right - left, bottom - top)

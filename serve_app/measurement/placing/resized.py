@@ -6,7 +6,7 @@ import math
 
 from serve_app.core.measured import Alignment
 from serve_app.core.pictures import Box, Raster
-from serve_app.measurement.placing.placed import Placed, box_onto, resampled
+from serve_app.measurement.placing.placed import Placed, box_back, box_onto, resampled
 from serve_app.measurement.tiles import Grid
 
 ASPECT_SLACK = 0.01  # of the aspect ratio: rounding of a resize
@@ -26,7 +26,10 @@ def resized(first: Raster, second: Raster) -> Placed:
     def places(box: Box) -> tuple[Box, Box]:
         return box_onto(box, size, first), box_onto(box, size, second)
 
+    def back(box: Box, own: int) -> Box | None:
+        return box_back(box, (first, second)[own], size)
+
     found = Alignment("resized", scale=round(scale, 4))
     geometry = 1 - 0.02 * min(1.0, abs(math.log2(scale))) - min(0.15, 0.3 * abs(math.log(stretch)))
     coarse = max(raster.original_width / size[0] for raster in (first, second))
-    return Placed(grid, found, places, geometry, same_aspect, coarse)
+    return Placed(grid, found, places, geometry, same_aspect, back, coarse)

@@ -12,7 +12,7 @@ from serve_app.core.measured import Alignment
 from serve_app.core.pictures import Box, Pixels, Raster
 from serve_app.measurement.placing import features, shifts
 from serve_app.measurement.placing.features import Transform
-from serve_app.measurement.placing.placed import BETTER, Placed, box_onto, resampled
+from serve_app.measurement.placing.placed import BETTER, Placed, box_back, box_onto, resampled, within
 from serve_app.measurement.tiles import Grid
 
 OFF_WARPED = 20  # levels that a pixel of a warped pair may be off: interpolation softens
@@ -44,6 +44,9 @@ def warp(first: Raster, second: Raster, rough: Transform, off: float) -> Placed 
     def places(box: Box) -> tuple[Box, Box]:
         return box_onto(box, size, first), through(box, matrix, fy, second)
 
+    def back(box: Box, own: int) -> Box | None:
+        return box_back(box, first, size) if own == 0 else landed_back(box, matrix, fy, second, size)
+
     scale = fine.scale * fy / fx
     share = seen * first.width * first.height
     share /= max(first.width * first.height, second.width * second.height / max(scale, 1e-6) ** 2)
@@ -58,7 +61,7 @@ def warp(first: Raster, second: Raster, rough: Transform, off: float) -> Placed 
         round(max(0.0, 1 - rest), 4),
     )
     coarse = max(fx * original, fy * second.original_width / second.width)
-    return Placed(Grid(one, laid, jitter=2), found, places, geometry, False, coarse)
+    return Placed(Grid(one, laid, jitter=2), found, places, geometry, False, back, coarse)
 
 
 def onto_one_scale(first: Raster, second: Raster, scale: float, side: int) -> tuple[Pixels, Pixels, float, float]:
@@ -104,6 +107,22 @@ def softened(image: Pixels) -> Pixels:
     size = (max(1, plane.shape[1] // 2), max(1, plane.shape[0] // 2))
     half = np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.uint8).reshape(size[::-1])
     return np.asarray(cv2.GaussianBlur(half, (0, 0), 0.7), np.uint8)
+
+
+def landed_back(
+    box: Box, matrix: NDArray[np.float64], factor: float, second: Raster, size: tuple[int, int]
+) -> Box | None:
+    """The box of a canvas of `size` around what lands on the corners of `box`, a box of the second picture, by
+    `matrix` and `factor` as `through` has them; None outside."""
+    inside = within(box, (second.width, second.height))
+    if inside is None:
+        return None
+    whole = np.diag([factor, factor, 1.0]) @ np.vstack([matrix, [(0, 0, 1)]])[:3]
+    corners = np.array([(x, y, 1) for x in (inside.x, inside.right) for y in (inside.y, inside.bottom)], float)
+    landed = corners @ np.linalg.inv(whole).T
+    landed = landed[:, :2] / landed[:, 2:]
+    (left, top), (right, bottom) = np.floor(landed.min(axis=0)), np.ceil(landed.max(axis=0))
+    return within(Box(int(left), int(top), int(right - left), int(bottom - top)), size)
 
 
 def through(box: Box, matrix: NDArray[np.float64], factor: float, second: Raster) -> Box:
