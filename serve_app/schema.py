@@ -108,14 +108,23 @@ Row = tuple[float, float, float]
 
 
 class AlignmentReport(_Out):
-    kind: str
+    kind: Annotated[
+        str,
+        Field(
+            description="identical, none, shift, crop, bands, resized, stretched, mirrored, features (turned or "
+            "zoomed), perspective or unaligned"
+        ),
+    ]
     shift: tuple[float, float]
     scale: float
     rotation_deg: float
     confidence: Unit
     matrix: Annotated[
         tuple[Row, Row, Row] | None,
-        Field(description="Of a perspective: 3 x 3, from upright reference pixels to candidate pixels"),
+        Field(description="Of a perspective or a mirror image: 3 x 3, from upright reference to candidate pixels"),
+    ] = None
+    scales: Annotated[
+        tuple[float, float] | None, Field(description="Of a stretched picture: across and down, candidate by reference")
     ] = None
 
 

@@ -15,8 +15,9 @@ from serve_app.schema import DifferenceKind, VisualKind
 class Alignment:
     """How the candidate lies on the reference: `shift` in reference pixels, `scale` candidate over reference.
 
-    `matrix`: of a perspective, the homography (3x3, its last number 1) from reference to candidate pixels; `shift`,
-    `scale` and `rotation_deg` are then those of the picture's middle.
+    `matrix`: of a perspective and of a mirror image, the homography (3x3, its last number 1) from reference to
+    candidate pixels; a perspective's `shift`, `scale` and `rotation_deg` are those of the picture's middle.
+    `scales`: across and down, of a stretched picture; `scale` is then their geometric mean.
     """
 
     kind: str
@@ -25,6 +26,7 @@ class Alignment:
     rotation_deg: float = 0.0
     confidence: float = 1.0
     matrix: tuple[tuple[float, float, float], ...] | None = None
+    scales: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ import numpy as np
 
 from serve_app.core.measured import MeasuredDifference
 from serve_app.core.pictures import Box, Raster
-from serve_app.measurement.masking import holds
 from serve_app.measurement.order import rounded
 from serve_app.measurement.placing.bands import Segment
-from serve_app.measurement.placing.placed import Placed
+from serve_app.measurement.placing.masking import holds
+from serve_app.measurement.placing.placed import Placed, within
 from serve_app.schema import DifferenceKind
 
 
@@ -79,6 +79,19 @@ def framed(
     return MeasuredDifference(
         kind, upscaled(one, first), upscaled(two, second), rounded(severity), round(ratio * one.area), 0.0
     )
+
+
+def widened(found: MeasuredDifference, placed: Placed) -> MeasuredDifference:
+    """Of two sizes of one frame, its boxes wider by a pixel: where the same place is hidden in a picture of another
+    size, a rim that cuts through letters would show."""
+    if placed.alignment.kind not in ("resized", "stretched"):
+        return found
+    size = (placed.grid.width, placed.grid.height)
+    boxes = [
+        None if box is None else within(Box(box.x - 1, box.y - 1, box.width + 2, box.height + 2), size)
+        for box in (found.reference_box, found.candidate_box)
+    ]
+    return replace(found, reference_box=boxes[0], candidate_box=boxes[1])
 
 
 def in_original(found: MeasuredDifference, first: Raster, second: Raster, placed: Placed) -> MeasuredDifference:

@@ -13,12 +13,12 @@ import numpy as np
 
 from serve_app.core.measured import Alignment, MeasuredDifference, Measurement, Visual
 from serve_app.core.pictures import Box, Raster
-from serve_app.measurement import change, charts, masking, motion, overlay, regions, tiles
+from serve_app.measurement import change, charts, motion, overlay, regions, tiles
 from serve_app.measurement.cells import CellMap, collect
-from serve_app.measurement.frames import are_blank, framing, in_original
+from serve_app.measurement.frames import are_blank, framing, in_original, widened
 from serve_app.measurement.ignoring import are_ignorable, closed
 from serve_app.measurement.order import are_identical, ordered, rounded, turned
-from serve_app.measurement.placing import align
+from serve_app.measurement.placing import align, masking
 from serve_app.measurement.placing.placed import Placed
 from serve_app.measurement.scoring import aspects, canvas, kinship, similarity, tone
 from serve_app.measurement.tiles import Grid
@@ -215,7 +215,7 @@ def _see(pair: Pair, placed: Placed) -> _Seen:
     whole = grid.width * grid.height
     ratio = min(1.0, sum(min(region.pixels, region.box.area) for region in found) / whole)
     local = _told_apart(grid, [change.describe(grid, region) for region in found])
-    listed = [in_original(each, first, second, placed) for each in local]
+    listed = [in_original(widened(each, placed), first, second, placed) for each in local]
     moved = not placed.is_same_frame and (listed or not are_blank(first, second))
     if moved or (listed and not are_ignorable(first, second, placed, listed)):
         # What moved as a whole is a difference too, and its boxes hold every other: ignoring them all gives a match.

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.core.pictures import Pixels
+from serve_app.measurement import resampled
 from serve_app.measurement.tiles import CELL, HALO, REACH, TILE, by_cell
 
 SLACK = (3, 4, 4)  # levels of Y, Cr, Cb: below one just noticeable difference on any ground
@@ -68,11 +69,14 @@ def mask(first: Pixels, second: Pixels, jitter: int = 0) -> tuple[Mask, Pixels]:
     light, red, blue = (
         cv2.subtract(apart, least) > slack for apart, least, slack in zip(off, excused, SLACK, strict=True)
     )
+    if jitter == 1:
+        light = resampled.differs(one[0], two[0])
     candidate = light | red | blue
     drift = np.stack([_cells(b) - _cells(a) for a, b in zip(one, two, strict=True)])
     inked = _inked(one[0], two[0], _cells(off[0]), drift[0])
     if inked.any():
-        light |= _spread(inked, candidate.shape) & (off[0] >= INK_PIXEL)
+        strokes = _spread(inked, candidate.shape) & (off[0] >= INK_PIXEL)
+        light |= strokes & ~resampled.lines(off[0], INK_PIXEL) if jitter else strokes
         candidate |= light
     if candidate.any():
         peak = _noise_peak(one[0], two[0], candidate, strength, drift)

@@ -35,6 +35,7 @@ def measurement(measured: Measurement) -> MeasurementReport:
             rotation_deg=found.rotation_deg,
             confidence=found.confidence,
             matrix=found.matrix,
+            scales=found.scales,
         ),
         smallest_visible_px=measured.smallest_visible_px,
         further_differences=measured.further_differences,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ from serve_app.core.measured import Alignment
 from serve_app.core.pictures import Box, Pixels, Raster
 from serve_app.measurement import regions
 from serve_app.measurement.cells import collect
-from serve_app.measurement.placing import bands, features, perspective, shifts
+from serve_app.measurement.placing import bands, features, likeness, mirrored, perspective, shifts
 from serve_app.measurement.placing.features import Matches, Transform
 from serve_app.measurement.placing.placed import BETTER, Placed, within
 from serve_app.measurement.placing.resized import resized
@@ -31,6 +32,9 @@ EVERYWHERE = 0.06  # of their edges are off in a quarter of the parts: something
 FEW_EDGES = 64  # in the rows sampled: too few to tell anything
 MIDDLE = 256  # pixels a side of the middle that is looked at first
 MUCH = 0.1  # of its pixels changed visibly: no residue of an encoder, a difference
+SEEN_OVER = 0.08  # of the pixels off, from which on a pair may be a picture and its mirror image
+ONE_FRAME = 0.96  # correlation from which on two sizes show one frame: a hundredth cut off leaves .94 at most
+STRETCHED = 0.7  # ... and from which on two shapes do: other screens of one application reach .68
 UNRELATED = 0.45  # of the pixels off, and no transform found: nothing explains the pair
 
 
@@ -106,6 +110,9 @@ def _moved(first: Raster, second: Raster, off: float) -> Placed | None:
             return _shifted_or_tilted(first, second, shift, off, rest)
     if off <= 4 * FITS:
         return _banded(first, second) or _tilted(first, second, features.matches(one, two))
+    over = _turned_over(first, second, _same_size) if off > SEEN_OVER else None
+    if over is not None:
+        return over
     matches = features.matches(one, two)
     tilted = _tilted(first, second, matches)
     if tilted is not None:
@@ -132,7 +139,10 @@ def _any_size(first: Raster, second: Raster) -> Placed:
     off = shifts.mismatch(stretched.grid.first, stretched.grid.second)
     if off <= 4 * FITS and stretched.is_same_frame:
         return stretched
-    warped = _cut_out(first, second, off)
+    alike = likeness.correlation(stretched.grid.first, stretched.grid.second)
+    if alike > (ONE_FRAME if stretched.is_same_frame else STRETCHED):
+        return replace(stretched, alignment=replace(stretched.alignment, confidence=round(min(1.0, alike), 4)))
+    warped = _cut_out(first, second, off) or _turned_over(first, second, _any_size)
     if warped is None:
         matches = features.matches(first.pixels, second.pixels)
         warped = _tilted(first, second, matches)
@@ -142,9 +152,7 @@ def _any_size(first: Raster, second: Raster) -> Placed:
     if stretched.is_same_frame and (off < UNRELATED or _alike(stretched.grid.first, stretched.grid.second)):
         return stretched
     alone = Alignment("unaligned", scale=stretched.alignment.scale, confidence=round(1 - off, 4))
-    return Placed(
-        stretched.grid, alone, stretched.places, stretched.geometry, False, stretched.back, stretched.coarseness
-    )
+    return replace(stretched, alignment=alone, is_same_frame=False)
 
 
 def _cut_out(first: Raster, second: Raster, off: float) -> Placed | None:
@@ -154,6 +162,11 @@ def _cut_out(first: Raster, second: Raster, off: float) -> Placed | None:
     if shift is None or rest > BETTER * off or rest > CUT_OUT:
         return None
     return _shifted(first, second, shift, "crop", 1 - rest)
+
+
+def _turned_over(first: Raster, second: Raster, place: mirrored.Place) -> Placed | None:
+    along = mirrored.axis(first.pixels, second.pixels)
+    return None if along is None else mirrored.place(first, second, along, place)
 
 
 def _tilted(first: Raster, second: Raster, matches: Matches | None) -> Placed | None:

@@ -53,7 +53,7 @@ class Placed:
 
     @property
     def parts(self) -> list[Box]:
-        """Boxes of the grid that lie as rectangles in both pictures, nearly; none where one is turned."""
+        """Boxes of the grid that lie as rectangles in both pictures, nearly; none where one is turned, or over."""
         width, height = self.grid.width, self.grid.height
         if self.alignment.kind == "perspective" and abs(self.alignment.rotation_deg) < TURNED:
             return [
@@ -61,7 +61,7 @@ class Placed:
                 for y in range(0, height, PART)
                 for x in range(0, width, PART)
             ]
-        if abs(self.alignment.rotation_deg) > 0.2:
+        if abs(self.alignment.rotation_deg) > 0.2 or self.alignment.kind == "mirrored":
             return []
         if not self.segments:
             return [Box(0, 0, width, height)]
@@ -75,13 +75,27 @@ def turned_alignment(found: Alignment) -> Alignment:
     angle = math.radians(found.rotation_deg)
     x, y = found.shift
     back = (-(x * math.cos(angle) + y * math.sin(angle)) * scale, (x * math.sin(angle) - y * math.cos(angle)) * scale)
+    turn = found.rotation_deg if found.kind == "mirrored" else -found.rotation_deg  # turned over, it turns the same way
     return Alignment(
         found.kind,
         (round(back[0], 2) + 0.0, round(back[1], 2) + 0.0),
         round(scale, 4),
-        round(-found.rotation_deg, 2) + 0.0,
+        round(turn, 2) + 0.0,
         found.confidence,
         None if found.matrix is None else matrix_rows(np.linalg.inv(np.array(found.matrix))),
+        None if found.scales is None else (round(1 / found.scales[0], 4), round(1 / found.scales[1], 4)),
+    )
+
+
+def matrix_of(found: Alignment) -> NDArray[np.float64]:
+    """3x3, from pixels of one picture to pixels of the other, of an alignment by one transform."""
+    if found.matrix is not None:
+        return np.array(found.matrix)
+    across, down = found.scales or (found.scale, found.scale)
+    angle = math.radians(found.rotation_deg)
+    cos, sin = math.cos(angle), math.sin(angle)
+    return np.array(
+        [[across * cos, -across * sin, found.shift[0]], [down * sin, down * cos, found.shift[1]], [0, 0, 1.0]]
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from serve_app.core.measured import Alignment
 from serve_app.core.pictures import Box, Raster
@@ -13,7 +14,8 @@ ASPECT_SLACK = 0.01  # of the aspect ratio: rounding of a resize
 
 
 def resized(first: Raster, second: Raster) -> Placed:
-    """Both at the smaller resolution: detail that one picture never had is no difference."""
+    """Both at the smaller resolution: detail that one picture never had is no difference. Where the frames are of
+    another shape, as if one had been stretched."""
     stretch = (second.width / first.width) / (second.height / first.height)
     rounding = 0.5 / min(first.width, first.height, second.width, second.height)
     same_aspect = abs(math.log(stretch)) <= ASPECT_SLACK + 2 * rounding
@@ -30,6 +32,9 @@ def resized(first: Raster, second: Raster) -> Placed:
         return box_back(box, (first, second)[own], size)
 
     found = Alignment("resized", scale=round(scale, 4))
+    if not same_aspect:
+        scales = (round(second.width / first.width, 4), round(second.height / first.height, 4))
+        found = replace(found, kind="stretched", scales=scales)
     geometry = 1 - 0.02 * min(1.0, abs(math.log2(scale))) - min(0.15, 0.3 * abs(math.log(stretch)))
     coarse = max(raster.original_width / size[0] for raster in (first, second))
     return Placed(grid, found, places, geometry, same_aspect, back, coarse)
