@@ -14,6 +14,7 @@ from serve_app.core.measured import MeasuredDifference
 from serve_app.core.pictures import Box
 from serve_app.measurement import compression
 from serve_app.measurement.cells import CellMap, collect
+from serve_app.measurement.placing.nudged import Nudges
 from serve_app.measurement.tiles import CELL, Grid
 
 MOST = 50  # boxes reported; nearest ones join rather than be dropped, so that ignoring all boxes ignores all changes
@@ -44,18 +45,18 @@ def find(grid: Grid, cells: CellMap | None = None) -> tuple[list[Region], int]:
     and what is found joins.
     """
     cells = cells or collect(grid)
-    residue = compression.Residue(grid)
-    regions, found = _drawn(residue, *_joined(cells, []))
+    excuses = _Excuses(grid)
+    regions, found = _drawn(excuses, *_joined(cells, []))
     known: list[Region] = []
     for _ in range(4):
         if not regions:
             return [], 0
         boxes = [region.box for region in regions]
-        rest, _ = _drawn(residue, *_joined(collect(grid, boxes), []), boxes)
+        rest, _ = _drawn(excuses, *_joined(collect(grid, boxes), []), boxes)
         if not rest:
             return regions, found
         known += rest
-        regions, found = _drawn(residue, *_joined(cells, [*(Region(box, 0, 0.0) for box in boxes), *known]), kept=boxes)
+        regions, found = _drawn(excuses, *_joined(cells, [*(Region(box, 0, 0.0) for box in boxes), *known]), kept=boxes)
     return [_whole(grid, regions)], found
 
 
@@ -63,15 +64,28 @@ def remaining(grid: Grid, boxes: Sequence[Box], found: Sequence[MeasuredDifferen
     """Whether anything is still seen with `boxes` grey in both, around them or around where it was found."""
     masks = sorted(set(boxes))
     rest = [each.reference_box for each in found if each.reference_box and each.reference_box not in boxes]
-    return bool(_drawn(compression.Residue(grid), *_joined(collect(grid, masks, rest), []), masks)[0])
+    return bool(_drawn(_Excuses(grid), *_joined(collect(grid, masks, rest), []), masks)[0])
+
+
+class _Excuses:
+    """What nobody drew of one grid: what an encoder left, and what stands a fraction of a pixel further."""
+
+    def __init__(self, grid: Grid) -> None:
+        self._kinds = (compression.Residue(grid), Nudges(grid))
+
+    def among(self, boxes: Sequence[Box], masks: Sequence[Box]) -> set[Box]:
+        found: set[Box] = set()
+        for kind in self._kinds:
+            found |= kind.among([box for box in boxes if box not in found], masks)
+        return found
 
 
 def _drawn(
-    residue: compression.Residue, regions: list[Region], found: int, masks: Sequence[Box] = (), kept: Sequence[Box] = ()
+    excuses: _Excuses, regions: list[Region], found: int, masks: Sequence[Box] = (), kept: Sequence[Box] = ()
 ) -> tuple[list[Region], int]:
-    """Without what an encoder left. What holds a `kept` box was judged before."""
+    """Without what nobody drew. What holds a `kept` box was judged before."""
     boxes = [region.box for region in regions if not any(_within(box, region.box) for box in kept)]
-    left = residue.among(boxes, masks)
+    left = excuses.among(boxes, masks)
     return [region for region in regions if region.box not in left], found - len(left)
 
 

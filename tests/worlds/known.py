@@ -18,6 +18,7 @@ class KnownPair:
 
     `changes`: in reference pixels, each to be found by itself, and nothing beside them; none: nothing changed. What
     moved as a whole may always be said. `least_similarity`: at least so much. `kinds`: of alignment, any where empty.
+    `says`: the kinds of all differences instead, sorted.
     """
 
     reference: Pixels
@@ -27,6 +28,7 @@ class KnownPair:
     kinds: tuple[str, ...] = ()
     growth: float = GROWTH
     ignored: tuple[Box, ...] = ()  # regions of the reference
+    says: tuple[str, ...] = ()
 
     def exchanged(self, changes: tuple[Box, ...]) -> KnownPair:
         """Candidate against reference; `changes`: in the candidate's pixels."""
@@ -49,7 +51,10 @@ def misses(pair: KnownPair, found: Measurement) -> list[str]:
     local = [each for each in found.differences if not _is_frame(each, pair)]
     wrong += [f"{box} isn't listed by itself" for box in pair.changes if not any(_shows(e, box, pair) for e in local)]
     beside = [each for each in local if not any(_touches(each, box) for box in pair.changes)]
-    wrong += [f"{each.kind} at {each.reference_box} is nothing" for each in beside]
+    if not pair.says:
+        wrong += [f"{each.kind} at {each.reference_box} is nothing" for each in beside]
+    elif sorted(each.kind for each in found.differences) != list(pair.says):
+        wrong.append(f"{[(each.kind, *(each.reference_box or ())) for each in found.differences]}")
     if found.similarity < pair.least_similarity:
         wrong.append(f"similarity {found.similarity} is under {pair.least_similarity}")
     if pair.kinds and found.alignment.kind not in pair.kinds:

@@ -26,6 +26,8 @@ def warp(first: Raster, second: Raster, rough: Transform, off: float) -> Placed 
     size, other = (one.shape[1], one.shape[0]), (two.shape[1], two.shape[0])
     start = Transform(rough.scale * fx / fy, rough.rotation_deg, (rough.shift[0] / fy, rough.shift[1] / fy), 0)
     fine = features.refined(one, two, start)
+    if first.pixels.shape == second.pixels.shape and fine.is_still(size[0], size[1]):
+        return None  # a fraction of a pixel: nothing moved
     matrix = fine.matrix
     laid = np.asarray(cv2.warpAffine(two, matrix, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP), np.uint8)
     shown = shown_part(cv2.invertAffineTransform(matrix), size, other)
