@@ -14,6 +14,7 @@ from serve_app.core.measured import MeasuredDifference
 from serve_app.core.pictures import Box, Raster
 from serve_app.measurement.order import rounded
 from serve_app.measurement.placing.bands import Segment
+from serve_app.measurement.placing.columns import Column
 from serve_app.measurement.placing.masking import holds
 from serve_app.measurement.placing.placed import Placed, within
 from serve_app.schema import DifferenceKind
@@ -33,19 +34,25 @@ def framing(first: Raster, second: Raster, placed: Placed, ratio: float) -> list
     """What differs about the frames themselves: everything moved, or a band came between."""
     frames = whole_frames(first, second)
     severity = max(0.02, 1 - placed.geometry)
-    if not placed.segments:
+    if not placed.segments and not placed.columns:
         kind: DifferenceKind = "changed" if placed.alignment.kind in ("unaligned", "resized", "none") else "moved"
         return [framed(kind, frames[0], frames[1], first, second, severity, ratio)]
-    listed = [
-        framed(each, one, two, first, second, severity, 0.0)
-        for each, one, two in _came(placed.segments, frames)
-        if not (holds(placed.ignored[0], one) if each == "removed" else holds(placed.ignored[1], two))
+    one_size = first.pixels.shape == second.pixels.shape
+    listed, displaced = [], [] if one_size else [frames]
+    for left, right, segments in placed.columns or (Column(0, first.width, placed.segments),):
+        widths = [Box(left, 0, right - left, frame.height) for frame in frames]
+        listed += [(kind, one, two) for kind, one, two in _came(segments, widths) if not _is_ignored(placed, one, two)]
+        if one_size:
+            moved = [_displaced(each, each is segments[-1], widths[0]) for each in segments if each.by]
+            displaced += [each for each in moved if not holds(placed.ignored[0], each[0])]
+    return [
+        *(framed(*each, first, second, severity, 0.0) for each in listed),
+        *(framed("moved", *boxes, first, second, severity / 2, 0.0) for boxes in displaced),
     ]
-    displaced = [frames]
-    if first.pixels.shape == second.pixels.shape:
-        displaced = [_displaced(each, each is placed.segments[-1], first) for each in placed.segments if each.by]
-        displaced = [each for each in displaced if not holds(placed.ignored[0], each[0])]
-    return listed + [framed("moved", *boxes, first, second, severity / 2, 0.0) for boxes in displaced]
+
+
+def _is_ignored(placed: Placed, one: Box, two: Box) -> bool:
+    return holds(placed.ignored[0], one) or holds(placed.ignored[1], two)
 
 
 def _came(segments: Sequence[Segment], frames: Sequence[Box]) -> Iterator[tuple[DifferenceKind, Box, Box]]:
@@ -56,9 +63,10 @@ def _came(segments: Sequence[Segment], frames: Sequence[Box]) -> Iterator[tuple[
             start, height = ends[own], each[own] - ends[own]
             if height > 0:
                 boxes = [
-                    Box(0, min(end, frame.height - 1), frame.width, 1) for end, frame in zip(ends, frames, strict=True)
+                    frame._replace(y=min(end, frame.height - 1), height=1)
+                    for end, frame in zip(ends, frames, strict=True)
                 ]
-                boxes[own] = Box(0, start, frames[own].width, height)
+                boxes[own] = frames[own]._replace(y=start, height=height)
                 yield kind, boxes[0], boxes[1]
         ends = (each.first + each.rows, each.second + each.rows)
 
@@ -66,10 +74,10 @@ def _came(segments: Sequence[Segment], frames: Sequence[Box]) -> Iterator[tuple[
 _CAME: tuple[DifferenceKind, DifferenceKind] = ("removed", "added")
 
 
-def _displaced(segment: Segment, is_last: bool, raster: Raster) -> tuple[Box, Box]:
+def _displaced(segment: Segment, is_last: bool, frame: Box) -> tuple[Box, Box]:
     """Its places in two pictures of one size. What the last one pushed out of the frame belongs to it."""
-    ends = [raster.height if is_last else start + segment.rows for start in segment[:2]]
-    one, two = (Box(0, start, raster.width, end - start) for start, end in zip(segment[:2], ends, strict=True))
+    ends = [frame.height if is_last else start + segment.rows for start in segment[:2]]
+    one, two = (frame._replace(y=start, height=end - start) for start, end in zip(segment[:2], ends, strict=True))
     return one, two
 
 

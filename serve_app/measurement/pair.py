@@ -221,7 +221,7 @@ def _see(pair: Pair, placed: Placed) -> _Seen:
         # What moved as a whole is a difference too, and its boxes hold every other: ignoring them all gives a match.
         listed += framing(first, second, placed, ratio)
         counted += 1
-    if placed.segments and first.pixels.shape == second.pixels.shape:
+    if (placed.segments or placed.columns) and first.pixels.shape == second.pixels.shape:
         listed = closed(first, second, listed)
     listed.sort(key=lambda each: (-each.severity, each.reference_box or Box(0, 0, 0, 0)))
     return _Seen(tuple(listed), counted, ratio)

@@ -56,10 +56,9 @@ def two_columns(
     pen = ImageDraw.Draw(image)
     pen.rectangle((0, 0, 900, 54), fill=(37, 99, 235))
     side, main = (620, 24) if is_left else (24, 330)
+    small, large = (ImageFont.load_default(size=size) for size in (13, 16))
     for row in range(15):
-        pen.text(
-            (side, 76 + 34 * row), f"Section {row + 1} of the manual", font=ImageFont.load_default(size=13), fill=ink
-        )
+        pen.text((side, 76 + 34 * row), f"Section {row + 1} of the manual", font=small, fill=ink)
     said = [f"{_NAMES[row]} line about {_THINGS[row % 10]}" for row in range(lines)]
     if at is not None:
         said[at:at] = [f"An extra line number {row + 1} came in here" for row in range(rows)]

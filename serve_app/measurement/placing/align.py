@@ -16,7 +16,7 @@ from serve_app.core.measured import Alignment
 from serve_app.core.pictures import Box, Pixels, Raster
 from serve_app.measurement import regions
 from serve_app.measurement.cells import collect
-from serve_app.measurement.placing import bands, features, likeness, mirrored, perspective, shifts
+from serve_app.measurement.placing import bands, columns, features, likeness, mirrored, perspective, shifts
 from serve_app.measurement.placing.features import Matches, Transform
 from serve_app.measurement.placing.placed import BETTER, Placed, within
 from serve_app.measurement.placing.resized import resized
@@ -213,11 +213,12 @@ def _shifted(first: Raster, second: Raster, shift: Shift, kind: str, confidence:
 
 
 def _banded(first: Raster, second: Raster) -> Placed | None:
+    """Rows that were inserted or taken out, of the whole page or of one column."""
     if first.width != second.width or first.alpha is not None or second.alpha is not None:
         return None
     segments = bands.find(first.pixels, second.pixels)
     if not segments:
-        return None
+        return _columned(first, second)
     pixels = [
         np.concatenate([raster.pixels[start : start + each.rows] for each, start in zip(segments, starts, strict=True)])
         for raster, starts in (
@@ -245,6 +246,28 @@ def _banded(first: Raster, second: Raster) -> Placed | None:
     came = sum(abs(after - before) for before, after in itertools.pairwise([0, *(each.by for each in segments)]))
     geometry = 1 - 0.5 * came / max(first.height, second.height) - 0.03
     return Placed(Grid(pixels[0], pixels[1]), found, places, max(0.3, geometry), False, back, segments=segments)
+
+
+def _columned(first: Raster, second: Raster) -> Placed | None:
+    found = columns.find(first.pixels, second.pixels)
+    if not found:
+        return None
+    grid = Grid(first.pixels, columns.laid(first.pixels, second.pixels, found))
+    size = (first.width, first.height)
+
+    def places(box: Box) -> tuple[Box, Box]:
+        return box, within(columns.moved(box, found, 0), (second.width, second.height)) or box
+
+    def back(box: Box, own: int) -> Box | None:
+        return within(columns.moved(box, found, 1) if own else box, size)
+
+    scale = first.original_height / first.height
+    displaced = [(each, column) for column in found for each in column.segments if each.by]
+    most = max(displaced, key=lambda each: each[0].rows * (each[1].right - each[1].left))[0]
+    confidence = 1 - shifts.mismatch(grid.first, grid.second)
+    alignment = Alignment("bands", (0.0, round(most.by * scale, 2)), confidence=round(confidence, 4))
+    share = sum(each.rows * (column.right - column.left) for each, column in displaced) / (size[0] * size[1])
+    return Placed(grid, alignment, places, 1 - 0.3 * share - 0.03, False, back, columns=found)
 
 
 def _is_upright(rough: Transform) -> bool:

@@ -14,6 +14,7 @@ from serve_app.core.measured import Alignment
 from serve_app.core.pictures import Box, Pixels, Raster
 from serve_app.measurement.placing import bands
 from serve_app.measurement.placing.bands import Segment
+from serve_app.measurement.placing.columns import Column
 from serve_app.measurement.tiles import Grid
 
 BETTER = 0.5  # of the mismatch without it: what a shift or transform must reach to explain the pair
@@ -32,7 +33,8 @@ class Placed:
 
     `geometry`: 1 for one frame, less the more the frames differ. `coarseness`: original pixels per grid pixel.
     `is_same_frame`: the same relative place shows the same thing in both. `segments`: of
-    rows, from the top, where some were inserted or taken out between them; else none. `ignored`: boxes of each
+    rows, from the top, where some were inserted or taken out between them; else none. `columns`: those in which rows
+    were, beside others that stayed; the grid is then the first picture's frame. `ignored`: boxes of each
     picture, in its raster pixels, in which nothing counts; the grid is grey there already.
     """
 
@@ -44,6 +46,7 @@ class Placed:
     back: Back
     coarseness: float = 1.0
     segments: tuple[Segment, ...] = ()
+    columns: tuple[Column, ...] = ()
     ignored: tuple[Boxes, Boxes] = ((), ())
 
     @property
@@ -63,6 +66,15 @@ class Placed:
             ]
         if abs(self.alignment.rotation_deg) > 0.2 or self.alignment.kind == "mirrored":
             return []
+        if self.columns:
+            edges = [0, *(x for each in self.columns for x in (each.left, each.right)), width]
+            beside = [Box(a, 0, b - a, height) for a, b in zip(edges[::2], edges[1::2], strict=True) if b > a]
+            within_them = [
+                Box(each.left, segment.first, each.right - each.left, segment.rows)
+                for each in self.columns
+                for segment in each.segments
+            ]
+            return beside + within_them
         if not self.segments:
             return [Box(0, 0, width, height)]
         tops = bands.tops(self.segments)
