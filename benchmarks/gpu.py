@@ -210,7 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--shape", nargs="+", default=["8b", "2b"], help="of the first all rows; of others a few")
     parser.add_argument("--pytest", default="", metavar="OPTIONS", help='"-k name", for the tests')
-    parser.add_argument("--rows", nargs=argparse.REMAINDER, default=[], help="the rest is for benchmarks.gpu_rows")
+    parser.add_argument("--rows", nargs=argparse.REMAINDER, default=[], help="the rest is for benchmarks.vl.gpu_rows")
     options = parser.parse_args(arguments)
     if problem := missing(options.device):
         print(problem, file=sys.stderr)
@@ -220,7 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tests = {"exit_code": code, "seconds": round(time.monotonic() - started, 1)}
     ended = f"tests/gpu: not done in {TESTS_S:.0f} s" if code is None else f"tests/gpu: exit code {code}"
     _tell(f"{ended}, after {tests['seconds']} s; now the benchmark, for {options.seconds:.0f} s")
-    command = [sys.executable, "-m", "benchmarks.gpu_rows", "--device", options.device, "--shape", *options.shape]
+    command = [sys.executable, "-m", "benchmarks.vl.gpu_rows", "--device", options.device, "--shape", *options.shape]
     bench = measured([*command, *options.rows], options.seconds, _tell)
     for line in summary(bench, tests):
         _tell(line)

@@ -18,8 +18,8 @@ import pytest
 pytest.importorskip("torch", reason="needs the extra [vl]")
 pytest.importorskip("transformers", reason="needs the extra [vl]")
 
-from benchmarks import bench_vl_host, gpu, gpu_rows
-from benchmarks.vl import vl_host, vl_models
+from benchmarks import bench_vl_host, gpu
+from benchmarks.vl import gpu_rows, vl_host, vl_models
 
 ROOT = Path(__file__).parents[1]
 # What a machine with a GPU need not have: importing any of it there is an error here.
@@ -71,7 +71,7 @@ def test_the_whole_command_without_ray_and_without_a_gpu(tmp_path: Path) -> None
         for line in running.stdout or ():
             lines.append(line.rstrip("\n"))
             if len([one for one in lines if one.startswith("[")]) == 1 and line.startswith("["):
-                still_measured = any("benchmarks.gpu_rows" in one.cmdline() for one in children(running.pid))
+                still_measured = any("benchmarks.vl.gpu_rows" in one.cmdline() for one in children(running.pid))
     assert running.returncode == 0, "\n".join(lines)
     assert still_measured  # when the first row was told
     names = [f"tiny {name}" for name, _ in (*gpu_rows.ROWS, *gpu_rows.LAST)]

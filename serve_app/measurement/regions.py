@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from serve_app.core.measured import MeasuredDifference
 from serve_app.core.pictures import Box
-from serve_app.measurement import compression
 from serve_app.measurement.cells import CellMap, collect
-from serve_app.measurement.placing.nudged import Nudges
+from serve_app.measurement.excuses.compression import Residue
+from serve_app.measurement.excuses.nudged import Nudges
 from serve_app.measurement.tiles import CELL, Grid
 
 MOST = 50  # boxes reported; nearest ones join rather than be dropped, so that ignoring all boxes ignores all changes
@@ -71,7 +71,7 @@ class _Excuses:
     """What nobody drew of one grid: what an encoder left, and what stands a fraction of a pixel further."""
 
     def __init__(self, grid: Grid) -> None:
-        self._kinds = (compression.Residue(grid), Nudges(grid))
+        self._kinds = (Residue(grid), Nudges(grid))
 
     def among(self, boxes: Sequence[Box], masks: Sequence[Box]) -> set[Box]:
         found: set[Box] = set()

@@ -25,7 +25,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.core.pictures import Pixels
-from serve_app.measurement import resampled
 from serve_app.measurement.tiles import CELL, HALO, REACH, TILE, by_cell
 
 SLACK = (3, 4, 4)  # levels of Y, Cr, Cb: below one just noticeable difference on any ground
@@ -40,6 +39,10 @@ INK_WINDOW = (5, 5)  # cells: some stroke of a text of any size is fully covered
 INK_ONE_WAY = 0.85  # of what changed goes in one direction
 INK_LEAST = 0.75  # levels, in the mean of the window
 INK_PIXEL = 8  # levels from which a pixel shows it
+SAMPLED = 0.8  # pixels: deviation of the mean that a picture resampled to meet the other is compared in
+SAMPLED_SHARE = 0.33  # of the contrast around it may be off: a border of another rounded width is .31, a stroke .35
+SAMPLED_MOST = 0.75  # ... and one pixel: half a pixel and another width together make .69
+LINE = 24  # pixels: what is so long and straight is no letter
 NOISE_DENSITY = 0.3  # of the pixels around are off: noise, where their mean isn't
 NOISE_MEAN = 3.0  # levels of mean that noise may leave in a neighbourhood of 24 pixels
 NOISE_SHARE = 0.1  # ... or this share of its mean amplitude
@@ -70,13 +73,13 @@ def mask(first: Pixels, second: Pixels, jitter: int = 0) -> tuple[Mask, Pixels]:
         cv2.subtract(apart, least) > slack for apart, least, slack in zip(off, excused, SLACK, strict=True)
     )
     if jitter == 1:
-        light = resampled.differs(one[0], two[0])
+        light = resampled(one[0], two[0])
     candidate = light | red | blue
     drift = np.stack([_cells(b) - _cells(a) for a, b in zip(one, two, strict=True)])
     inked = _inked(one[0], two[0], _cells(off[0]), drift[0])
     if inked.any():
         strokes = _spread(inked, candidate.shape) & (off[0] >= INK_PIXEL)
-        light |= strokes & ~resampled.lines(off[0], INK_PIXEL) if jitter else strokes
+        light |= strokes & ~_lines(off[0]) if jitter else strokes
         candidate |= light
     if candidate.any():
         peak = _noise_peak(one[0], two[0], candidate, strength, drift)
@@ -122,6 +125,30 @@ def _excused(one: Planes, two: Planes, jitter: int) -> Planes:
         for a, b, window in zip(one, two, (near, far, far), strict=True)
     )
     return light, red, blue
+
+
+def resampled(one: Pixels, two: Pixels) -> Mask:
+    """Pixels whose lightness differs by more than sampling explains, where one picture was resampled to meet the other.
+
+    An edge that sits a fraction of a pixel further, or is softer, loses on one side what it gains on the other: in a
+    mean over what two pixels cover almost nothing is left of it, while a stroke that came or went stays.
+    """
+    window = np.ones((5, 5), np.uint8)
+    contrast = np.asarray(cv2.max(_contrast(one, window), _contrast(two, window)), np.float32)
+    apart = two.astype(np.float32) - one
+    mean = np.abs(cv2.GaussianBlur(apart, (0, 0), SAMPLED))
+    return np.asarray(
+        (mean > SLACK[0] + SAMPLED_SHARE * contrast) | (np.abs(apart) > SLACK[0] + SAMPLED_MOST * contrast)
+    )
+
+
+def _lines(off: Pixels) -> Mask:
+    """Pixels of long straight runs that are off: borders, whole pixels at any scale, so that one is bolder."""
+    strong = (off >= INK_PIXEL).view(np.uint8)
+    across, down = (
+        cv2.morphologyEx(strong, cv2.MORPH_OPEN, np.ones(shape, np.uint8)) for shape in ((1, LINE), (LINE, 1))
+    )
+    return np.asarray((across | down) > 0)
 
 
 def _contrast(plane: Pixels, window: Pixels) -> Pixels:

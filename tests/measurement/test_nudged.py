@@ -8,7 +8,7 @@ import pytest
 from serve_app import measurement
 from serve_app.core.pictures import Box
 from serve_app.measurement import regions
-from serve_app.measurement.placing.nudged import Nudges
+from serve_app.measurement.excuses.nudged import Nudges
 from serve_app.measurement.tiles import Grid
 from tests.measurement.test_measure import assert_lawful, raster
 from tests.worlds.pairs import screenshot

@@ -7,7 +7,7 @@ import pytest
 from skimage import data
 
 from serve_app import measurement
-from serve_app.measurement import resampled
+from serve_app.measurement.visible import resampled
 from tests.measurement.test_measure import assert_lawful, raster
 from tests.worlds.known import misses
 from tests.worlds.pairs import blurred, screenshot
@@ -86,9 +86,9 @@ def test_what_is_symmetric_is_not_mirrored() -> None:
 def test_sampling_is_excused_and_a_stroke_is_not() -> None:
     letters = screenshot()[..., 0]
     for other in (blurred(letters, 0.5), np.asarray(letters)):
-        assert not resampled.differs(letters, other).any()
+        assert not resampled(letters, other).any()
     missing = letters.copy()
     y, x = (int(at[0]) for at in np.nonzero(letters[110:] < 60))
     missing[110 + y : 114 + y, x : x + 3] = 250  # a part of one letter
-    assert resampled.differs(letters, missing).any()
-    assert np.array_equal(resampled.differs(letters, missing), resampled.differs(missing, letters))
+    assert resampled(letters, missing).any()
+    assert np.array_equal(resampled(letters, missing), resampled(missing, letters))
