@@ -22,6 +22,7 @@ AROUND = 8  # pixels around a place that must be nudged with it: one letter neve
 ROUNDS = 6  # of Lucas and Kanade's step: letters aren't linear
 STRIDE = 0.4  # pixels of one at most
 BUDGET = 1 << 19  # pixels looked at for one pair: 20 ms
+ONE_WAY = 0.25  # of the change's deviation that its mean may be
 LEAST = 4.0  # levels squared that a place differs by on average, at least
 
 
@@ -60,14 +61,16 @@ def _nudge(one: Pixels, two: Pixels, inside: tuple[slice, slice]) -> tuple[float
     """How far right and down of itself the second picture shows the first, by Lucas and Kanade (1981); None where
     that leaves too much, or is too far, or hardly any way."""
     first, second = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) for image in (one, two))
-    before = float(np.square(second - first)[inside].mean())
-    if before < LEAST:
+    apart = (second - first)[inside].ravel()
+    before = float(apart @ apart) / apart.size
+    # What is lost on one side is gained on the other: or it's no nudge.
+    if before < LEAST or abs(float(apart.mean())) > ONE_WAY * math.sqrt(before):
         return None
     x = y = 0.0
     moved = first
-    for _ in range(ROUNDS):
+    for index in range(ROUNDS):
         step = _step(moved, second, inside)
-        if step is None:
+        if step is None or (not index and math.hypot(*step) < NEAREST):
             return None
         x, y = x + min(STRIDE, max(-STRIDE, step[0])), y + min(STRIDE, max(-STRIDE, step[1]))
         moved = _nudged(first, (x, y))

@@ -89,10 +89,15 @@ def in_place(first: Pixels, second: Pixels) -> bool:
 
 def _is_everywhere(moved: NDArray[np.bool_], edges: NDArray[np.bool_]) -> bool:
     """Edges moved in every fourth part that has some."""
-    size = (min(PARTS, edges.shape[1]), min(PARTS, edges.shape[0]))
-    shares = [cv2.resize(each.astype(np.float32), size, interpolation=cv2.INTER_AREA) for each in (moved, edges)]
-    seen = shares[1] > 0.3 * shares[1].mean()
-    return bool(np.quantile(shares[0][seen] / shares[1][seen], 0.75) >= EVERYWHERE)
+    rows, columns = (np.linspace(0, length, PARTS + 1).astype(int) for length in edges.shape)
+    parts = [
+        (slice(top, bottom), slice(left, right))
+        for top, bottom in itertools.pairwise(rows)
+        for left, right in itertools.pairwise(columns)
+    ]
+    counts = np.array([(np.count_nonzero(moved[part]), np.count_nonzero(edges[part])) for part in parts])
+    seen = counts[counts[:, 1] > 0.3 * counts[:, 1].mean()]
+    return bool(np.quantile(seen[:, 0] / seen[:, 1], 0.75) >= EVERYWHERE)
 
 
 def _moved(first: Raster, second: Raster, off: float) -> Placed | None:

@@ -14,6 +14,7 @@ from serve_app.core.pictures import Box, Pixels
 from serve_app.measurement.placing import bands, shifts
 from serve_app.measurement.placing.bands import Segment
 
+ROWS = 1024  # of a page that its columns are told by
 GUTTER = 12  # pixels without anything between two columns: more than between two words
 RIM = 4  # pixels beside a column that its letters' smoothed edges may reach
 LEAST = 40  # pixels of width: less is no column
@@ -34,28 +35,31 @@ class Column(NamedTuple):
 def find(first: Pixels, second: Pixels) -> tuple[Column, ...]:
     """Columns whose rows moved, of two pages of one width; none where none did, or where all of the page changed."""
     rows = min(len(first), len(second))
-    apart = cv2.absdiff(first[:rows], second[:rows]).max(axis=(0, 2)) > shifts.OFF
+    step = -(-rows // ROWS)
+    one, two = (shifts.luma(image[:rows:step]) for image in (first, second))
+    apart = (cv2.absdiff(one, two) > shifts.OFF).any(axis=0)
     if rows < 2 * bands.STRIP or not apart.any() or apart.mean() > WIDEST:
         return ()
     found = []
-    for left, right in _strips(first[:rows], second[:rows], apart)[:MOST]:
+    for left, right in _strips(one, two, apart)[:MOST]:
         if not LEAST <= right - left <= WIDEST * first.shape[1]:
             continue
-        one, two = (np.ascontiguousarray(image[:, left:right]) for image in (first, second))
-        segments = bands.find(one, two)
-        if segments and _explains(segments, one, two):
+        strips = [np.ascontiguousarray(image[:, left:right]) for image in (first, second)]
+        segments = bands.find(strips[0], strips[1])
+        if segments and _explains(segments, strips[0], strips[1]):
             found.append(Column(left, right, segments))
     return tuple(found)
 
 
 def _strips(first: Pixels, second: Pixels, apart: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Columns with something `apart` in them: runs of what isn't empty from top to bottom, gutters between them."""
+    """Columns with something `apart` in them, of two planes of lightness: runs of what isn't empty from top to bottom,
+    gutters between them."""
     filled = apart.copy()
     for image in (first, second):
         # A bar across the whole page is no column: what is one colour along its row is ground.
-        ground = np.median(image[:, ::8], axis=1).astype(np.uint8)[:, None]
-        off = cv2.absdiff(image, np.broadcast_to(ground, image.shape)).max(axis=2) > INK
-        filled |= off.any(axis=0)
+        ground = np.sort(image[:, :: max(1, image.shape[1] // 32)], axis=1)
+        middle = ground[:, ground.shape[1] // 2, None]
+        filled |= (cv2.absdiff(image, np.repeat(middle, image.shape[1], axis=1)) > INK).any(axis=0)
     closed = cv2.morphologyEx(filled.view(np.uint8)[None], cv2.MORPH_CLOSE, np.ones((1, GUTTER), np.uint8))[0] > 0
     edges = np.flatnonzero(np.diff(np.r_[False, closed, False].astype(np.int8)))
     width = len(apart)

@@ -16,7 +16,7 @@ BLUR = 3.0  # pixels: what is coarser is light, not content
 
 def detail(image: Pixels, size: tuple[int, int]) -> NDArray[np.float32]:
     """Luma at `size` (width, height) less its blur, of mean 0 and length 1; nothing of a flat picture."""
-    plane = luma(np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)).astype(np.float32)
+    plane = np.asarray(cv2.resize(luma(image), size, interpolation=cv2.INTER_AREA), np.float32).reshape(size[::-1])
     plane -= cv2.GaussianBlur(plane, (0, 0), BLUR)
     plane -= plane.mean()
     length = float(np.linalg.norm(plane))
