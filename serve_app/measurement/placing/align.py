@@ -114,7 +114,10 @@ def _moved(first: Raster, second: Raster, off: float) -> Placed | None:
                 return band
             return _shifted_or_tilted(first, second, shift, off, rest)
     if off <= 4 * FITS:
-        return _banded(first, second) or _tilted(first, second, features.matches(one, two))
+        banded = _banded(first, second)
+        if banded is not None and in_place(banded.grid.first, banded.grid.second):
+            return banded
+        return _tilted(first, second, features.matches(one, two)) or banded
     over = _turned_over(first, second, _same_size) if off > SEEN_OVER else None
     if over is not None:
         return over
@@ -132,7 +135,7 @@ def _moved(first: Raster, second: Raster, off: float) -> Placed | None:
 def _shifted_or_tilted(first: Raster, second: Raster, shift: Shift, off: float, rest: float) -> Placed:
     views = shifts.overlapping(first.pixels, second.pixels, shift)
     assert views is not None, "a shift is only taken where pictures overlap"
-    if rest > FITS and not in_place(*views):
+    if not in_place(*views):
         tilted = _tilted(first, second, features.matches(first.pixels, second.pixels))
         if tilted is not None and tilted.alignment.confidence > 1 - BETTER * rest:
             return tilted
