@@ -25,13 +25,15 @@ import pytest
 
 from serve_app.core.pictures import Upload
 from serve_app.errors import Unavailable
+from serve_app.imaging.pdf.documents import Documents
+from serve_app.jobs.batch_worker import BatchWorker
 from serve_app.jobs.courier import Courier, guarded_client
 from serve_app.jobs.durable import Owner
 from serve_app.jobs.job import Request
 from serve_app.jobs.storeroom import Storeroom
 from serve_app.jobs.worker import Worker
 from serve_app.schema import ImageComparisonConfig
-from serve_app.settings import MIB, JobSettings
+from serve_app.settings import MIB, JobSettings, Limits
 from tests.rigs import postgres
 from tests.worlds.jobs import Comparer
 from tests.worlds.samples import card, encoded
@@ -49,7 +51,8 @@ def own(settings: JobSettings, ready: Event, done: Event) -> None:
     owner = Owner(room.database, "benchmark", settings.parallel)
     room.database.create_tables()
     courier = Courier(room.deliveries, guarded_client(settings.webhooks), None)
-    owner.launch(worker.run, worker.give_up, courier.deliver)
+    batches = BatchWorker(room.batches, room.blobs, Documents(Limits()), lambda *_: comparer, 16)
+    owner.launch(worker.run, worker.give_up, courier.deliver, batches)
     ready.set()
     done.wait()
     owner.close()

@@ -1,5 +1,5 @@
 """`make gpu`: on a machine with a GPU the tests of tests/gpu, then the benchmark, row by row, within a time.
-No installing, no download, no Ray: what is missing is named. The rows are made by `gpu_rows` in a process of its own.
+No installing, no download, no Ray: what is missing is named. `vl.gpu_rows` makes the rows in a process of its own.
 
 Prints each row as soon as it is measured, what is left out, a Markdown table and a last line of JSON. Exit code 1 where
 a test failed, a row failed, or a goal was not met; 2 where something is missing.

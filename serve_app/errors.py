@@ -13,9 +13,11 @@ ComparisonError                     500 internal
 ├── Expired                         410 expired
 ├── BodyTooLarge                    413 body_too_large
 ├── InvalidConfig                   422 invalid_config
+├── ManifestRejected                422 invalid_manifest
 ├── ImageRejected                   422 image_unreadable
 │   ├── UnsupportedImageType        415 unsupported_image_type
-│   └── ImageTooLarge               422 image_too_large
+│   ├── ImageTooLarge               422 image_too_large
+│   └── PdfRejected                 422 pdf_rejected
 ├── RateLimited                     429 rate_limited
 ├── Unavailable                     503 not_ready
 │   ├── WorkerLost                  503 not_ready
@@ -44,6 +46,7 @@ class ComparisonError(Exception):
     type: ClassVar[str] = "internal"
     status: ClassVar[int] = 500
     request_id: str | None = None  # where a server refused, its name for the request
+    faults: tuple[str, ...] | None = None  # of a list: all that is wrong with it, a sentence each
 
     def __init__(
         self,
@@ -145,6 +148,13 @@ class InvalidConfig(ComparisonError):
     status = 422
 
 
+class ManifestRejected(ComparisonError):
+    """A list of pairs can't be used; `faults` says all that is wrong with it, each with its line."""
+
+    type = "invalid_manifest"
+    status = 422
+
+
 class ImageRejected(ComparisonError):
     """The upload is not an image we are willing to decode."""
 
@@ -163,6 +173,12 @@ class ImageTooLarge(ImageRejected):
     """Too many pixels, or too much memory to decode, by the header alone."""
 
     type = "image_too_large"
+
+
+class PdfRejected(ImageRejected):
+    """A PDF that is locked, empty or damaged, or of more or larger pages than are rendered."""
+
+    type = "pdf_rejected"
 
 
 class RateLimited(ComparisonError):

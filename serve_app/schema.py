@@ -62,6 +62,18 @@ class ImageComparisonConfig(BaseModel):
     frame: Annotated[int, Field(ge=0, le=9999, description="Which page or frame of both files, counted from 0")] = 0
 
 
+class PdfOptions(BaseModel):
+    """How the pages of two PDFs become pictures. Validate it from JSON: it is strict."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    dpi: Annotated[int, Field(ge=18, le=600)] = 150
+    page_regions: Annotated[
+        dict[Annotated[int, Field(ge=1)], Annotated[tuple[BoxField, ...], Field(max_length=64)]],
+        Field(description="Boxes to ignore on one page of the reference, by its number, in its pixels at this dpi"),
+    ] = {}
+
+
 class _Out(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -239,6 +251,10 @@ class ErrorReport(_Out):
     detail: str
     image: Literal["reference", "candidate"] | None = None
     field: str | None = None
+    faults: Annotated[
+        tuple[str, ...] | None,
+        Field(description="All that is wrong with a list of pairs, with lines", exclude_if=lambda it: it is None),
+    ] = None
 
 
 class WebhookReport(_Out):
@@ -296,6 +312,53 @@ class PairReport(_Out):
     candidate: str | None
     report: ComparisonReport | None = None
     error: ErrorReport | None = None
+
+
+class BatchOutcomes(_Out):
+    """How many pairs ended how."""
+
+    match: Annotated[int, Field(ge=0)] = 0
+    mismatch: Annotated[int, Field(ge=0)] = 0
+    uncertain: Annotated[int, Field(ge=0)] = 0
+    added: Annotated[int, Field(ge=0)] = 0
+    removed: Annotated[int, Field(ge=0)] = 0
+    failed: Annotated[int, Field(ge=0)] = 0
+
+
+class BatchReport(_Out):
+    """Many pairs under one config, compared in the background."""
+
+    id: str
+    status: Annotated[JobStatus, Field(description="succeeded: every pair has a result, `failed` ones too")]
+    position: Annotated[int | None, Field(ge=1, description="In the queue of batches; null once it has begun")]
+    num_pairs: Annotated[int, Field(ge=1)]
+    num_done: Annotated[int, Field(ge=0)]
+    outcomes: BatchOutcomes
+    created: datetime
+    started: datetime | None
+    ended: datetime | None
+    expires: Annotated[datetime | None, Field(description="When the results and images are deleted")]
+    error: ErrorReport | None = None
+
+
+class BatchList(_Out):
+    """Newest first."""
+
+    batches: tuple[BatchReport, ...]
+    next_cursor: Annotated[str | None, Field(description="For the next page; null on the last one")]
+
+
+class BatchResult(PairReport):
+    """One pair of a batch at the server; a line of its JSONL."""
+
+    number: Annotated[int, Field(ge=1, description="Of the pair in its batch, as they were sent")]
+
+
+class BatchResults(_Out):
+    """In the order of the pairs, as far as they are done without a gap."""
+
+    results: tuple[BatchResult, ...]
+    next_cursor: Annotated[str | None, Field(description="For what comes after; null once all has been told")]
 
 
 Data = TypeVar("Data")

@@ -31,6 +31,7 @@ class Limits(_Strict):
     max_decode_bytes: PositiveInt = Field(
         640 * MIB, description="Predicted peak memory to decode one image at the measured scale."
     )
+    max_pdf_pages: PositiveInt = Field(500, description="Of one PDF in a batch.")
     max_scans: PositiveInt = Field(100, description="Scans of a progressive JPEG: each costs a pass over all pixels.")
     formats: tuple[ImageFormat, ...] = Field(
         ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"), min_length=1, description="MPO comes under JPEG."
@@ -265,10 +266,10 @@ class WebhookSettings(_Strict):
 
 
 class JobSettings(_Strict):
-    """Comparisons that outlive their request, under /v1/jobs."""
+    """Comparisons that outlive their request, under /v1/jobs and /v1/batches."""
 
     enabled: bool = Field(
-        False, description="Off: the routes under /v1/jobs answer 404 and say so, and nothing is written to disk."
+        False, description="Off: the routes under both answer 404 and say so, and nothing is written to disk."
     )
     folder: str = Field(
         "~/.local/state/pairlens",
@@ -283,17 +284,23 @@ class JobSettings(_Strict):
     )
     max_stored_bytes: PositiveInt = Field(
         8 * 1024 * MIB,
-        description="Images, configs and reports of all jobs together; a job that would go over it gets 507.",
+        description="Images, configs, lists and reports of all jobs and batches; one that would go over it gets 507.",
     )
     max_stored_bytes_per_caller: PositiveInt | None = Field(
         None,
-        description="The same of one caller's jobs (an address, where there are no API keys); None: three quarters.",
+        description="The same of one caller (an address, where there are no API keys); None: three quarters.",
     )
-    max_queued: PositiveInt = Field(10_000, description="Jobs that wait, of all callers; the next one gets 503.")
+    max_queued: PositiveInt = Field(
+        10_000, description="Jobs that wait, of all callers, and batches; the next one gets 503."
+    )
     parallel: PositiveInt = Field(
         8, description="Jobs in work at once; at each stage those who wait for an answer go first."
     )
-    keep_s: PositiveFloat = Field(24 * 3600.0, description="How long an ended job keeps its report and its images.")
+    batch_pairs_at_once: PositiveInt = Field(
+        16,
+        description="Pairs of all batches in work at once, beside the jobs: what all Preprocessors are sent.",
+    )
+    keep_s: PositiveFloat = Field(24 * 3600.0, description="How long an ended job or batch keeps reports and images.")
     remember_s: PositiveFloat = Field(
         7 * 24 * 3600.0,
         description="How long after that its id answers 410 and not 404, and its Idempotency-Key is taken.",

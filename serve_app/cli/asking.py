@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from serve_app.cli.files import CommandFailed, read
 from serve_app.core.comparing import Comparing
 from serve_app.errors import ComparisonError
-from serve_app.schema import ImageComparisonConfig, Verdict
+from serve_app.schema import ImageComparisonConfig, PdfOptions, Verdict
 from serve_app.settings import ModelSettings, Settings
 
 # What a script can tell apart; 2 is a wrong command line, as everywhere.
@@ -45,8 +45,25 @@ def config_of(given: str | None, options: dict[str, Any]) -> ImageComparisonConf
     try:
         return ImageComparisonConfig.model_validate_json(json.dumps({**fields, **options}))
     except ValidationError as exc:
-        problems = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in exc.errors(include_input=False))
-        raise CommandFailed(f"The config is wrong. {'; '.join(problems)}.") from exc
+        raise CommandFailed(f"The config is wrong. {_problems(exc)}.") from exc
+
+
+def pdf_options(dpi: int | None, page_regions: str | None) -> PdfOptions | None:
+    """None where neither is given."""
+    if dpi is None and page_regions is None:
+        return None
+    fields: dict[str, Any] = {} if dpi is None else {"dpi": dpi}
+    if page_regions is not None:
+        fields["page_regions"] = _json(page_regions)
+    try:
+        return PdfOptions.model_validate_json(json.dumps(fields))
+    except ValidationError as exc:
+        raise CommandFailed(f"--dpi or --page-regions is wrong. {_problems(exc)}.") from exc
+
+
+def _problems(exc: ValidationError) -> str:
+    told = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in exc.errors(include_input=False))
+    return "; ".join(told)
 
 
 def _json(given: str) -> Any:

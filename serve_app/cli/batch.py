@@ -1,4 +1,4 @@
-"""`pairlens batch`: many pairs, here or on a server; a row a pair on disk.
+"""`pairlens batch`: many pairs of files, or the pages of two PDFs, here or on a server; a row a pair on disk.
 The same command goes on where it was ended."""
 
 from __future__ import annotations
@@ -7,17 +7,26 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from serve_app.cli.asking import EXIT_CODES, config_of, opened
-from serve_app.cli.files import EXIT_ERROR, CommandFailed, fail, read, say
+from serve_app.cli.asking import EXIT_CODES, config_of, opened, pdf_options
+from serve_app.cli.files import EXIT_ERROR, CommandFailed, fail, say
+from serve_app.cli.sources import SourcePair, files, is_pdf_file, pages
 from serve_app.core.comparing import CantCompare, Comparing
 from serve_app.errors import ComparisonError, Unavailable
-from serve_app.schema import ComparisonReport, ErrorReport, ImageComparisonConfig, PairOutcome, PairReport
+from serve_app.schema import (
+    ComparisonReport,
+    ErrorReport,
+    ImageComparisonConfig,
+    PairOutcome,
+    PairReport,
+    PdfOptions,
+)
+from serve_app.settings import Settings
 from serve_app.storage.manifest import ManifestWrong, NamedPair, listed, matched
 from serve_app.storage.results import OtherBatch, Results
 
@@ -27,36 +36,68 @@ LONGEST_PAUSE_S: Final = 30.0
 
 
 def batch(
-    reference: Annotated[Path | None, typer.Argument(help="The folder of pictures to compare with.")] = None,
-    candidate: Annotated[Path | None, typer.Argument(help="The folder to judge; files are matched by name.")] = None,
+    reference: Annotated[Path | None, typer.Argument(help="The folder to compare with, or a PDF.")] = None,
+    candidate: Annotated[
+        Path | None, typer.Argument(help="The folder to judge, files matched by name; or a PDF, pages by likeness.")
+    ] = None,
     manifest: Annotated[Path | None, typer.Option(help="Or: a .csv or .jsonl of reference, candidate, name.")] = None,
     out: Annotated[Path, typer.Option(help="Where results are kept; the same again goes on.")] = Path("results"),
     config: Annotated[str | None, typer.Option(help="The config of the API: JSON, or a file of it.")] = None,
     threshold: Annotated[float | None, typer.Option(help="Similarity from which it is a match, 0..1.")] = None,
     server: Annotated[str | None, typer.Option(help="Ask this server, such as http://127.0.0.1:8000.")] = None,
     model: Annotated[str | None, typer.Option(help="Assess with this checkpoint: a folder or hub id.")] = None,
+    dpi: Annotated[int | None, typer.Option(help="Of PDFs: at which pages are rendered, 18..600; 150.")] = None,
+    page_regions: Annotated[
+        str | None,
+        typer.Option(help='Of PDFs: boxes to ignore, JSON or a file: {"2": [[x, y, width, height]]}.'),
+    ] = None,
     at_once: Annotated[int, typer.Option(min=1, max=64, help="Pairs under way together.")] = 2,
 ) -> None:
-    """Compare many pairs: two folders, or a list. Exit code as compare's, of the worst pair; 1 where one failed."""
+    """Compare many pairs: two folders, two PDFs, or a list. Exit code as compare's, of the worst; 1 if one failed."""
     if server is not None and model is not None:
         fail("--model is for comparing here; with --server the server's own model is asked.")
+    from serve_app.imaging.pdf.documents import Documents
+
     try:
         asked = config_of(config, {} if threshold is None else {"similarity_threshold": threshold})
-        pairs = _pairs(reference, candidate, manifest)
-        with Results(out, _question(asked, server, model)) as results:
-            rows = _compared(pairs, results, asked, server, model, at_once)
-        _write_views(rows, out)
+        options = pdf_options(dpi, page_regions)
+        pdfs = _pdfs(reference, candidate, manifest, options)
+        with closing(Documents(Settings().limits)) as documents:
+            if pdfs is not None:
+                pairs = pages(documents, *pdfs, options or PdfOptions(), asked)
+            else:
+                pairs = files(_pairs(reference, candidate, manifest))
+            question = _question(asked, server, model, (options or PdfOptions()) if pdfs is not None else None)
+            with Results(out, question) as results:
+                rows = _compared(pairs, results, asked, server, model, at_once)
+        _write_views(rows, out, of_pages=pdfs is not None)
     except (CommandFailed, CantCompare, OtherBatch) as exc:
         fail(str(exc))
+    except ComparisonError as exc:
+        fail(f"{exc.image}: {exc.detail}" if exc.image else exc.detail)
     except OSError as exc:
         fail(f"{exc.filename or out} can't be used: {exc.strerror}.")
     say(_told(rows, out))
     raise typer.Exit(_exit_code(rows))
 
 
+def _pdfs(
+    reference: Path | None, candidate: Path | None, manifest: Path | None, options: PdfOptions | None
+) -> tuple[Path, Path] | None:
+    """Both, where they are PDFs. Raises `CommandFailed`, OSError."""
+    named = [path for path in (reference, candidate) if path is not None and is_pdf_file(path)]
+    if len(named) == 2 and manifest is None:
+        return named[0], named[1]
+    if named:
+        raise CommandFailed(f"{named[0]} is a PDF: name one other PDF beside it.")
+    if options is not None:
+        raise CommandFailed("--dpi and --page-regions are for two PDFs.")
+    return None
+
+
 def _pairs(reference: Path | None, candidate: Path | None, manifest: Path | None) -> list[NamedPair]:
     if (manifest is None) == (reference is None and candidate is None) or (reference is None) != (candidate is None):
-        raise CommandFailed("Name two folders, or --manifest with a list of pairs.")
+        raise CommandFailed("Name two folders, two PDFs, or --manifest with a list of pairs.")
     try:
         if manifest is not None:
             return listed(manifest)
@@ -71,12 +112,15 @@ def _pairs(reference: Path | None, candidate: Path | None, manifest: Path | None
         raise CommandFailed(f"{about} can't be used, and nothing was compared:\n" + "\n".join(exc.faults)) from exc
 
 
-def _question(config: ImageComparisonConfig, server: str | None, model: str | None) -> dict[str, object]:
-    return {"config": config.model_dump(mode="json"), "server": server, "model": model}
+def _question(
+    config: ImageComparisonConfig, server: str | None, model: str | None, options: PdfOptions | None
+) -> dict[str, object]:
+    asked: dict[str, object] = {"config": config.model_dump(mode="json"), "server": server, "model": model}
+    return asked if options is None else {**asked, "pdf": options.model_dump(mode="json")}
 
 
 def _compared(
-    pairs: Sequence[NamedPair],
+    pairs: Sequence[SourcePair],
     results: Results,
     config: ImageComparisonConfig,
     server: str | None,
@@ -95,7 +139,7 @@ def _compared(
 
 
 async def _work(
-    pairs: Sequence[NamedPair],
+    pairs: Sequence[SourcePair],
     results: Results,
     config: ImageComparisonConfig,
     comparing: AbstractAsyncContextManager[Comparing],
@@ -106,7 +150,7 @@ async def _work(
 
     async def worker(comparing: Comparing) -> None:
         for pair in waiting:
-            if not await asyncio.to_thread(results.has, pair):
+            if not await asyncio.to_thread(_is_there, results, pair):
                 results.append(await _row(comparing, pair, config))
             step()
 
@@ -121,11 +165,17 @@ async def _work(
             task.result()  # the first that nothing can be done about: no server, no disk
 
 
-async def _row(comparing: Comparing, pair: NamedPair, config: ImageComparisonConfig) -> PairReport:
+def _is_there(results: Results, pair: SourcePair) -> bool:
+    if pair.reference is None or pair.candidate is None:
+        return False
+    return results.has(pair.name, pair.reference.digest, pair.candidate.digest)
+
+
+async def _row(comparing: Comparing, pair: SourcePair, config: ImageComparisonConfig) -> PairReport:
     def row(outcome: PairOutcome, **more: object) -> PairReport:
         sides = {
-            side: str(path) if path else None
-            for side, path in (("reference", pair.reference), ("candidate", pair.candidate))
+            side: str(source) if source else None
+            for side, source in (("reference", pair.reference), ("candidate", pair.candidate))
         }
         return PairReport.model_validate({"name": pair.name, "outcome": outcome, **sides, **more})
 
@@ -134,8 +184,10 @@ async def _row(comparing: Comparing, pair: NamedPair, config: ImageComparisonCon
     if pair.candidate is None:
         return row("removed")
     try:
-        both = [await asyncio.to_thread(read, path) for path in (pair.reference, pair.candidate)]
-        report = await _patiently(comparing, both[0], both[1], config)
+        both = [await asyncio.to_thread(source.read) for source in (pair.reference, pair.candidate)]
+        regions = (*config.ignore_regions, *pair.ignore_regions)
+        mine = config.model_copy(update={"ignore_regions": regions})
+        report = await _patiently(comparing, both[0], both[1], mine)
     except CommandFailed as exc:
         return row("failed", error=ErrorReport(type="unreadable_file", detail=str(exc)))
     except ComparisonError as exc:
@@ -158,13 +210,13 @@ async def _patiently(
     raise AssertionError("the last try returns or raises")
 
 
-def _write_views(rows: Sequence[PairReport], out: Path) -> None:
+def _write_views(rows: Sequence[PairReport], out: Path, *, of_pages: bool) -> None:
     from serve_app.views.batch_table import batch_csv, batch_html
     from serve_app.views.junit_xml import junit_xml
 
     (out / "results.csv").write_text(batch_csv(rows), encoding="utf-8")
     (out / "junit.xml").write_text(junit_xml(rows), encoding="utf-8")
-    (out / "index.html").write_text(batch_html(rows, out), encoding="utf-8")
+    (out / "index.html").write_text(batch_html(rows, out, only_changed=of_pages), encoding="utf-8")
 
 
 def _told(rows: Sequence[PairReport], out: Path) -> str:

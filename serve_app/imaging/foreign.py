@@ -15,7 +15,7 @@ _RAW: Final = "a camera's RAW file", "develop it to TIFF, PNG or JPEG"
 _WRITTEN: Final = "save it as PNG or JPEG"
 # First bytes, where they stand, what that is and what can be done. The first that fits counts.
 _MARKS: Final[Sequence[tuple[int, bytes, tuple[str, str]]]] = (
-    (0, b"%PDF-", ("a PDF", "save its pages as PNG")),
+    (0, b"%PDF-", ("a PDF", "save its pages as PNG, or compare two PDFs as a batch")),
     (0, b"8BPS", ("a Photoshop file (PSD)", _WRITTEN)),
     (0, b"\xff\x0a", ("JPEG XL", "convert it to PNG or JPEG, with djxl for instance")),
     (0, b"\0\0\0\x0cJXL ", ("JPEG XL", "convert it to PNG or JPEG, with djxl for instance")),

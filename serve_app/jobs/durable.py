@@ -8,7 +8,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig, EnqueueOptions, StepOptions
@@ -23,6 +23,8 @@ logger = logging.getLogger("pairlens.jobs")
 
 QUEUE: Final = "pairlens-jobs"
 WORKFLOW: Final = "pairlens-job"
+BATCHES: Final = "pairlens-batches"
+BATCH: Final = "pairlens-batch"
 DELIVERIES: Final = "pairlens-webhooks"
 DELIVERY: Final = "pairlens-webhook"
 # Fixed: DBOS runs only what was enqueued under its own version, and an upgrade must go on with old jobs.
@@ -34,6 +36,11 @@ FETCHED: Final = 2
 # Between tries where nobody is there to compare, and how many: a model that loads for half an hour is waited for.
 TRY_AGAIN_S: Final = 2.0
 TRIES: Final = 900
+
+# Batches in work at once, of one caller one: their pairs share the places there are, and callers take turns. How often
+# it is looked for the next one: half of it nobody notices, and each look costs.
+BATCHES_AT_ONCE: Final = 4
+LOOK_FOR_BATCHES_S: Final = 0.5
 
 # Webhooks: how often it is looked for tries that are due (DBOS looks once a second for those whose pause is over), how
 # many are on their way at once, and of one caller: receivers that never answer hold their places for 15 s each.
@@ -55,6 +62,16 @@ Run = Callable[[str, int], Awaitable[object]]
 Deliver = Callable[[str, int, int], Awaitable[object]]
 
 
+class Batching(Protocol):
+    """Does batches, a step at a time."""
+
+    async def step(self, batch_id: str, number: int) -> str:
+        """`over` where there is nothing more to do. Raises `Unavailable` where it is to be tried again."""
+        ...
+
+    async def give_up(self, batch_id: str) -> None: ...
+
+
 @contextlib.contextmanager
 def _told() -> Iterator[None]:
     """Raises `Unavailable` where the database can't be reached."""
@@ -71,6 +88,10 @@ def _workflow_id(job_id: str, attempt: int) -> str:
 
 def _try_id(job_id: str, attempt: int, number: int) -> str:
     return f"{_workflow_id(job_id, attempt)}.webhook.{number}"
+
+
+def _batch_id(batch_id: str) -> str:
+    return f"batch.{batch_id}"
 
 
 def _workflow_ids(job_id: str, attempt: int) -> list[str]:
@@ -99,6 +120,26 @@ class DurableQueue:
             job_id,
             attempt,
         )
+
+    def enqueue_batch(self, connection: sa.Connection, batch_id: str, num_steps: int, caller: str) -> None:
+        """The same of a batch."""
+        self._client.enqueue_in_transaction(
+            connection,
+            {
+                "workflow_name": BATCH,
+                "queue_name": BATCHES,
+                "workflow_id": _batch_id(batch_id),
+                "app_version": APPLICATION_VERSION,
+                "queue_partition_key": caller,
+            },
+            batch_id,
+            num_steps,
+        )
+
+    def forget_batches(self, batch_ids: Sequence[str]) -> None:
+        """Delete what is kept of these batches. Raises `Unavailable`."""
+        with _told():
+            self._client.delete_workflows([_batch_id(batch_id) for batch_id in batch_ids])
 
     def enqueue_try(
         self, connection: sa.Connection, job_id: str, attempt: int, number: int, caller: str, delay_s: float
@@ -148,10 +189,10 @@ class Owner:
         self._parallel = parallel
         self._clock = clock
 
-    def launch(self, run: Run, give_up: Run, deliver: Deliver) -> None:
+    def launch(self, run: Run, give_up: Run, deliver: Deliver, batches: Batching) -> None:
         """Begin to run jobs: `run(job_id, attempt)` in DBOS's own event loop, again while it raises `Unavailable`;
-        after the last try `give_up`. Likewise `deliver(job_id, attempt, number)` each try to tell of an ended one.
-        Raises `Unavailable`, and can then be tried again."""
+        after the last try `give_up`. Likewise `deliver(job_id, attempt, number)` each try to tell of an ended one, and
+        batches a step after the other. Raises `Unavailable`, and can then be tried again."""
         DBOS.destroy(destroy_registry=True)  # of a launch that failed half-way
         self.beat()  # before it begins anything that another owner could find
         config: DBOSConfig = {
@@ -165,6 +206,7 @@ class Owner:
         DBOS(config=config)
         DBOS.workflow(name=WORKFLOW)(_workflow(run, give_up, asyncio.Semaphore(self._parallel)))
         DBOS.workflow(name=DELIVERY)(_delivery(deliver))
+        DBOS.workflow(name=BATCH)(_batch(batches))
         with _told():
             DBOS.launch()
             DBOS.register_queue(
@@ -172,6 +214,12 @@ class Owner:
                 worker_concurrency=FETCHED * self._parallel,
                 partition_worker_concurrency=FETCHED * self._parallel,
                 polling_interval_sec=LOOK_S,
+            )
+            DBOS.register_queue(
+                BATCHES,
+                worker_concurrency=BATCHES_AT_ONCE,
+                partition_worker_concurrency=1,
+                polling_interval_sec=LOOK_FOR_BATCHES_S,
             )
             DBOS.register_queue(
                 DELIVERIES,
@@ -196,7 +244,7 @@ class Owner:
         with self._database.read() as connection:
             there = set(connection.execute(sa.select(OWNERS.c.executor_id)).scalars())
         with _told():
-            return sum(_take_over(queue, there) for queue in (QUEUE, DELIVERIES))
+            return sum(_take_over(queue, there) for queue in (QUEUE, BATCHES, DELIVERIES))
 
     def close(self) -> None:
         DBOS.destroy(destroy_registry=True)
@@ -232,19 +280,36 @@ def _workflow(run: Run, give_up: Run, turns: asyncio.Semaphore) -> Callable[[str
 def _delivery(deliver: Deliver) -> Callable[[str, int, int], Awaitable[None]]:
     async def try_once(job_id: str, attempt: int, number: int) -> None:
         try:
-            options: StepOptions = {
-                "name": "tell",
-                "retries_allowed": True,
-                "interval_seconds": TRY_AGAIN_S,
-                "backoff_rate": 1.0,
-                "max_attempts": TRIES,
-                "should_retry": _is_worth_a_try,
-            }
-            await DBOS.run_step_async(options, _tell, deliver, job_id, attempt, number)
+            await DBOS.run_step_async(_patient("tell"), _tell, deliver, job_id, attempt, number)
         except Exception as exc:  # noqa: BLE001 - it is no job's fault
             logger.error("webhook given up: %s", type(exc).__name__)  # noqa: TRY400
 
     return try_once
+
+
+def _batch(batches: Batching) -> Callable[[str, int], Awaitable[None]]:
+    async def do_batch(batch_id: str, num_steps: int) -> None:
+        try:
+            for number in range(num_steps):
+                if await DBOS.run_step_async(_patient("pairs"), batches.step, batch_id, number) == "over":
+                    return
+        except Exception as exc:  # noqa: BLE001 - whatever was left over: the batch must end
+            logger.error("batch given up: %s", type(exc).__name__)  # noqa: TRY400
+            await batches.give_up(batch_id)
+
+    return do_batch
+
+
+def _patient(name: str) -> StepOptions:
+    """A step that is tried again while the store can't be reached."""
+    return {
+        "name": name,
+        "retries_allowed": True,
+        "interval_seconds": TRY_AGAIN_S,
+        "backoff_rate": 1.0,
+        "max_attempts": TRIES,
+        "should_retry": _is_worth_a_try,
+    }
 
 
 async def _tell(deliver: Deliver, job_id: str, attempt: int, number: int) -> str:
@@ -252,5 +317,5 @@ async def _tell(deliver: Deliver, job_id: str, attempt: int, number: int) -> str
 
 
 def _is_worth_a_try(exc: BaseException) -> bool:
-    """That the store can't be reached; whatever a receiver does is an answer."""
+    """That the store can't be reached; whatever a receiver or a stage does is an answer."""
     return isinstance(exc, Unavailable | asyncio.CancelledError)

@@ -6,9 +6,9 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 import sqlalchemy as sa
 
@@ -65,9 +65,17 @@ def forget(connection: sa.Connection, job_ids: list[str]) -> None:
     connection.execute(sa.delete(EVENTS).where(EVENTS.c.job_id.in_(job_ids)))
 
 
+class Numbered(Protocol):
+    @property
+    def number(self) -> int: ...
+
+
+N = TypeVar("N", bound=Numbered)
+
+
 async def follow(
-    look: Callable[[int], tuple[list[Event], bool]], after: int, patience_s: float = math.inf
-) -> AsyncIterator[Event]:
+    look: Callable[[int], tuple[list[N], bool]], after: int, patience_s: float = math.inf
+) -> AsyncGenerator[N, None]:
     """Each event after number `after` as it happens, until the job has ended or `patience_s` seconds have passed.
 
     `look` blocks, so it is asked in a thread: what came after a number, and whether it is over. What it raises ends

@@ -1,16 +1,12 @@
-"""Jobs as rows of a table: what is kept of each, and the place in a list that a cursor names.
+"""Jobs as rows of a table: what is kept of each.
 Reads and writes nothing itself."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from serve_app.errors import MalformedRequest
 from serve_app.jobs.job import Job
 from serve_app.storage.database import METADATA
 
@@ -51,17 +47,3 @@ SUMMARY: Final = tuple(
 
 def job_of(row: Any) -> Job:
     return Job(**{column.name: row._mapping[column] for column in SUMMARY})
-
-
-def cursor_of(job: Job) -> str:
-    return base64.urlsafe_b64encode(json.dumps([job.created, job.id]).encode()).decode().rstrip("=")
-
-
-def place_of(cursor: str) -> tuple[float, str]:
-    try:
-        created, job_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        if isinstance(job_id, str) and isinstance(created, float):
-            return created, job_id
-    except (ValueError, TypeError, binascii.Error, RecursionError):
-        pass
-    raise MalformedRequest("This cursor is not one of ours.", field="/cursor")

@@ -18,11 +18,11 @@ from serve_app.errors import (
     NotFound,
     Overloaded,
 )
-from serve_app.jobs import deliveries, events, shares
+from serve_app.jobs import cursors, deliveries, events, shares
 from serve_app.jobs.deliveries import EndedAttempt, Sender
 from serve_app.jobs.events import Event
 from serve_app.jobs.job import ENDED, SOURCES, Job, Request
-from serve_app.jobs.rows import JOBS, SUMMARY, cursor_of, job_of, place_of
+from serve_app.jobs.rows import JOBS, SUMMARY, job_of
 from serve_app.schema import JobStage, JobStatus
 from serve_app.settings import JobSettings
 from serve_app.storage.blobs import Blobs
@@ -133,14 +133,15 @@ class JobStore:
         if statuses:
             wanted = wanted.where(JOBS.c.status.in_(statuses))
         if cursor is not None:
-            created, job_id = place_of(cursor)
+            created, job_id = cursors.read(cursor)
             older = sa.and_(JOBS.c.created == created, JOBS.c.id < job_id)
             wanted = wanted.where(sa.or_(JOBS.c.created < created, older))
         wanted = wanted.order_by(JOBS.c.created.desc(), JOBS.c.id.desc()).limit(limit + 1)
         with self._database.read() as connection:
             found = [job_of(row) for row in connection.execute(wanted)]
             jobs = tuple(self._placed(connection, job) for job in found[:limit])
-        return Page(jobs, cursor_of(jobs[-1]) if len(found) > limit else None)
+        last = jobs[-1] if len(found) > limit else None
+        return Page(jobs, cursors.written(last.created, last.id) if last is not None else None)
 
     def cancel(self, caller: str, job_id: str) -> Job:
         """Raises `NotFound`, `Expired`, `AlreadyEnded`."""

@@ -1,10 +1,11 @@
-"""What one process needs to keep jobs: database, files, store and queue, opened from the operator's settings.
-Opens no connection and makes no folder before it is used."""
+"""What one process needs to keep jobs and batches: database, files, stores and queue, opened by the operator's
+settings. Opens no connection and makes no folder before it is used."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from serve_app.jobs.batch_store import BatchStore
 from serve_app.jobs.deliveries import Deliveries
 from serve_app.jobs.durable import DurableQueue
 from serve_app.jobs.store import JobStore
@@ -21,10 +22,17 @@ class Storeroom:
     blobs: Blobs
     store: JobStore
     deliveries: Deliveries
+    batches: BatchStore
 
     @classmethod
     def open(cls, settings: JobSettings) -> Storeroom:
         database = Database(settings.database)
         blobs = Blobs(database, settings.folder, settings.max_stored_bytes)
         queue = DurableQueue(database)
-        return cls(database, blobs, JobStore(database, blobs, queue, settings), Deliveries(database, queue))
+        return cls(
+            database,
+            blobs,
+            JobStore(database, blobs, queue, settings),
+            Deliveries(database, queue),
+            BatchStore(database, blobs, queue, settings),
+        )

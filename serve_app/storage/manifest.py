@@ -1,4 +1,4 @@
-"""Pairs of pictures by name: listed in a CSV or JSONL file, or found in two folders.
+"""Pairs of pictures by name: listed in CSV or JSONL, or found in two folders.
 Opens no picture. All that is wrong with a list is told at once, and then none of it is used.
 """
 
@@ -6,26 +6,31 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 MOST_PAIRS: Final = 100_000
 MOST_FAULTS: Final = 50  # of a list, told one by one
+MOST_CHARACTERS: Final = 1000  # of the name of a pair or a file
 SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".mpo"}  # looked for in folders
 )
+_UNKEEPABLE: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _COLUMNS: Final = ("name", "reference", "candidate")
 
+File = TypeVar("File", covariant=True)
 
-@dataclass(frozen=True, slots=True)
-class NamedPair:
-    """Two files to compare; one of them None where a name is on one side only."""
+
+@dataclass(frozen=True)  # without slots: `NamedPair(...)` notes in the value what it is of
+class Named(Generic[File]):
+    """Two files to compare, however they are found; one of them None where a name is on one side only."""
 
     name: str
-    reference: Path | None
-    candidate: Path | None
+    reference: File | None
+    candidate: File | None
 
 
 class ManifestWrong(Exception):
@@ -33,24 +38,50 @@ class ManifestWrong(Exception):
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
-        self.faults = faults
+        more = len(faults) - MOST_FAULTS
+        self.faults = faults[:MOST_FAULTS] + ([f"and {more} more."] if more > 0 else [])
+
+
+class NoSuchFile(Exception):
+    """A list names a file that can't be had; why, as the end of a sentence."""
+
+
+NamedPair = Named[Path]
 
 
 def listed(path: Path) -> list[NamedPair]:
     """The pairs that a `.csv` or `.jsonl` file names, paths relative to its folder and never above it.
 
-    CSV has a header; the columns are `reference`, `candidate` and, if wanted, `name`. JSONL has an object a line with
-    the same members. Raises `ManifestWrong` with all faults, and OSError.
+    Raises `ManifestWrong` with all faults, and OSError.
     """
     text = path.read_text(encoding="utf-8-sig", errors="replace")
+    folder = path.parent.resolve()
+
+    def find(said: str) -> Path:
+        found = (path.parent / said).resolve()
+        if not found.is_relative_to(folder):
+            raise NoSuchFile("lies outside the list's own folder")
+        if not found.is_file():
+            raise NoSuchFile("does not exist")
+        return found
+
+    return pairs_of(text, find, is_csv=path.suffix.lower() == ".csv")
+
+
+def pairs_of(text: str, find: Callable[[str], File], *, is_csv: bool) -> list[Named[File]]:
+    """The pairs of a list, each file as `find` has it, which raises `NoSuchFile`.
+
+    CSV has a header; the columns are `reference`, `candidate` and, if wanted, `name`. JSONL has an object a line with
+    the same members. Raises `ManifestWrong` with all faults.
+    """
     faults: list[str] = []
-    rows = _csv_rows(text, faults) if path.suffix.lower() == ".csv" else _json_rows(text, faults)
-    pairs: dict[str, NamedPair] = {}
+    rows = _csv_rows(text, faults) if is_csv else _json_rows(text, faults)
+    pairs: dict[str, Named[File]] = {}
     for line, row in rows:
         if len(pairs) >= MOST_PAIRS:
             faults.append(f"line {line}: more than {MOST_PAIRS} pairs.")
             break
-        pair = _pair(row, path.parent, line, faults)
+        pair = _pair(row, find, line, faults)
         if pair is None:
             continue
         if pair.name in pairs:
@@ -59,8 +90,7 @@ def listed(path: Path) -> list[NamedPair]:
     if not pairs and not faults:
         faults.append("It names no pair.")
     if faults:
-        more = len(faults) - MOST_FAULTS
-        raise ManifestWrong(faults[:MOST_FAULTS] + ([f"and {more} more."] if more > 0 else []))
+        raise ManifestWrong(faults)
     return list(pairs.values())
 
 
@@ -76,13 +106,18 @@ def matched(references: Path, candidates: Path) -> list[NamedPair]:
     if len(names) > MOST_PAIRS:
         raise ManifestWrong([f"The folders have {len(names)} pictures; at most {MOST_PAIRS} are compared."])
     return [
-        NamedPair(
+        Named(
             name,
             references / name if name in ours else None,
             candidates / name if name in theirs else None,
         )
         for name in names
     ]
+
+
+def can_be_kept(name: str) -> bool:
+    """Whether files and databases take it: PostgreSQL has no NUL, and UTF-8 no half of a character."""
+    return 0 < len(name) <= MOST_CHARACTERS and not _UNKEEPABLE.search(name)
 
 
 def _pictures(folder: Path) -> set[str]:
@@ -116,7 +151,7 @@ def _json_rows(text: str, faults: list[str]) -> Iterator[tuple[int, Mapping[str,
             continue
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):
             faults.append(f"line {number}: it is no JSON object.")
@@ -126,21 +161,22 @@ def _json_rows(text: str, faults: list[str]) -> Iterator[tuple[int, Mapping[str,
             yield number, row
 
 
-def _pair(row: Mapping[str, object], folder: Path, line: int, faults: list[str]) -> NamedPair | None:
+def _pair(row: Mapping[str, object], find: Callable[[str], File], line: int, faults: list[str]) -> Named[File] | None:
     files = []
     for side in ("reference", "candidate"):
         said = row.get(side)
         if not isinstance(said, str) or not said.strip():
             faults.append(f"line {line}: it names no {side}.")
             continue
-        path = (folder / said.strip()).resolve()
-        if not path.is_relative_to(folder.resolve()):
-            faults.append(f"line {line}: the {side} {said.strip()!r} lies outside the list's own folder.")
-        elif not path.is_file():
-            faults.append(f"line {line}: the {side} {said.strip()!r} does not exist.")
-        else:
-            files.append(path)
+        try:
+            files.append(find(said.strip()))
+        except NoSuchFile as exc:
+            faults.append(f"line {line}: the {side} {said.strip()!r} {exc}.")
     if len(files) < 2:
         return None
-    name = row.get("name")
-    return NamedPair(name if isinstance(name, str) and name else str(row["candidate"]).strip(), files[0], files[1])
+    given = row.get("name")
+    name = given if isinstance(given, str) and given else str(row["candidate"]).strip()
+    if not can_be_kept(name):
+        faults.append(f"line {line}: a name has 1..{MOST_CHARACTERS} characters, none of them a control character.")
+        return None
+    return Named(name, files[0], files[1])

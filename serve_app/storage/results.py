@@ -4,10 +4,9 @@ Knows no pictures but by their digests.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -15,7 +14,6 @@ from typing import Final, Self
 from pydantic import ValidationError
 
 from serve_app.schema import PairReport
-from serve_app.storage.manifest import NamedPair
 
 _ASKED: Final = "batch.json"
 _ROWS: Final = "results.jsonl"
@@ -47,13 +45,14 @@ class Results:
         self._file.write(row.model_dump_json() + "\n")
         self._file.flush()
 
-    def has(self, pair: NamedPair) -> bool:
-        """Whether this very pair, byte for byte, was compared already."""
-        row = self.rows.get(pair.name)
-        if row is None or row.report is None or pair.reference is None or pair.candidate is None:
+    def has(self, name: str, reference: Callable[[], str], candidate: Callable[[], str]) -> bool:
+        """Whether this very pair, byte for byte, was compared already. `reference`, `candidate` tell the SHA-256 of
+        theirs, and are asked only where there is something to compare it with."""
+        row = self.rows.get(name)
+        if row is None or row.report is None:
             return False
         shown = row.report.images
-        return _digest(pair.reference) == shown.reference.sha256 and _digest(pair.candidate) == shown.candidate.sha256
+        return reference() == shown.reference.sha256 and candidate() == shown.candidate.sha256
 
     def settle(self, names: Iterable[str]) -> list[PairReport]:
         """The rows of these names in their order, and the file with them alone."""
@@ -89,8 +88,3 @@ def _read(path: Path) -> dict[str, PairReport]:
             continue
         rows[row.name] = row
     return rows
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

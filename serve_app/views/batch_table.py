@@ -39,14 +39,20 @@ def batch_csv(rows: Sequence[PairReport]) -> str:
     return text.getvalue()
 
 
-def batch_html(rows: Sequence[PairReport], folder: Path) -> str:
-    """One page, worst first, that opens without a network; its links lead from `folder` to the files."""
+def batch_html(rows: Sequence[PairReport], folder: Path, *, only_changed: bool = False) -> str:
+    """One page, worst first, that opens without a network; its links lead from `folder` to the files.
+
+    `only_changed`: pairs that match are counted and not listed.
+    """
+    listed = [row for row in rows if row.outcome != "match"] if only_changed else rows
+    left = f"; {len(rows) - len(listed)} that match are not listed" if len(listed) < len(rows) else ""
     counts = Counter(row.outcome for row in rows)
     told = ", ".join(f"{counts[outcome]} {outcome}" for outcome in ORDER if counts[outcome])
-    body = "".join(_line(row, folder) for row in sorted(rows, key=_rank))
+    body = "".join(_line(row, folder) for row in sorted(listed, key=_rank))
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>PairLens batch</title>'
-        f"<style>{_STYLE}</style><h1>{len(rows)} pairs</h1><p>{told}</p><table><tr><th>pair<th>outcome<th>similarity"
+        f"<style>{_STYLE}</style><h1>{len(rows)} pairs</h1><p>{told}{left}</p>"
+        "<table><tr><th>pair<th>outcome<th>similarity"
         f"<th>differences<th>what was found<th>files</tr>{body}</table></html>\n"
     )
 
@@ -58,7 +64,7 @@ def _rank(row: PairReport) -> tuple[int, float, str]:
 def _line(row: PairReport, folder: Path) -> str:
     similarity, found = _numbers(row)
     links = " ".join(
-        f'<a href="{html.escape(quote(os.path.relpath(path, folder)))}">{side}</a>'
+        f'<a href="{html.escape(_link(path, folder))}">{side}</a>'
         for side, path in (("reference", row.reference), ("candidate", row.candidate))
         if path
     )
@@ -66,6 +72,14 @@ def _line(row: PairReport, folder: Path) -> str:
         f'<tr><td>{html.escape(row.name)}<td class="{row.outcome}">{row.outcome}<td class="number">{similarity}'
         f'<td class="number">{found}<td>{html.escape(_said(row))}<td>{links}</tr>\n'
     )
+
+
+def _link(path: str, folder: Path) -> str:
+    """Of a PDF to the page."""
+    file, mark, page = path.rpartition("#page=")
+    if mark and file.lower().endswith(".pdf") and page.isdecimal():
+        return f"{quote(os.path.relpath(file, folder))}#page={page}"
+    return quote(os.path.relpath(path, folder))
 
 
 def _numbers(row: PairReport) -> tuple[str, str]:

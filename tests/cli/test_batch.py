@@ -167,7 +167,7 @@ def test_a_wrong_list_starts_nothing(tmp_path: Path) -> None:
 def test_either_folders_or_a_list(arguments: tuple[str, ...]) -> None:
     result = pairlens(*arguments)
     assert result.exit_code == 1
-    assert "Name two folders, or --manifest" in result.stderr
+    assert "Name two folders, two PDFs, or --manifest" in result.stderr
 
 
 def test_a_busy_server_is_asked_again_and_given_up_after_five(

@@ -335,12 +335,20 @@ async def nothing(job_id: str, attempt: int) -> None:
     pass
 
 
+class NoBatches:
+    async def step(self, batch_id: str, number: int) -> str:
+        raise AssertionError
+
+    async def give_up(self, batch_id: str) -> None:
+        raise AssertionError
+
+
 def own(settings: JobSettings, pause_s: float) -> None:
     """A process like `Jobs`, which a test kills."""
     with pytest.MonkeyPatch.context() as changed:
         changed.setattr(webhook, "PAUSES_S", (0.0, *[pause_s] * 5))
         room = Storeroom.open(settings)
-        Owner(room.database, "first", 4).launch(nothing, nothing, loopback_courier(room).deliver)
+        Owner(room.database, "first", 4).launch(nothing, nothing, loopback_courier(room).deliver, NoBatches())
         time.sleep(60)
 
 
@@ -384,7 +392,7 @@ def test_a_killed_process_goes_on_where_it_was(tmp_path: Path, receiver: Receive
     receiver.may_answer.set()
     second = Owner(room.database, "second", 4, lambda: time.time() + durable.GONE_S + 1)
     try:
-        second.launch(nothing, nothing, loopback_courier(room).deliver)
+        second.launch(nothing, nothing, loopback_courier(room).deliver, NoBatches())
         second.take_over()
         assert receiver.heard.get(timeout=30) == (message_id, told)
         eventually(lambda: _status(room, job) == "delivered", within_s=10)
@@ -413,10 +421,10 @@ def test_a_receiver_that_comes_back_hears_of_it_on_both_databases(
     desk = Desk(database, tmp_path)
     line = DurableQueue(database)
     store = JobStore(database, desk.blobs, line, desk.settings)
-    room = Storeroom(database, desk.blobs, store, Deliveries(database, line))
+    room = Storeroom(database, desk.blobs, store, Deliveries(database, line), desk.batches)
     owner = Owner(database, "one", 4)
     try:
-        owner.launch(nothing, nothing, loopback_courier(room).deliver)
+        owner.launch(nothing, nothing, loopback_courier(room).deliver, NoBatches())
         request = desk.request(webhook=receiver.url)
         room.blobs.put([(each.digest, each.data) for each in (request.reference, request.candidate)])
         room.store.enqueue(request)

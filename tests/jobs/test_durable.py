@@ -11,13 +11,16 @@ import pytest
 import sqlalchemy as sa
 
 from serve_app.errors import Unavailable
+from serve_app.imaging.pdf.documents import Documents
 from serve_app.jobs import durable
-from serve_app.jobs.durable import DurableQueue, Owner
+from serve_app.jobs.batch_store import BatchStore
+from serve_app.jobs.batch_worker import BatchWorker
+from serve_app.jobs.durable import Batching, DurableQueue, Owner
 from serve_app.jobs.store import JobStore
-from serve_app.settings import JobSettings
+from serve_app.settings import JobSettings, Limits
 from serve_app.storage.database import Database
 from tests.cluster.waiting import eventually
-from tests.worlds.jobs import Desk
+from tests.worlds.jobs import Comparer, Desk
 
 
 class Ran:
@@ -28,6 +31,7 @@ class Ran:
         self.given_up: list[str] = []
         self.told: list[tuple[str, int, int]] = []
         self.unavailable = 0
+        self.over: set[str] = set()
         self.held = threading.Event()
 
     async def run(self, job_id: str, attempt: int) -> str:
@@ -42,8 +46,12 @@ class Ran:
     async def deliver(self, job_id: str, attempt: int, number: int) -> None:
         self.told.append((job_id, attempt, number))
 
-    async def give_up(self, job_id: str, attempt: int) -> None:
+    async def give_up(self, job_id: str, attempt: int = 0) -> None:
         self.given_up.append(job_id)
+
+    async def step(self, batch_id: str, number: int) -> str:
+        await self.run(batch_id, number)
+        return "over" if batch_id in self.over else "done"
 
 
 class Line(Desk):
@@ -54,6 +62,7 @@ class Line(Desk):
         self.database = database
         self.durable = DurableQueue(database)
         self.store = JobStore(database, self.blobs, self.durable, self.settings, self.clock)
+        self.batches = BatchStore(database, self.blobs, self.durable, self.settings, self.clock)
 
     def kept(self, which: str = "") -> int:
         """Workflows that the queue's own tables know."""
@@ -73,9 +82,9 @@ def line(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     Owner(database, "any", 1).close()
 
 
-def owner(line: Line, name: str, ran: Ran, parallel: int = 4) -> Owner:
+def owner(line: Line, name: str, ran: Ran, parallel: int = 4, batches: Batching | None = None) -> Owner:
     launched = Owner(line.database, name, parallel, line.clock)
-    launched.launch(ran.run, ran.give_up, ran.deliver)
+    launched.launch(ran.run, ran.give_up, ran.deliver, batches or ran)
     return launched
 
 
@@ -209,3 +218,69 @@ def test_what_has_expired_leaves_nothing_in_the_queue(line: Line) -> None:
     line.clock.now += 2 * 86400
     assert line.store.expire(10) == 1
     assert line.kept() == 0
+
+
+def test_a_batch_goes_step_by_step_and_no_further_once_it_is_over(line: Line) -> None:
+    ran = Ran()
+    ran.unavailable = 1
+    owner(line, "a", ran)
+    batch = line.post_batch(250)
+    eventually(lambda: len(ran.tries) == 4, within_s=30)
+    assert ran.tries == [(batch, 0), (batch, 0), (batch, 1), (batch, 2)]
+    ran.tries.clear()
+    ran.over.add(line.batch_request(250, key="k").id)
+    over = line.post_batch(250, key="k")
+    other = line.post_batch(1)
+    eventually(lambda: (other, 0) in ran.tries, within_s=30)
+    assert ran.tries == [(over, 0), (other, 0)]
+    assert ran.given_up == []
+
+
+def test_a_batch_that_nobody_can_go_on_with_is_given_up(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(durable, "TRIES", 3)
+    ran = Ran()
+    ran.unavailable = 100
+    owner(line, "a", ran)
+    batch = line.post_batch(1)
+    eventually(lambda: ran.given_up == [batch], within_s=30)
+    assert ran.tries == [(batch, 0)] * 3
+
+
+def test_what_a_batch_left_in_the_queue_goes_with_it(line: Line) -> None:
+    ran = Ran()
+    owner(line, "a", ran)
+    batch = line.post_batch(1)
+    eventually(lambda: len(ran.tries) == 1, within_s=30)
+    line.batches.cancel("alice", batch)
+    line.clock.now += 2 * 86400
+    assert line.batches.expire(10) == 1
+    assert line.kept() == 0
+
+
+def test_a_kill_between_two_steps_pays_for_no_pair_twice(line: Line) -> None:
+    """The first owner dies once the first step is written and one pair of the second is in work; nobody hears of it."""
+    asked: list[str] = []
+
+    def working(dies_after: int) -> BatchWorker:
+        comparer = Comparer()
+
+        def comparing_for(batch: object, reference: str, candidate: str) -> Comparer:
+            asked.append(candidate)
+            if len(asked) > dies_after:
+                comparer.gate = asyncio.Event()  # for ever
+            return comparer
+
+        return BatchWorker(line.batches, line.blobs, Documents(Limits()), comparing_for, at_once=1)
+
+    first = owner(line, "a", Ran(), batches=working(dies_after=100))
+    batch = line.post_batch(230)
+    eventually(lambda: len(asked) == 101 and line.batches.find("alice", batch).num_done == 100, within_s=60)
+    first.close()
+    line.clock.now += durable.GONE_S + 1
+    second = owner(line, "b", Ran(), batches=working(dies_after=10_000))
+    assert second.take_over() == 1
+    eventually(lambda: line.batches.find("alice", batch).has_ended, within_s=60)
+    found = line.batches.find("alice", batch)
+    assert (found.status, found.num_done) == ("succeeded", 230)
+    assert len(asked) == 231  # the one that was in work, and no other
+    assert len(set(asked)) == 230

@@ -56,12 +56,21 @@ class JobsHandle:
         self.fault: Exception | None = None
         self.heard = asyncio.Event()
         self.cancel = self
+        self.cancel_batch = _OfBatches(self)
 
     async def remote(self, job_id: str, attempt: int) -> None:
         self.told.append((job_id, attempt))
         self.heard.set()
         if self.fault is not None:
             raise self.fault
+
+
+class _OfBatches:
+    def __init__(self, handle: JobsHandle) -> None:
+        self._handle = handle
+
+    async def remote(self, batch_id: str) -> None:
+        await self._handle.remote(batch_id, 0)
 
 
 class Entrance:
@@ -147,3 +156,24 @@ async def test_a_cancel_is_told_to_jobs_and_may_be_lost(entrance: Entrance, faul
     await entrance.handle.heard.wait()
     await asyncio.gather(*entrance.jobs._telling)
     assert entrance.handle.told == [("job", 3)]
+
+
+async def test_a_pair_of_a_batch_is_compared_in_the_background_and_no_stage_told(entrance: Entrance) -> None:
+    pair = upload(), upload("red")
+    entrance.stages.gate = asyncio.Event()
+    running = asyncio.create_task(entrance.jobs.compare_in_batch("key:alice", *pair, CONFIG, Deadline.after(30)))
+    await entrance.stages.entered.wait()
+    assert entrance.door.admission.num_pending == 0
+    assert entrance.door.admission.stages["assess"].num_inside == 1
+    entrance.stages.gate.set()
+    assert (await running).cached is False
+    assert entrance.door.admission.stages["assess"].num_inside == 0
+    assert (entrance.stages_told, entrance.jobs._telling) == ([], set())
+    assert (await entrance.compare("key:alice")).cached is True
+    assert (await entrance.compare("key:bob")).cached is False
+
+
+async def test_a_cancel_of_a_batch_is_told_to_jobs(entrance: Entrance) -> None:
+    entrance.jobs.batch_desk.stop("batch")
+    await entrance.handle.heard.wait()
+    assert entrance.handle.told == [("batch", 0)]

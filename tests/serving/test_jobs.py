@@ -20,7 +20,7 @@ from serve_app.jobs import events
 from serve_app.jobs.store import ATTEMPT_BYTES
 from serve_app.jobs.worker import Worker
 from serve_app.schema import JobEvent, JobList, JobReport
-from serve_app.serving.api import jobs as routes
+from serve_app.serving.api import streams
 from serve_app.serving.api.app import create_app
 from serve_app.serving.api.door import open_door
 from serve_app.serving.api.jobs import JobDesk
@@ -485,7 +485,7 @@ async def test_a_stream_that_breaks_says_so_itself(
 
 
 async def test_one_caller_opens_some_streams_and_no_more(open_service: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routes, "STREAMS_PER_CALLER", 2)
+    monkeypatch.setattr(streams, "STREAMS_PER_CALLER", 2)
     service = open_service()
     object.__setattr__(service.job_desk, "patience_s", 60.0)
     job = await service.job()

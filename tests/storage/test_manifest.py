@@ -84,6 +84,16 @@ def test_faults_of_jsonl_are_told_with_their_lines(folder: Path) -> None:
     ]
 
 
+def test_names_that_no_database_takes_are_faults(folder: Path) -> None:
+    rows = "".join(
+        f'{{"reference":"a.png","candidate":"b.png","name":"{name}"}}\n'
+        for name in ("\\u0000", "\\ud800", "x" * 1001, "\\n", "\u3000")
+    )
+    told = faults(written(folder, rows + "[" * 100_000, "pairs.jsonl"))
+    said = "a name has 1..1000 characters, none of them a control character."
+    assert told == [*(f"line {line}: {said}" for line in (1, 2, 3, 4)), "line 6: it is no JSON object."]
+
+
 def test_too_many_pairs_and_too_many_faults_end(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manifest, "MOST_PAIRS", 2)
     rows = "".join(f"a.png,b.png,{number}\n" for number in range(3))

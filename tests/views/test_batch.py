@@ -52,6 +52,21 @@ def test_html_puts_the_worst_first_and_escapes_what_others_wrote(rows: list[Pair
     assert "http" not in page
 
 
+def test_html_of_pages_lists_what_changed_and_counts_the_rest() -> None:
+    pages = [
+        PairReport(name="page 1", outcome="match", reference="/x/a.pdf#page=1", candidate="/x/b.pdf#page=1"),
+        PairReport(name="page 2", outcome="mismatch", reference="/x/a.pdf#page=2", candidate="/x/b #.PDF#page=3"),
+        PairReport(name="page 4", outcome="added", reference=None, candidate="/x/c#page=4"),
+    ]
+    page = batch_html(pages, Path("/x/out"), only_changed=True)
+    assert "page 1" not in page
+    assert "1 mismatch, 1 added, 1 match; 1 that match are not listed" in page
+    assert 'href="../a.pdf#page=2"' in page
+    assert 'href="../b%20%23.PDF#page=3"' in page
+    assert 'href="../c%23page%3D4"' in page  # a file of this very name
+    assert "page 1" in batch_html(pages, Path("/x/out"))
+
+
 def test_junit_tells_failures_from_errors(rows: list[PairReport]) -> None:
     suite = ElementTree.fromstring(junit_xml(rows))
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("4", "2", "1")

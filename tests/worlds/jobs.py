@@ -10,6 +10,8 @@ import sqlalchemy as sa
 
 from serve_app.comparison.verdict import report
 from serve_app.core.pictures import Upload
+from serve_app.jobs.batch import BatchPair, BatchRequest, Picture
+from serve_app.jobs.batch_store import BatchStore
 from serve_app.jobs.job import Request
 from serve_app.jobs.store import JobStore
 from serve_app.schema import ComparisonReport, ImageComparisonConfig, TimingsReport
@@ -39,6 +41,8 @@ class RememberedQueue:
         self.callers: list[str] = []
         self.tries: list[tuple[str, int, int, float]] = []
         self.forgotten: list[tuple[str, int]] = []
+        self.batches: list[tuple[str, int]] = []  # with the number of steps
+        self.forgotten_batches: list[str] = []
 
     def enqueue(self, connection: sa.Connection, job_id: str, attempt: int, caller: str) -> None:
         self.enqueued.append((job_id, attempt))
@@ -52,6 +56,12 @@ class RememberedQueue:
     def forget(self, jobs: Sequence[tuple[str, int]]) -> None:
         self.forgotten += jobs
 
+    def enqueue_batch(self, connection: sa.Connection, batch_id: str, num_steps: int, caller: str) -> None:
+        self.batches.append((batch_id, num_steps))
+
+    def forget_batches(self, batch_ids: Sequence[str]) -> None:
+        self.forgotten_batches += batch_ids
+
 
 class Desk:
     """A store with all that it stands on, its clock in the test's hand."""
@@ -62,6 +72,7 @@ class Desk:
         self.queue = RememberedQueue()
         self.blobs = Blobs(database, self.settings.folder, self.settings.max_stored_bytes, self.clock)
         self.store = JobStore(database, self.blobs, self.queue, self.settings, self.clock)
+        self.batches = BatchStore(database, self.blobs, self.queue, self.settings, self.clock)
         database.create_tables()
 
     def request(
@@ -87,6 +98,25 @@ class Desk:
         request = self.request(caller, key, images=images, webhook=webhook)
         self.blobs.put([(each.digest, each.data) for each in (request.reference, request.candidate)])
         return self.store.enqueue(request).id
+
+    def batch_request(
+        self, num_pairs: int, caller: str = "alice", key: str | None = None, first: bytes = b"one"
+    ) -> BatchRequest:
+        """One reference against many candidates."""
+        reference = Picture(Upload(first).digest, "one.png")
+        pairs = [
+            BatchPair(number, f"{number}.png", reference, Picture(Upload(b"%d" % number).digest, f"{number}.png"))
+            for number in range(1, num_pairs + 1)
+        ]
+        num_bytes = len(first) + sum(len(str(number)) for number in range(1, num_pairs + 1))
+        return BatchRequest.of(caller, key, CONFIG, pairs, file_bytes=num_bytes)
+
+    def post_batch(self, num_pairs: int, caller: str = "alice", key: str | None = None) -> str:
+        """The id of a batch that was taken, a second after the last one."""
+        self.clock.now += 1
+        images = [b"one", *(b"%d" % number for number in range(1, num_pairs + 1))]
+        self.blobs.put([(Upload(data).digest, data) for data in images])
+        return self.batches.enqueue(self.batch_request(num_pairs, caller, key)).id
 
 
 def made_report() -> ComparisonReport:

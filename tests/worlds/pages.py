@@ -12,7 +12,7 @@ from skimage import data
 from serve_app.core.pictures import Pixels
 
 WIDTH = 640
-_WORDS = (
+WORDS = (
     *("order", "price", "total", "stock", "market", "river", "stone", "cloud"),
     *("paper", "light", "train", "coffee", "winter", "garden", "signal", "engine"),
 )
@@ -40,9 +40,9 @@ def card(seed: int, lines: int = 5, *, dark: bool = False) -> Pixels:
     random = np.random.default_rng(seed)
     ground, ink = ((24, 26, 30), (225, 225, 230)) if dark else ((250, 250, 250), (30, 30, 30))
     image, pen = _canvas(58 + 22 * lines, ground)
-    pen.text((24, 12), f"Chapter {seed}: {' '.join(random.choice(_WORDS, 3))}", font=_font(20), fill=ink)
+    pen.text((24, 12), f"Chapter {seed}: {' '.join(random.choice(WORDS, 3))}", font=_font(20), fill=ink)
     for line in range(lines):
-        words = " ".join(random.choice(_WORDS, int(random.integers(6, 11))))
+        words = " ".join(random.choice(WORDS, int(random.integers(6, 11))))
         pen.text((24, 44 + 22 * line), words, font=_font(14), fill=ink)
     pen.line((24, image.height - 6, WIDTH - 24, image.height - 6), fill=(128, 128, 128))
     return np.asarray(image)
@@ -56,7 +56,7 @@ def table(seed: int, rows: int = 12) -> Pixels:
     for row in range(rows):
         pen.rectangle((20, 10 + 24 * row, WIDTH - 20, 34 + 24 * row), fill=(242, 245, 250) if row % 2 else None)
         for column in range(len(starts)):
-            value = f"{random.integers(1, 99999):,}" if column else str(random.choice(_WORDS))
+            value = f"{random.integers(1, 99999):,}" if column else str(random.choice(WORDS))
             pen.text((int(starts[column]), 14 + 24 * row), value, font=_font(13), fill=(40, 40, 50))
     return np.asarray(image)
 

@@ -15,11 +15,13 @@ from serve_app.comparison.remembered import Remembered
 from serve_app.errors import ComparisonError, MalformedRequest, MethodNotAllowed, NotFound
 from serve_app.serving.api import envelope
 from serve_app.serving.api.arrival import arrival
+from serve_app.serving.api.batches import BatchDesk, add_batches
 from serve_app.serving.api.compare import add_compare
 from serve_app.serving.api.door import Door, open_door
 from serve_app.serving.api.jobs import JobDesk, add_jobs
 from serve_app.serving.api.operations import add_operations
 from serve_app.serving.api.reception import Reception
+from serve_app.serving.api.streams import Streams
 from serve_app.serving.readiness import Readiness
 from serve_app.settings import Settings
 from serve_app.storage.report_stores import open_reports
@@ -34,11 +36,13 @@ def create_app(
     door: Door | None = None,
     remembered: Remembered | None = None,
     jobs: JobDesk | None = None,
+    batches: BatchDesk | None = None,
     context_request_id: Callable[[], str | None] | None = None,
 ) -> FastAPI:
     """The ASGI app. `door`: who is let in, and `remembered`: what is kept of reports, by default what the settings say.
-    `jobs`: takes work in that outlives its request; None where the operator has it off. `context_request_id`: the id
-    that a server in front has given the request being handled; such a server also puts it on the answer."""
+    `jobs` and `batches`: take work in that outlives its request; None where the operator has them off.
+    `context_request_id`: the id that a server in front has given the request being handled; such a server also puts it
+    on the answer."""
     door = door or open_door(settings)
     remembering = remembered or Remembered(pipeline, settings, open_reports(settings.cache))
 
@@ -62,7 +66,9 @@ def create_app(
     app.add_exception_handler(HTTPException, _refuse_route)
     add_operations(app, settings, readiness, door.admission)
     add_compare(app, pipeline, remembering)
-    add_jobs(app, jobs, logger)
+    streams = Streams(logger)
+    add_jobs(app, jobs, streams)
+    add_batches(app, batches, streams)
     return app
 
 

@@ -177,31 +177,37 @@ def _language(config: object) -> Language:
     return "zh" if isinstance(config, dict) and config.get("language") == "zh" else "en"
 
 
-async def _read_form(request: Request, boundary: bytes, fields: frozenset[str]) -> Asked:
+async def read_form(request: Request, boundary: bytes, *, max_files: int) -> FormData:
+    """A form whose files wait on disk; close it. Raises `MalformedRequest`."""
     if not _BOUNDARY.fullmatch(boundary):
         raise MalformedRequest("The multipart form has no boundary, or none that a form may have.")
     # Names and fields are UTF-8 (RFC 7578), whatever charset a caller names: some of Python's codecs raise what no
     # parser of forms expects.
     headers = Headers({"content-type": f'multipart/form-data; boundary="{boundary.decode()}"'})
-    # Generous counts: the cap on the body bounds them, and a third image gets its own sentence below.
     try:
         async with aclosing(request.stream()) as stream, aclosing(_gathered(stream)) as pieces:
             whole = without_preamble(pieces, boundary)
-            parser = FormParser(headers, whole, max_files=100, max_fields=100, max_part_size=_MAX_CONFIG_BYTES)
-            form = await parser.parse()
+            parser = FormParser(headers, whole, max_files=max_files, max_fields=100, max_part_size=_MAX_CONFIG_BYTES)
+            return await parser.parse()
     except MultiPartException:
         raise MalformedRequest("The multipart form can't be read.") from None
+
+
+async def _read_form(request: Request, boundary: bytes, fields: frozenset[str]) -> Asked:
+    # A generous count: the cap on the body bounds it, and a third image gets its own sentence below.
+    form = await read_form(request, boundary, max_files=100)
     try:
-        config_text = await _text(form, "config")
+        config_text = await text_of(form, "config")
         config_text = "{}" if config_text is None else config_text
         arrival(request).language = language_of(config_text)
         images = await _images(form, fields)
-        return Asked(*images, parse_config(config_text), _webhook_url(await _text(form, WEBHOOK)))
+        return Asked(*images, parse_config(config_text), _webhook_url(await text_of(form, WEBHOOK)))
     finally:
         await form.close()
 
 
-async def _text(form: FormData, name: str) -> str | bytes | None:
+async def text_of(form: FormData, name: str) -> str | bytes | None:
+    """The one part of this name, as text; None where there is none. Raises `MalformedRequest`."""
     parts = form.getlist(name)
     if not parts:
         return None

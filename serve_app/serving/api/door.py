@@ -13,7 +13,8 @@ from serve_app.serving.admission import Admission, KeyRing, Quota
 from serve_app.serving.api.callers import Callers, route_of
 from serve_app.settings import Settings
 
-UNHURRIED: Final = "/v1/jobs"
+JOBS: Final = "/v1/jobs"
+BATCHES: Final = "/v1/batches"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Door:
 
     def is_unhurried(self, scope: Scope) -> bool:
         """Whether the request only leaves work here, or asks for its state: no comparison is promised to it."""
-        return route_of(scope).startswith(UNHURRIED)
+        return route_of(scope).startswith((JOBS, BATCHES))
 
 
 def open_door(settings: Settings, *, recorder: telemetry.Recorder = telemetry.UNRECORDED) -> Door:

@@ -21,16 +21,16 @@ _DESCRIPTIONS: Final = {
     403: "An API key that is not known",
     404: "No such route",
     405: "The route does not take this method; see Allow",
-    409: "An Idempotency-Key that stands for another body; a job that has ended",
-    410: "The job's time is over",
+    409: "An Idempotency-Key that stands for another body; a job or batch that has ended",
+    410: "The time of the job or batch is over",
     413: "The request body is over the limit",
     415: "An image type that is not on the operator's list",
-    422: "A config field out of range, an unreadable or too large image",
+    422: "A config field out of range, an unreadable or too large image, a list of pairs with faults",
     429: "Over the caller's quota; see Retry-After",
     500: "A bug, or a model that failed",
     503: "Not ready, overloaded or draining; see Retry-After",
     504: "The time was over",
-    507: "No room for the images of one more job",
+    507: "No room for the images of one more job or batch",
 }
 Responses = dict[int | str, dict[str, Any]]
 # What any address may answer: where it is mistyped, where a worker was lost, where there is a bug.
@@ -64,7 +64,7 @@ def failure(error: ComparisonError, language: Language, request_id: str) -> Resp
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, Unavailable) or error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s or DEFAULT_RETRY_AFTER_S)
-    told = ErrorReport(type=error.type, detail=error.detail, image=error.image, field=error.field)
+    told = ErrorReport(type=error.type, detail=error.detail, image=error.image, field=error.field, faults=error.faults)
     return _response(
         Envelope[None](
             code=error.status,

@@ -6,8 +6,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Final
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from typing import Any, Final
 
 from grpc.aio import AioRpcError
 from ray.exceptions import RayError
@@ -19,9 +19,11 @@ from serve_app.comparison.remembered import Remembered
 from serve_app.core.clock import Deadline, StageName
 from serve_app.core.pictures import Upload
 from serve_app.errors import ComparisonError
+from serve_app.imaging.pdf.documents import Documents
 from serve_app.jobs.storeroom import Storeroom
 from serve_app.schema import ComparisonReport, ImageComparisonConfig
 from serve_app.serving.admission import Ticket
+from serve_app.serving.api.batches import BatchDesk
 from serve_app.serving.api.callers import owner_of
 from serve_app.serving.api.door import Door
 from serve_app.serving.api.jobs import JobDesk
@@ -34,12 +36,14 @@ TELL_WITHIN_S: Final = 5.0
 
 
 class JobEntrance:
-    """`desk`: for the routes. `jobs`: the deployment that has the jobs done."""
+    """`desk` and `batch_desk`: for the routes. `jobs`: the deployment that has the jobs done."""
 
     def __init__(self, settings: Settings, jobs: DeploymentHandle, door: Door, remembered: Remembered) -> None:
         room = Storeroom.open(settings.jobs)
         patience_s, takes_webhooks = settings.limits.max_processing_timeout_s, settings.jobs.webhooks.enabled
         self.desk = JobDesk(room.store, room.blobs, self._stop, patience_s, takes_webhooks)
+        documents = Documents(settings.limits)
+        self.batch_desk = BatchDesk(room.batches, room.blobs, documents, self._stop_batch, patience_s)
         self._store = room.store
         self._jobs = jobs
         self._door = door
@@ -65,21 +69,39 @@ class JobEntrance:
 
         @contextmanager
         def place() -> Iterator[Turns]:
-            ticket = self._door.admission.in_background(caller)
-            try:
+            with self._in_background(caller) as ticket:
                 yield _Told(ticket, reached)
-            finally:
-                ticket.leave()
 
         return await self._remembered.compare(reference, candidate, config, deadline, place, owner=owner_of(caller))
 
-    def _stop(self, job_id: str, attempt: int) -> None:
-        self._soon(self._tell_jobs(job_id, attempt))
+    async def compare_in_batch(
+        self, caller: str, reference: Upload, candidate: Upload, config: ImageComparisonConfig, deadline: Deadline
+    ) -> ComparisonReport:
+        """The same for a pair of a batch, whose stage nobody is told."""
 
-    async def _tell_jobs(self, job_id: str, attempt: int) -> None:
+        def place() -> AbstractContextManager[Turns]:
+            return self._in_background(caller)
+
+        return await self._remembered.compare(reference, candidate, config, deadline, place, owner=owner_of(caller))
+
+    @contextmanager
+    def _in_background(self, caller: str) -> Iterator[Ticket]:
+        ticket = self._door.admission.in_background(caller)
+        try:
+            yield ticket
+        finally:
+            ticket.leave()
+
+    def _stop(self, job_id: str, attempt: int) -> None:
+        self._soon(self._heard(lambda: self._jobs.cancel.remote(job_id, attempt)))
+
+    def _stop_batch(self, batch_id: str) -> None:
+        self._soon(self._heard(lambda: self._jobs.cancel_batch.remote(batch_id)))
+
+    async def _heard(self, send: Callable[[], Any]) -> None:
         try:
             async with asyncio.timeout(TELL_WITHIN_S):
-                await self._jobs.cancel.remote(job_id, attempt)
+                await send()
         except (RayError, RayServeException, AioRpcError, TimeoutError) as exc:
             logger.warning("a cancel was not heard: %s", type(exc).__name__)
 

@@ -9,13 +9,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from ray import serve
-from ray.serve.handle import DeploymentHandle
 
 from serve_app.core.clock import Deadline
 from serve_app.core.comparing import Comparing
 from serve_app.core.pictures import Upload
 from serve_app.errors import ComparisonError, Unavailable
+from serve_app.imaging.pdf.documents import Documents
 from serve_app.jobs import webhook
+from serve_app.jobs.batch import Batch
+from serve_app.jobs.batch_worker import BatchWorker
 from serve_app.jobs.courier import Courier, guarded_client, master_key
 from serve_app.jobs.deliveries import Deliveries
 from serve_app.jobs.durable import Owner
@@ -43,23 +45,24 @@ LAUNCH_AGAIN_S: Final = 2.0
 BATCH: Final = 100
 
 
-class AtTheEntrance:
-    """`Comparing` for one job: any ingress replica, after all for whom somebody waits."""
+# Asks any ingress replica to compare two uploads in so much time.
+Send = Callable[[Upload, Upload, ImageComparisonConfig, Deadline], Any]
 
-    def __init__(self, ingress: DeploymentHandle, job: Job, ceiling_s: float) -> None:
-        self._ingress = ingress
-        self._job = job
+
+class AtTheEntrance:
+    """`Comparing` for one pair of these digests: any ingress replica, after all for whom somebody waits."""
+
+    def __init__(self, send: Send, reference: str, candidate: str, ceiling_s: float) -> None:
+        self._send = send
+        self._digests = reference, candidate
         self._ceiling_s = ceiling_s
 
     async def compare(self, reference: bytes, candidate: bytes, config: ImageComparisonConfig) -> ComparisonReport:
         """Its clock starts now: waiting for a worker of the queue was no part of it."""
-        job, deadline = self._job, Deadline.after(min(config.processing_timeout, self._ceiling_s))
-        pair = Upload(reference, job.reference), Upload(candidate, job.candidate)
-
-        def send() -> Any:
-            return self._ingress.compare_job.remote(job.id, job.attempt, job.caller, *pair, config, deadline)
-
-        report: ComparisonReport = result(await answered(send, deadline, _retried))
+        deadline = Deadline.after(min(config.processing_timeout, self._ceiling_s))
+        pair = Upload(reference, self._digests[0]), Upload(candidate, self._digests[1])
+        sent = await answered(lambda: self._send(*pair, config, deadline), deadline, _retried)
+        report: ComparisonReport = result(sent)
         return report
 
 
@@ -77,11 +80,22 @@ class Jobs:
         ceiling_s = settings.limits.max_processing_timeout_s
         self._room = Storeroom.open(settings.jobs)
 
-        def comparing_for(job: Job) -> Comparing:
-            return AtTheEntrance(ingress, job, ceiling_s)
+        def for_job(job: Job) -> Comparing:
+            def send(*pair: Any) -> Any:
+                return ingress.compare_job.remote(job.id, job.attempt, job.caller, *pair)
+
+            return AtTheEntrance(send, job.reference, job.candidate, ceiling_s)
+
+        def for_batch(batch: Batch, reference: str, candidate: str) -> Comparing:
+            def send(*pair: Any) -> Any:
+                return ingress.compare_in_batch.remote(batch.caller, *pair)
+
+            return AtTheEntrance(send, reference, candidate, ceiling_s)
 
         self._recorder = RayJobRecorder()
-        self._worker = Worker(self._room.store, self._room.blobs, comparing_for, self._recorder.ended)
+        blobs, documents = self._room.blobs, Documents(settings.limits)
+        self._worker = Worker(self._room.store, blobs, for_job, self._recorder.ended)
+        self._batches = BatchWorker(self._room.batches, blobs, documents, for_batch, settings.jobs.batch_pairs_at_once)
         self._courier = _courier(settings.jobs.webhooks, self._room.deliveries, self._recorder.tried)
         # Its own name, never the same twice: two of one name would run each other's jobs.
         self._owner = Owner(self._room.database, context.replica_id.unique_id, settings.jobs.parallel)
@@ -90,6 +104,10 @@ class Jobs:
     async def cancel(self, job_id: str, attempt: int) -> None:
         """The store says already that it is cancelled; here the work ends."""
         self._worker.cancel_soon(job_id, attempt)
+
+    async def cancel_batch(self, batch_id: str) -> None:
+        """The same of a batch."""
+        self._batches.cancel_soon(batch_id)
 
     async def check_health(self) -> None:
         """Raises what ended the life of this replica, a bug."""
@@ -109,7 +127,7 @@ class Jobs:
             try:
                 await asyncio.to_thread(self._room.database.create_tables)
                 # In a thread: DBOS refuses to be launched where an event loop runs.
-                work = self._worker.run, self._worker.give_up, self._courier.deliver
+                work = self._worker.run, self._worker.give_up, self._courier.deliver, self._batches
                 await asyncio.to_thread(self._owner.launch, *work)
             except Unavailable as exc:
                 logger.warning("jobs can't run yet: %s", exc.detail)
@@ -118,11 +136,13 @@ class Jobs:
                 return
 
     async def _sweep(self) -> None:
-        store, blobs = self._room.store, self._room.blobs
+        store, batches, blobs = self._room.store, self._room.batches, self._room.blobs
         for step in (
             self._stop_cancelled,
             lambda: self._recorder.expired(_all(store.expire)),
             lambda: _all(store.forget),
+            lambda: _all(batches.expire),
+            lambda: _all(batches.forget),
             lambda: _all(blobs.sweep),
             lambda: self._recorder.standing(store.census(), blobs.used_bytes()),
         ):
@@ -143,6 +163,10 @@ class Jobs:
         if at_work:
             for job_id, attempt in set(at_work) - self._room.store.running(at_work):
                 self._worker.cancel_soon(job_id, attempt)
+        batches = self._batches.at_work
+        if batches:
+            for batch_id in set(batches) - self._room.batches.running(batches):
+                self._batches.cancel_soon(batch_id)
 
 
 def _courier(settings: WebhookSettings, kept: Deliveries, tried: Callable[[WebhookStatus], None]) -> Courier:

@@ -121,6 +121,7 @@ class Ingress:
             door=self._door,
             remembered=self._remembered,
             jobs=self._jobs.desk if self._jobs is not None else None,
+            batches=self._jobs.batch_desk if self._jobs is not None else None,
             context_request_id=lambda: _get_serve_request_context().request_id or None,
         )
 
@@ -138,6 +139,13 @@ class Ingress:
         assert self._jobs is not None  # else nobody asks
         pair = reference, candidate
         return await handed_back(self._jobs.compare(job_id, attempt, caller, *pair, config, deadline))
+
+    async def compare_in_batch(
+        self, caller: str, reference: Upload, candidate: Upload, config: ImageComparisonConfig, deadline: Deadline
+    ) -> ComparisonReport | ComparisonError:
+        """One pair of a batch, for `Jobs`."""
+        assert self._jobs is not None  # else nobody asks
+        return await handed_back(self._jobs.compare_in_batch(caller, reference, candidate, config, deadline))
 
     async def is_ready(self) -> bool:
         """Whether this replica would say so at `/readyz`. For `handle.broadcast`: over HTTP any of them answers."""

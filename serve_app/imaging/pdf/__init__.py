@@ -1,0 +1,1 @@
+"""Two PDFs as pages: counted and measured first, laid side by side by likeness, rendered one by one."""
