@@ -96,8 +96,8 @@ def checked(url: str) -> str:
 
     Where its name leads to is checked at each try: it can change until then.
     """
-    if len(url) > MAX_URL:
-        raise ValueError(f"A webhook's URL has at most {MAX_URL} characters.")
+    if not url.startswith("https://") or len(url) > MAX_URL:
+        raise ValueError(f"A webhook's URL begins with https:// and has at most {MAX_URL} characters.")
     try:
         place(("https",), url)
     except PlaceRefused as exc:

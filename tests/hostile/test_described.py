@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import schemathesis
@@ -16,12 +18,13 @@ from serve_app.comparison.pipeline import Pipeline
 from serve_app.serving.api.app import create_app
 from serve_app.serving.readiness import AlwaysReady
 from serve_app.settings import Settings
-from tests.hostile.service import Log
+from tests.hostile.service import Log, desk_in
 
-# What no schema can say: that these bytes are a picture that we take, and that there is time for it.
+# What no schema can say: that these bytes are a picture that we take, that there is time for it, that a cursor is one
+# of ours, and that a job with such an id is there and as it has to be.
 RULES = {
     "checks": {
-        "positive_data_acceptance": {"expected-statuses": ["2xx", 415, 422, 503, 504]},
+        "positive_data_acceptance": {"expected-statuses": ["2xx", 400, 404, 409, 415, 422, 503, 504]},
         "not_a_server_error": {"expected-statuses": ["2xx", "3xx", "4xx", 503, 504]},
     }
 }
@@ -30,11 +33,13 @@ EXAMPLES = 40
 
 SETTINGS = Settings()
 LOG = Log()
+FOLDER = tempfile.TemporaryDirectory()
 APP = create_app(
     Pipeline(Examiner(SETTINGS.limits, SETTINGS.preprocessing, shows_images=False), Assessor(SETTINGS.model), SETTINGS),
     SETTINGS,
     readiness=AlwaysReady(),
     logger=LOG.logger,
+    jobs=desk_in(Path(FOLDER.name)),
 )
 PAGE = schemathesis.openapi.from_asgi("/openapi.json", APP, config=SchemathesisConfig.from_dict(RULES))
 

@@ -526,6 +526,14 @@ async def test_a_report_of_another_version_is_handed_on_as_it_is(open_service: O
     assert data(await service.client.get(f"/v1/jobs/{job}"))["report"] == {"of_tomorrow": 1}
 
 
+async def test_a_method_that_a_route_does_not_take_is_refused_with_all_that_it_takes(open_service: Open) -> None:
+    client = open_service().client
+    for path, allowed in (("/v1/jobs", "GET, POST"), (f"/v1/jobs/{'0' * 32}", "DELETE, GET")):
+        answer = await client.put(path)
+        assert refusal(answer) == (405, "method_not_allowed")
+        assert answer.headers.get_list("allow") == [allowed]
+
+
 async def test_every_answer_of_these_routes_is_described(open_service: Open) -> None:
     paths = (await open_service().client.get("/openapi.json")).json()["paths"]
     anywhere = {404, 405, 500, 503, 504, 401, 403}
@@ -546,3 +554,6 @@ async def test_every_answer_of_these_routes_is_described(open_service: Open) -> 
     events_spec = paths["/v1/jobs/{job_id}/events"]["get"]
     assert "text/event-stream" in events_spec["responses"]["200"]["content"]
     assert {each["name"] for each in events_spec["parameters"]} == {"job_id", "Last-Event-ID"}
+    assert list(events_spec["responses"]["404"]["content"]) == ["application/json"]
+    schema = events_spec["responses"]["404"]["content"]["application/json"]["schema"]
+    assert schema == paths["/v1/jobs"]["get"]["responses"]["404"]["content"]["application/json"]["schema"]

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from serve_app import __version__
 from serve_app.comparison.pipeline import Pipeline
@@ -88,5 +89,12 @@ async def _refuse_route(request: Request, exc: Exception) -> Response:
     }
     refused = await _refuse(request, known.get(exc.status_code, MalformedRequest("The request can't be read.")))
     if exc.status_code == 405:
-        refused.headers.update(exc.headers or {})  # Allow, as RFC 9110 wants it
+        refused.headers["Allow"] = ", ".join(sorted(_methods(request)))  # all of them, as RFC 9110 wants it
     return refused
+
+
+def _methods(request: Request) -> set[str]:
+    """What can be asked of this path; the framework itself names those of the first route that has it."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    here = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return {method for route in here for method in route.methods or ()}

@@ -51,9 +51,7 @@ _URL: Final = {
 }
 _CONFIG: Final = ImageComparisonConfig.model_json_schema()
 _WEBHOOK: Final = {
-    "type": "string",
-    "format": "uri",
-    "pattern": "^https://[a-z0-9.-]+/[!-~]*$",
+    "pattern": "^https://",
     "maxLength": 2000,
     "description": "Told of the job's end by a message that Standard Webhooks signs",
 }
@@ -61,7 +59,8 @@ _WEBHOOK: Final = {
 
 def described(*, takes_webhook: bool = False) -> dict[str, Any]:
     """A body as OpenAPI has it, in both its forms."""
-    beside = {WEBHOOK: _WEBHOOK} if takes_webhook else {}
+    form_fields = {WEBHOOK: {"type": "string", **_WEBHOOK}} if takes_webhook else {}
+    members = {WEBHOOK: {"type": ["string", "null"], **_WEBHOOK}} if takes_webhook else {}
     images = {
         "reference": _FILE,
         "candidate": _FILE,
@@ -78,13 +77,13 @@ def described(*, takes_webhook: bool = False) -> dict[str, Any]:
         "type": "object",
         "anyOf": [{"required": ["files"]}, {"required": ["reference", "candidate"]}],
         "additionalProperties": False,
-        "properties": {**images, "config": config, **beside},
+        "properties": {**images, "config": config, **form_fields},
     }
     document = {
         "type": "object",
         "required": ["reference", "candidate"],
         "additionalProperties": False,
-        "properties": {"reference": _URL, "candidate": _URL, "config": _CONFIG, **beside},
+        "properties": {"reference": _URL, "candidate": _URL, "config": _CONFIG, **members},
     }
     return {
         "required": True,

@@ -46,6 +46,15 @@ def responses(*statuses: int) -> Responses:
     }
 
 
+def responses_beside_events(*statuses: int) -> Responses:
+    """The same for a route whose own answer is a stream: FastAPI would say that its refusals are one, too."""
+    refusal = {"application/json": {"schema": {"$ref": "#/components/schemas/Envelope_NoneType_"}}}
+    return {
+        status: {"content": refusal, "description": told["description"]}
+        for status, told in responses(*statuses).items()
+    }
+
+
 def success(data: BaseModel | dict[str, Any], request_id: str) -> Response:
     """200 with `data`."""
     return _response(Envelope[Any](code=200, msg=messages.OK, data=data, error=None, request_id=request_id), {})

@@ -164,7 +164,7 @@ def _add_events(app: FastAPI, desk: JobDesk, streams: Streams) -> None:
     @app.get(
         JOBS + "/{job_id}/events",
         response_class=EventSourceResponse,
-        responses=envelope.responses(400, 410, 429, *_ANY),
+        responses=envelope.responses_beside_events(400, 410, 429, *_ANY),
         openapi_extra=_EVENTS,
         summary="What happens to a job, as it happens",
     )
