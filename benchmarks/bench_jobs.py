@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import statistics
 import tempfile
 import time
@@ -68,8 +69,8 @@ def leave(room: Storeroom, asked: Request) -> str:
     return room.store.enqueue(asked).id
 
 
-def leave_many(settings: JobSettings, first: int, number: int, refused: Any, together: Barrier) -> None:
-    """One entrance with some callers at once; it counts what it was refused."""
+def leave_many(settings: JobSettings, first: int, number: int, refused: Any, used_s: Any, together: Barrier) -> None:
+    """One entrance with some callers at once; it counts what it was refused, and its seconds of a core."""
     room = Storeroom.open(settings)
     requests = [request(each) for each in range(first, first + number)]
 
@@ -83,7 +84,10 @@ def leave_many(settings: JobSettings, first: int, number: int, refused: Any, tog
     with ThreadPoolExecutor(CALLERS) as callers:
         room.store.page("caller", [], 1, None)
         together.wait()
+        before = cpu_s(psutil.Process())
         list(callers.map(leave_one, requests))
+    with used_s.get_lock():
+        used_s.value += cpu_s(psutil.Process()) - before
     room.database.close()
 
 
@@ -101,34 +105,42 @@ def alone(room: Storeroom) -> tuple[list[float], list[float]]:
     return taken_ms, ended_ms
 
 
-def many(settings: JobSettings, room: Storeroom, number: int) -> dict[str, Any]:
-    refused, together = multiprocessing.Value("i", 0), multiprocessing.Barrier(ENTRANCES + 1)
+def cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def many(settings: JobSettings, room: Storeroom, owner: psutil.Process, number: int) -> dict[str, Any]:
+    refused, used_s = multiprocessing.Value("i", 0), multiprocessing.Value("d", 0.0)
+    together = multiprocessing.Barrier(ENTRANCES + 1)
     share = number // ENTRANCES
     entrances = [
-        multiprocessing.Process(target=leave_many, args=(settings, index * share, share, refused, together))
+        multiprocessing.Process(target=leave_many, args=(settings, index * share, share, refused, used_s, together))
         for index in range(ENTRANCES)
     ]
     for each in entrances:
         each.start()
     together.wait()
-    began = time.perf_counter()
+    began, before_s = time.perf_counter(), cpu_s(owner)
     for each in entrances:
         each.join()
     left_s = time.perf_counter() - began
     while room.store.page("caller", ["queued", "running"], 1, None).jobs:
         time.sleep(0.05)
     took_s = time.perf_counter() - began
-    return {"left_per_s": number / left_s, "jobs_per_s": number / took_s, "refused": int(refused.value)}
+    return {
+        "left_per_s": number / left_s,
+        "jobs_per_s": number / took_s,
+        "refused": int(refused.value),
+        "owner_cpu_ms": (cpu_s(owner) - before_s) / number * 1000,
+        "entrance_cpu_ms": float(used_s.value) / number * 1000,
+    }
 
 
 def at_rest(owner: psutil.Process, idle_s: float) -> dict[str, float]:
-    def used_s() -> float:
-        times = owner.cpu_times()
-        return float(times.user + times.system)
-
-    before = used_s()
+    before = cpu_s(owner)
     time.sleep(idle_s)
-    return {"idle_share": (used_s() - before) / idle_s, "mib": owner.memory_full_info().uss / MIB}
+    return {"idle_share": (cpu_s(owner) - before) / idle_s, "mib": owner.memory_full_info().uss / MIB}
 
 
 def measure(name: str, url: str | None, number: int, idle_s: float) -> dict[str, Any]:
@@ -148,7 +160,7 @@ def measure(name: str, url: str | None, number: int, idle_s: float) -> dict[str,
             "post_ms": statistics.median(taken_ms),
             "median_ms": statistics.median(ended_ms),
             "p90_ms": statistics.quantiles(ended_ms, n=10)[-1],
-            **many(settings, room, number),
+            **many(settings, room, psutil.Process(owner.pid), number),
             **at_rest(psutil.Process(owner.pid), idle_s),
         }
         done.set()
@@ -174,13 +186,16 @@ def main() -> None:
     options = parser.parse_args()
     with ExitStack() as stack:
         rows = [measure(name, url(), options.jobs, options.idle_s) for name, url in databases(stack).items()]
-    print("| database | left, ms | empty job to report, ms | p90, ms | jobs/s | refused | owner at rest | its memory |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| database | left, ms | empty job to report, ms | p90, ms | jobs/s | refused ", end="")
+    print("| of a core a job, ms: entrance, owner | owner at rest | its memory |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for row in rows:
         print(
             f"| {row['database']} | {row['post_ms']:.0f} | {row['median_ms']:.0f} | {row['p90_ms']:.0f} | "
-            f"{row['jobs_per_s']:.0f} | {row['refused']} | {row['idle_share']:.1%} of a core | {row['mib']:.0f} MiB |"
+            f"{row['jobs_per_s']:.0f} | {row['refused']} | {row['entrance_cpu_ms']:.1f}, {row['owner_cpu_ms']:.1f} | "
+            f"{row['idle_share']:.1%} of a core | {row['mib']:.0f} MiB |"
         )
+    print(f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
     print(json.dumps(rows))
 
 

@@ -70,8 +70,13 @@ def told(url: str, job_id: str) -> list[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def long_url(deploy: Deploy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with deploy(settings(tmp_path_factory.mktemp("long"), delay_s=LONG_S)) as url:
+def long_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("long")
+
+
+@pytest.fixture(scope="module")
+def long_url(deploy: Deploy, long_folder: Path) -> Iterator[str]:
+    with deploy(settings(long_folder, delay_s=LONG_S)) as url:
         yield url
 
 
@@ -205,13 +210,12 @@ def test_a_pair_that_was_compared_before_is_not_compared_for_a_job(deploy: Deplo
         assert compare(url, second=other, kept=True).json()["data"]["cached"] is True
 
 
-def test_two_services_with_one_folder_do_each_job_once(deploy: Deploy, tmp_path: Path) -> None:
+def test_two_services_with_one_folder_do_each_job_once(deploy: Deploy, long_url: str, long_folder: Path) -> None:
     """As two of `make serve` on one machine: the other one's jobs are no dead process's, however often it looks."""
-    shared = settings(tmp_path, delay_s=LONG_S)
-    with deploy(shared) as one, deploy(shared) as other:
-        jobs = [posted(url) for url in (one, other)]
+    with deploy(settings(long_folder, delay_s=LONG_S)) as other:
+        jobs = [posted(url) for url in (long_url, other)]
         for each in jobs:
-            assert ended(one, each)["status"] == "succeeded"
+            assert ended(long_url, each)["status"] == "succeeded"
             assert [name for name, _ in told(other, each)] == ["queued", "running", "running", "succeeded"]
 
 
