@@ -36,6 +36,7 @@ JOBS: Final = sa.Table(
     sa.Index("pairlens_jobs_by_status", "status", "created"),
     sa.Index("pairlens_jobs_by_caller", "caller", "created"),
     sa.Index("pairlens_jobs_by_expiry", "is_expired", "expires"),
+    sa.Index("pairlens_jobs_by_share", "caller", "is_expired", "stored_bytes", "image_bytes"),
 )
 # What a `Job` says, but its report: a list leaves that where it is.
 SUMMARY: Final = tuple(

@@ -4,7 +4,6 @@ Every change is one transaction that names the states it may come from, so a lat
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
@@ -17,14 +16,15 @@ from serve_app.errors import (
     IdempotencyConflict,
     NotFound,
     Overloaded,
+    StorageFull,
 )
-from serve_app.jobs import cursors, deliveries, events, shares
+from serve_app.jobs import cursors, deliveries, events
 from serve_app.jobs.deliveries import EndedAttempt, Sender
 from serve_app.jobs.events import Event
 from serve_app.jobs.job import ENDED, SOURCES, Job, Request
 from serve_app.jobs.rows import JOBS, SUMMARY, job_of
 from serve_app.schema import JobStage, JobStatus
-from serve_app.settings import JobSettings
+from serve_app.settings import MIB, JobSettings
 from serve_app.storage.blobs import Blobs
 from serve_app.storage.database import Database
 
@@ -94,8 +94,7 @@ class JobStore:
         row = self._row(request, self._clock())
         with self._database.read() as connection:
             self._check_room(connection, 1)
-            num_bytes = row["stored_bytes"] + row["image_bytes"]
-            shares.check(connection, request.caller, num_bytes, self._settings.share_bytes)
+            self._check_share(connection, request.caller, row["stored_bytes"] + row["image_bytes"])
 
     def enqueue(self, request: Request) -> Job:
         """Take a job whose images are stored; the one there is where it was taken before.
@@ -110,12 +109,11 @@ class JobStore:
                 assert known is not None  # what was in its way
                 return known
             position = self._check_room(connection)
+            self._check_share(connection, request.caller)
             self._blobs.hold(connection, (request.reference.digest, request.candidate.digest))
             self._queue.enqueue(connection, request.id, 1, request.caller)
             events.record(connection, request.id, Event(1, "queued", 1, None, now))
-            # Last, and always in this order: rows that all jobs want, for whose locks they wait.
-            self._blobs.take(connection, row["stored_bytes"])
-            self._take_share(connection, request.caller, row["stored_bytes"] + row["image_bytes"])
+            self._blobs.take(connection, row["stored_bytes"])  # last: it locks a row that all jobs want
         told = {name: row[name] for name in _TOLD_AT_ONCE}
         return Job(**told, position=position)
 
@@ -168,9 +166,9 @@ class JobStore:
             kept = JOBS.c.stored_bytes + num_bytes
             if self._move(connection, job_id, job.attempt, "queued", stored_bytes=kept) is not None:
                 self._check_room(connection)
+                self._check_share(connection, caller)
                 self._queue.enqueue(connection, job_id, job.attempt + 1, caller)
                 self._blobs.take(connection, num_bytes)
-                self._take_share(connection, caller, num_bytes)
             return self._own(connection, caller, job_id)
 
     def happened(self, caller: str, job_id: str, after: int) -> tuple[list[Event], bool]:
@@ -201,9 +199,8 @@ class JobStore:
         kept = {"report": report, "error": error, "stored_bytes": JOBS.c.stored_bytes + num_bytes}
         with self._database.begin() as connection:
             moved = self._move(connection, job_id, attempt, status, **kept)
-            if moved is not None and num_bytes:
+            if moved is not None:
                 self._blobs.take(connection, num_bytes)
-                shares.add(connection, moved.caller, num_bytes)
         return moved is not None
 
     def running(self, jobs: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
@@ -228,8 +225,7 @@ class JobStore:
     def expire(self, limit: int) -> int:
         """Delete what up to `limit` jobs left whose time is over; their ids stay. How many it were."""
         now = self._clock()
-        bytes_ = JOBS.c.stored_bytes, JOBS.c.image_bytes
-        over = sa.select(JOBS.c.id, JOBS.c.caller, JOBS.c.attempt, JOBS.c.reference, JOBS.c.candidate, *bytes_)
+        over = sa.select(JOBS.c.id, JOBS.c.attempt, JOBS.c.reference, JOBS.c.candidate, JOBS.c.stored_bytes)
         over = over.where(~JOBS.c.is_expired, JOBS.c.expires < now).limit(limit)
         with self._database.begin() as connection:
             rows = list(connection.execute(over.with_for_update(skip_locked=True)))
@@ -242,7 +238,6 @@ class JobStore:
             events.forget(connection, ids)
             deliveries.forget(connection, ids)
             self._blobs.give_back(connection, sum(row.stored_bytes - ATTEMPT_BYTES for row in rows))
-            shares.give_back(connection, _by_caller(rows))
         if rows:
             self._queue.forget([(row.id, row.attempt) for row in rows])
         return len(rows)
@@ -287,8 +282,19 @@ class JobStore:
             deliveries.plan(connection, self._queue, EndedAttempt(job_id, moved.attempt, *ended))
         return moved
 
-    def _take_share(self, connection: sa.Connection, caller: str, num_bytes: int) -> None:
-        shares.take(self._database, connection, caller, num_bytes, self._settings.share_bytes)
+    def _check_share(self, connection: sa.Connection, caller: str, more: int = 0) -> None:
+        """Whether a caller's jobs, with `more` bytes to come, are within its share: one can't fill the store for all.
+
+        An image counts for everyone who has left it, though it is kept once. Added up each time, from an index: a
+        counter would have all of a caller's jobs wait for one row. Raises `StorageFull`.
+        """
+        mine = sa.select(sa.func.sum(JOBS.c.stored_bytes + JOBS.c.image_bytes))
+        taken = connection.execute(mine.where(JOBS.c.caller == caller, ~JOBS.c.is_expired)).scalar() or 0
+        limit = self._settings.share_bytes
+        if taken + more > limit:
+            raise StorageFull(
+                f"The jobs of this caller would take over {limit / MIB:g} MiB; try again when some have expired."
+            )
 
     def _row(self, request: Request, now: float) -> dict[str, Any]:
         config = request.config.model_dump_json()
@@ -342,13 +348,6 @@ class JobStore:
         if num_waiting > self._settings.max_queued:
             raise Overloaded(f"{num_waiting - 1} jobs wait already.", retry_after_s=FULL_RETRY_AFTER_S)
         return num_waiting
-
-
-def _by_caller(rows: Sequence[Any]) -> Counter[str]:
-    taken = Counter[str]()
-    for row in rows:
-        taken[row.caller] += row.stored_bytes + row.image_bytes
-    return taken
 
 
 def _attempt_bytes(webhook: str | None) -> int:

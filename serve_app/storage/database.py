@@ -76,7 +76,8 @@ class Database:
         return connection.execute(row.returning(*table.primary_key)).first() is not None
 
     def create_tables(self) -> None:
-        """Those of ours that are missing, and columns that an older version has not made. One process does it.
+        """Those of ours that are missing, with columns and indexes that an older version has not made. One process
+        does it.
 
         Raises `Unavailable`.
         """
@@ -89,6 +90,8 @@ class Database:
                     if column.name not in there:
                         described = CreateColumn(column).compile(dialect=self.engine.dialect)
                         connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {described}")
+                for index in table.indexes:
+                    index.create(connection, checkfirst=True)
 
     def close(self) -> None:
         self.engine.dispose()

@@ -17,7 +17,6 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 
 from serve_app.errors import AlreadyEnded, Expired, NotFound, StorageFull
 from serve_app.jobs.job import ENDED, SOURCES, Job, Request, may_become
-from serve_app.jobs.shares import SHARES
 from serve_app.jobs.store import ATTEMPT_BYTES, WEBHOOK_BYTES
 from serve_app.schema import JobStatus
 from serve_app.settings import JobSettings
@@ -197,10 +196,8 @@ class Lives(RuleBasedStateMachine):
     def each_byte_is_counted_once_and_given_back(self) -> None:
         with self.database.read() as connection:
             files = int(connection.execute(sa.select(sa.func.sum(FILES.c.bytes))).scalar() or 0)
-            shares = {row.caller: row.bytes for row in connection.execute(sa.select(SHARES))}
         left = sum(ATTEMPT_BYTES if job in self.expired else kept for job, kept in self.kept.items())
         assert self.desk.blobs.used_bytes() == files + left
-        assert shares == {caller: taken for caller in ("alice", "bob") if (taken := self.share(caller))}
 
     @invariant()
     def each_end_is_told_once_to_who_wants_to_hear_of_it(self) -> None:

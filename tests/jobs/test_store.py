@@ -20,7 +20,6 @@ from serve_app.errors import (
 from serve_app.jobs import events
 from serve_app.jobs.events import Event
 from serve_app.jobs.rows import JOBS
-from serve_app.jobs.shares import SHARES
 from serve_app.jobs.store import ATTEMPT_BYTES
 from serve_app.settings import JobSettings
 from serve_app.storage.database import Database
@@ -295,7 +294,9 @@ def test_a_census_counts_what_is_kept_by_state(desk: Desk) -> None:
 
 def kept_of(database: Database) -> dict[str, int]:
     with database.read() as connection:
-        return {row.caller: row.bytes for row in connection.execute(sa.select(SHARES))}
+        mine = sa.select(JOBS.c.caller, sa.func.sum(JOBS.c.stored_bytes + JOBS.c.image_bytes).label("bytes"))
+        found = connection.execute(mine.where(~JOBS.c.is_expired).group_by(JOBS.c.caller))
+        return {row.caller: int(row.bytes) for row in found}
 
 
 def test_one_caller_can_not_fill_the_store_for_all(database: Database, tmp_path: Path) -> None:
@@ -322,7 +323,7 @@ def test_one_caller_can_not_fill_the_store_for_all(database: Database, tmp_path:
     desk.store.cancel("bob", desk.store.page("bob", [], 1, None).jobs[0].id)
     desk.clock.now += DAY_S + 1
     desk.store.expire(10)
-    assert "bob" not in kept_of(database)  # who has nothing leaves no row
+    assert "bob" not in kept_of(database)
 
 
 def test_what_will_be_refused_is_refused_before_its_images_are_kept(database: Database, tmp_path: Path) -> None:
@@ -363,10 +364,14 @@ def test_without_a_word_one_caller_has_three_quarters() -> None:
 def test_a_store_of_an_older_version_goes_on(desk: Desk, database: Database, tmp_path: Path) -> None:
     job = desk.post()
     with database.begin() as connection:
+        connection.exec_driver_sql("DROP INDEX pairlens_jobs_by_share")
         for column in ("webhook", "image_bytes", "stored_bytes"):
             connection.exec_driver_sql(f"ALTER TABLE pairlens_jobs DROP COLUMN {column}")
     for _ in range(2):
         database.create_tables()
+    with database.read() as connection:
+        known = sa.inspect(connection).get_indexes("pairlens_jobs")
+    assert "pairlens_jobs_by_share" in {index["name"] for index in known}
     assert desk.store.find("alice", job).webhook is None
     desk.store.begin(job, 1)
     assert desk.store.finish(job, 1, "succeeded", report="{}", error=None)
