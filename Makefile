@@ -53,6 +53,7 @@ gpu: ## on a machine with a GPU: its tests, then each row of the benchmark as it
 chaos: $(VENV)/.dev ## kill -9 of everything under load, and what callers saw: tables (half an hour)
 	$(BIN)/python -m pytest -m on_demand $(PYTEST_OPTIONS)
 	$(BIN)/python -m benchmarks.chaos $(ARGS)
+	$(BIN)/python -m benchmarks.chaos_jobs
 
 soak: $(VENV)/.dev ## an hour of mixed load, faults and disconnects: does anything grow? MINUTES=60
 	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),60)
