@@ -33,6 +33,7 @@ BATCHES: Final = sa.Table(
     sa.Index("pairlens_batches_by_status", "status", "created"),
     sa.Index("pairlens_batches_by_caller", "caller", "created"),
     sa.Index("pairlens_batches_by_expiry", "is_expired", "expires"),
+    sa.Index("pairlens_batches_by_share", "caller", "is_expired", "stored_bytes", "file_bytes"),
 )
 SUMMARY: Final = tuple(
     column for column in BATCHES.c if column.name not in ("body_hash", "is_expired", "stored_bytes", "file_bytes")
