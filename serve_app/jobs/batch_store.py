@@ -104,10 +104,8 @@ class BatchStore:
             connection.execute(sa.insert(PAIRS), rows)
             self._blobs.hold(connection, request.digests)
             self._queue.enqueue_batch(connection, request.id, num_steps(len(rows)), request.caller)
-            # Last, and always in this order: rows that all jobs want, for whose locks they wait.
-            self._blobs.take(connection, kept_bytes)
-            num_bytes = kept_bytes + request.file_bytes
-            shares.take(self._database, connection, request.caller, num_bytes, self._settings.share_bytes)
+            shares.check(connection, request.caller, 0, self._settings.share_bytes)  # with this one
+            self._blobs.take(connection, kept_bytes)  # last: it locks a row that others want
             return self._one(connection, request.id)
 
     def find(self, caller: str, batch_id: str) -> Batch:
@@ -195,7 +193,6 @@ class BatchStore:
             if batch.num_done == batch.num_pairs:
                 self._move(connection, batch_id, "succeeded")
             self._blobs.take(connection, kept_bytes)  # last: see `enqueue`
-            shares.add(connection, batch.caller, kept_bytes)
             return True
 
     def fail(self, batch_id: str, error: str) -> None:
@@ -213,7 +210,7 @@ class BatchStore:
 
     def expire(self, limit: int) -> int:
         """Delete what up to `limit` batches left whose time is over; their ids stay. How many it were."""
-        over = sa.select(BATCHES.c.id, BATCHES.c.caller, BATCHES.c.stored_bytes, BATCHES.c.file_bytes)
+        over = sa.select(BATCHES.c.id, BATCHES.c.stored_bytes)
         over = over.where(~BATCHES.c.is_expired, BATCHES.c.expires < self._clock()).limit(1)
         gone: list[str] = []
         while len(gone) < limit:
@@ -223,7 +220,6 @@ class BatchStore:
                     break
                 self._empty(connection, row.id)
                 self._blobs.give_back(connection, row.stored_bytes - BATCH_BYTES)
-                shares.give_back(connection, {row.caller: row.stored_bytes + row.file_bytes})
             gone.append(row.id)
         if gone:
             self._queue.forget_batches(gone)

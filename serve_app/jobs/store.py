@@ -16,15 +16,14 @@ from serve_app.errors import (
     IdempotencyConflict,
     NotFound,
     Overloaded,
-    StorageFull,
 )
-from serve_app.jobs import cursors, deliveries, events
+from serve_app.jobs import cursors, deliveries, events, shares
 from serve_app.jobs.deliveries import EndedAttempt, Sender
 from serve_app.jobs.events import Event
 from serve_app.jobs.job import ENDED, SOURCES, Job, Request
 from serve_app.jobs.rows import JOBS, SUMMARY, job_of
 from serve_app.schema import JobStage, JobStatus
-from serve_app.settings import MIB, JobSettings
+from serve_app.settings import JobSettings
 from serve_app.storage.blobs import Blobs
 from serve_app.storage.database import Database
 
@@ -94,7 +93,9 @@ class JobStore:
         row = self._row(request, self._clock())
         with self._database.read() as connection:
             self._check_room(connection, 1)
-            self._check_share(connection, request.caller, row["stored_bytes"] + row["image_bytes"])
+            shares.check(
+                connection, request.caller, row["stored_bytes"] + row["image_bytes"], self._settings.share_bytes
+            )
 
     def enqueue(self, request: Request) -> Job:
         """Take a job whose images are stored; the one there is where it was taken before.
@@ -109,7 +110,7 @@ class JobStore:
                 assert known is not None  # what was in its way
                 return known
             position = self._check_room(connection)
-            self._check_share(connection, request.caller)
+            shares.check(connection, request.caller, 0, self._settings.share_bytes)  # with this one
             self._blobs.hold(connection, (request.reference.digest, request.candidate.digest))
             self._queue.enqueue(connection, request.id, 1, request.caller)
             events.record(connection, request.id, Event(1, "queued", 1, None, now))
@@ -166,7 +167,7 @@ class JobStore:
             kept = JOBS.c.stored_bytes + num_bytes
             if self._move(connection, job_id, job.attempt, "queued", stored_bytes=kept) is not None:
                 self._check_room(connection)
-                self._check_share(connection, caller)
+                shares.check(connection, caller, 0, self._settings.share_bytes)
                 self._queue.enqueue(connection, job_id, job.attempt + 1, caller)
                 self._blobs.take(connection, num_bytes)
             return self._own(connection, caller, job_id)
@@ -281,20 +282,6 @@ class JobStore:
             ended = moved.caller, moved.webhook, status, moved.created, moved.started, now, moved.error
             deliveries.plan(connection, self._queue, EndedAttempt(job_id, moved.attempt, *ended))
         return moved
-
-    def _check_share(self, connection: sa.Connection, caller: str, more: int = 0) -> None:
-        """Whether a caller's jobs, with `more` bytes to come, are within its share: one can't fill the store for all.
-
-        An image counts for everyone who has left it, though it is kept once. Added up each time, from an index: a
-        counter would have all of a caller's jobs wait for one row. Raises `StorageFull`.
-        """
-        mine = sa.select(sa.func.sum(JOBS.c.stored_bytes + JOBS.c.image_bytes))
-        taken = connection.execute(mine.where(JOBS.c.caller == caller, ~JOBS.c.is_expired)).scalar() or 0
-        limit = self._settings.share_bytes
-        if taken + more > limit:
-            raise StorageFull(
-                f"The jobs of this caller would take over {limit / MIB:g} MiB; try again when some have expired."
-            )
 
     def _row(self, request: Request, now: float) -> dict[str, Any]:
         config = request.config.model_dump_json()

@@ -9,10 +9,10 @@ import pytest
 import sqlalchemy as sa
 
 from serve_app.errors import AlreadyEnded, Expired, IdempotencyConflict, NotFound, Overloaded, StorageFull, Unavailable
+from serve_app.jobs import shares
 from serve_app.jobs.batch import PairResult
 from serve_app.jobs.batch_store import BATCH_BYTES, PAIR_BYTES
 from serve_app.jobs.batch_tables import PAIRS, RESULTS
-from serve_app.jobs.shares import SHARES
 from serve_app.settings import JobSettings
 from serve_app.storage.database import Database
 from tests.worlds.jobs import Desk
@@ -169,7 +169,7 @@ def test_a_cancel_keeps_what_there_is_and_takes_nothing_more(desk: Desk) -> None
 def share(database: Database) -> int:
     """What the one caller there is takes."""
     with database.read() as connection:
-        return connection.execute(sa.select(SHARES.c.bytes)).scalar() or 0
+        return shares.taken(connection, "alice")
 
 
 def test_lists_and_reports_are_counted_and_given_back(desk: Desk, database: Database) -> None:
