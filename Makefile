@@ -43,8 +43,8 @@ examples: $(VENV)/.core ## draw the example pairs into examples/pairs
 	$(BIN)/python examples/draw_pairs.py
 
 bench: $(VENV)/.dev ## the benchmarks, each a table and a line of JSON
-	@for script in $(notdir $(basename $(wildcard benchmarks/bench_*.py))); do \
-	  echo "== $$script"; $(BIN)/python -m benchmarks.$$script || exit 1; done
+	@for script in $(subst /,.,$(basename $(wildcard benchmarks/bench_*.py benchmarks/jobs/bench_*.py))); do \
+	  echo "== $$script"; $(BIN)/python -m $$script || exit 1; done
 
 gpu: ## on a machine with a GPU: its tests, then each row of the benchmark as it is measured; SECONDS=240, PYTHON=python3
 	@PYTHONPATH="$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" $(PYTHON) -m benchmarks.gpu \
@@ -53,7 +53,7 @@ gpu: ## on a machine with a GPU: its tests, then each row of the benchmark as it
 chaos: $(VENV)/.dev ## kill -9 of everything under load, and what callers saw: tables (half an hour)
 	$(BIN)/python -m pytest -m on_demand $(PYTEST_OPTIONS)
 	$(BIN)/python -m benchmarks.chaos $(ARGS)
-	$(BIN)/python -m benchmarks.chaos_jobs
+	$(BIN)/python -m benchmarks.jobs.chaos_jobs
 
 soak: $(VENV)/.dev ## an hour of mixed load, faults and disconnects: does anything grow? MINUTES=60
 	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),60)

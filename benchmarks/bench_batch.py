@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import psutil
 
-from benchmarks.bench_jobs import databases
+from benchmarks.jobs.bench_jobs import databases
 from serve_app.comparison.assessor import Assessor
 from serve_app.comparison.examiner import Examiner
 from serve_app.comparison.pipeline import Pipeline

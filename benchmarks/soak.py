@@ -28,7 +28,7 @@ import numpy as np
 import psutil
 from PIL import Image, ImageDraw
 
-from benchmarks.chaos import faults
+from benchmarks import chaos
 from tests.rigs import nodes
 from tests.rigs.growth import Sample, growth, judged, sample
 
@@ -161,8 +161,8 @@ def main() -> int:
     minutes = parser.parse_args().minutes
     counted: Counter[str] = Counter()
     with nodes.started(gpu_nodes=MODELS, own_tmp=True) as cluster:
-        cluster.deploy(faults.config(VLModel={"max_surge_percent": 0}))
-        nodes.eventually(lambda: faults.well(cluster), within_s=90, what="the service")
+        cluster.deploy(chaos.config(VLModel={"max_surge_percent": 0}))
+        nodes.eventually(lambda: chaos.well(cluster), within_s=90, what="the service")
         samples, killed = run(cluster, minutes * 60, counted)
     grown, left = growth(samples), samples[-1].temporary_files
     problems = judged(grown, left)

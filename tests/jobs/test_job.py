@@ -16,6 +16,7 @@ from hypothesis import settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 
 from serve_app.errors import AlreadyEnded, Expired, NotFound, StorageFull
+from serve_app.jobs import shares
 from serve_app.jobs.job import ENDED, SOURCES, Job, Request, may_become
 from serve_app.jobs.store import ATTEMPT_BYTES, WEBHOOK_BYTES
 from serve_app.schema import JobStatus
@@ -196,6 +197,8 @@ class Lives(RuleBasedStateMachine):
     def each_byte_is_counted_once_and_given_back(self) -> None:
         with self.database.read() as connection:
             files = int(connection.execute(sa.select(sa.func.sum(FILES.c.bytes))).scalar() or 0)
+            for caller in ("alice", "bob"):
+                assert shares.taken_bytes(connection, caller) == self.share(caller)
         left = sum(ATTEMPT_BYTES if job in self.expired else kept for job, kept in self.kept.items())
         assert self.desk.blobs.used_bytes() == files + left
 

@@ -1,7 +1,7 @@
 """What jobs cost beside their comparison, on both databases: one empty job, many, and the owner of the queue at rest.
 No Ray and no HTTP: one process owns the queue, as the deployment `Jobs` does, two leave jobs, as ingress replicas do.
 
-    python -m benchmarks.bench_jobs [--jobs 1000] [--idle-s 20]
+    python -m benchmarks.jobs.bench_jobs [--jobs 1000] [--idle-s 20]
 
 Each comparison answers at once. PostgreSQL is one of the benchmark's own; without it that row is left out.
 """

@@ -335,3 +335,7 @@ def main() -> None:
         rows.append(sigterm())
     print(f"Python {platform.python_version()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; ", end="")
     print(f"{CALLERS} callers without pause, {JOB_S:g} s a job\n\n{table(rows)}\n{json.dumps(rows)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,7 @@
 """Jobs under SIGKILL of any process: what was lost, stored twice or paid twice, and how soon work went on.
 One node, two ingress, two preprocessor and two model replicas (scripted engine), the shipped config, SQLite.
 
-    python -m benchmarks.chaos.jobs [--jobs 200] [--job-s 0.5]
+    python -m benchmarks.jobs.chaos_jobs [--jobs 200] [--job-s 0.5]
 
 It kills processes of the cluster that it has started itself, and nothing else. Each job has pictures of its own, so
 what the model answered for is counted by them, in a file that survives whoever is killed.
@@ -28,7 +28,7 @@ from typing import Any, Final
 
 from PIL import Image
 
-from benchmarks.chaos.faults import Condition, proxy, quietly, replica
+from benchmarks.chaos import Condition, proxy, quietly, replica
 from pairlens import Client, ComparisonError, ImageComparisonConfig, ServerFailed
 from serve_app.errors import AlreadyEnded
 from tests.rigs import nodes

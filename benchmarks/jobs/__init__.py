@@ -1,0 +1,1 @@
+"""What jobs cost beside their comparison, and what kills cost them."""
