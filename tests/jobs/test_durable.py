@@ -189,13 +189,15 @@ def test_what_an_owner_that_is_still_seen_has_begun_is_left_to_it(line: Line) ->
     line.post()
     eventually(lambda: len(theirs.tries) == 1, within_s=30)
     other.close()  # one process can run only one: from here on `a` is there by its word alone
-    mine = owner(line, "b", Ran())
+    ours = Ran()
+    mine = owner(line, "b", ours)
     for _ in range(4):
         line.clock.now += durable.GONE_S - 1
         other.beat()
         assert mine.take_over() == 0
     line.clock.now += durable.GONE_S + 1
     assert mine.take_over() == 1
+    eventually(lambda: len(ours.tries) == 1, within_s=30)
 
 
 def test_owners_that_are_gone_leave_no_rows(line: Line) -> None:
