@@ -3,6 +3,7 @@ Decodes no image. Of a list, all that is wrong is told at once."""
 
 from __future__ import annotations
 
+import asyncio
 import posixpath
 import re
 from collections.abc import Iterable, Sequence
@@ -75,31 +76,30 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class AskedBatch:
-    """Pairs of files that wait on disk until `form` is closed."""
+    """Pairs of files that wait on disk until their form is closed."""
 
-    form: FormData
     pairs: Sequence[Named[Sent]]
     config: ImageComparisonConfig
     pdf: PdfOptions | None  # None: not sent
 
 
-async def read(request: Request) -> AskedBatch:
-    """Read and check the body. Raises `MalformedRequest` and its kinds, `InvalidConfig`, `ManifestRejected`,
-    `BodyTooLarge`."""
+async def read(request: Request) -> FormData:
+    """The form, its files on disk until it is closed. Raises `MalformedRequest`, `BodyTooLarge`."""
     content_type, options = parse_options_header(request.headers.get("content-type"))
     if content_type != b"multipart/form-data":
         raise MalformedRequest(f"Send multipart/form-data. {WHAT_TO_SEND}")
-    form = await body.read_form(request, options.get(b"boundary", b""), max_files=MOST_FILES)
-    try:
-        given = await body.text_of(form, "config")
-        config_text = "{}" if given is None else given
-        arrival(request).language = body.language_of(config_text)
-        pdf_text = await body.text_of(form, "pdf")
-        pdf = _pdf_options(pdf_text) if pdf_text is not None else None
-        return AskedBatch(form, await _pairs(form), _config(config_text), pdf)
-    except BaseException:
-        await form.close()
-        raise
+    return await body.read_form(request, options.get(b"boundary", b""), max_files=MOST_FILES)
+
+
+async def asked_by(request: Request, form: FormData) -> AskedBatch:
+    """What its form asks for. Raises `MalformedRequest` and its kinds, `InvalidConfig`, `ManifestRejected`."""
+    given = await body.text_of(form, "config")
+    config_text = "{}" if given is None else given
+    arrival(request).language = body.language_of(config_text)
+    pdf_text = await body.text_of(form, "pdf")
+    pdf = _pdf_options(pdf_text) if pdf_text is not None else None
+    pairs = await asyncio.to_thread(_pairs, form)  # of 100,000 lines a second's work
+    return AskedBatch(pairs, _config(config_text), pdf)
 
 
 def _config(text: str | bytes) -> ImageComparisonConfig:
@@ -119,14 +119,14 @@ def _pdf_options(text: str | bytes) -> PdfOptions:
     raise InvalidConfig(f"The part pdf is JSON of dpi and page_regions: {first['msg']}.", field="/pdf")
 
 
-async def _pairs(form: FormData) -> Sequence[Named[Sent]]:
+def _pairs(form: FormData) -> Sequence[Named[Sent]]:
     if not form.keys() <= _PARTS:
         raise MalformedRequest(f"The form has a part that is none of {', '.join(sorted(_PARTS))}.")
     references, candidates, files = (_files(form, name) for name in ("reference", "candidate", "files"))
     if "manifest" in form:
         if references or candidates or not files:
             raise MalformedRequest(WHAT_TO_SEND)
-        return _listed(*await _manifest(form), files)
+        return _listed(*_manifest(form), files)
     if files or not candidates or len(references) not in (1, len(candidates)):
         raise MalformedRequest(WHAT_TO_SEND)
     if len(references) == 1:
@@ -170,7 +170,7 @@ def _apart(names: Iterable[str]) -> list[str]:
     return told
 
 
-async def _manifest(form: FormData) -> tuple[str, bool]:
+def _manifest(form: FormData) -> tuple[str, bool]:
     """Its text, and whether it is CSV."""
     parts = form.getlist("manifest")
     if len(parts) > 1:
@@ -178,7 +178,7 @@ async def _manifest(form: FormData) -> tuple[str, bool]:
     part = parts[0]
     name = ""
     if isinstance(part, UploadFile):
-        name, text = (part.filename or "").lower(), (await part.read()).decode("utf-8-sig", errors="replace")
+        name, text = (part.filename or "").lower(), part.file.read().decode("utf-8-sig", errors="replace")
     else:
         text = part.removeprefix("\ufeff")
     return text, name.endswith(".csv") or not (name.endswith((".jsonl", ".ndjson")) or text.lstrip()[:1] == "{")
