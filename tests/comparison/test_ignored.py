@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 
 import numpy as np
@@ -9,9 +10,12 @@ import pytest
 
 from serve_app import local
 from serve_app.comparison import ignored
+from serve_app.comparison.examiner import Examiner
+from serve_app.core.clock import Deadline
 from serve_app.core.measured import MeasuredDifference, Measurement
-from serve_app.core.pictures import Box, Pixels
+from serve_app.core.pictures import Box, Pixels, Upload
 from serve_app.schema import ImageComparisonConfig, Language
+from serve_app.settings import Limits, PreprocessingSettings
 from tests.worlds.ignoring import examined, noisy, page, png, pushed, slid
 from tests.worlds.known import KnownPair, misses
 from tests.worlds.labels import tilted_pair
@@ -39,6 +43,27 @@ def test_what_is_ignored_follows_the_photograph_that_was_tilted() -> None:
     around = Box(*(pair.changes[0][0] - 6, pair.changes[0][1] - 6, 40, 40))
     found = examined(dataclasses.replace(pair, ignored=(around,)))
     assert [each.kind for each in found.differences] == ["moved"]
+
+
+def test_a_model_is_shown_the_moved_mask_too() -> None:
+    pair = pushed(60, 1)
+    examiner = Examiner(Limits(), PreprocessingSettings(), shows_images=True)
+    config = ImageComparisonConfig(ignore_regions=pair.ignored, image_quality=100)
+    uploads = [Upload(png(picture)) for picture in (pair.reference, pair.candidate)]
+    try:
+        seen = asyncio.run(examiner.examine(uploads[0], uploads[1], config, Deadline.after(60)))
+    finally:
+        examiner.close()
+    spot = pair.ignored[0]
+    for shown, down in ((seen.shown_reference, 0), (seen.shown_candidate, 60)):
+        assert shown is not None
+        assert shown.encoding == "rgb"
+        pixels = np.frombuffer(shown.data, np.uint8).reshape(shown.height, shown.width, 3)
+        hidden = (pixels == 128).all(axis=2)
+        scale = shown.width / pair.reference.shape[1]
+        middle = (int((spot.y + down + spot.height // 2) * scale), int((spot.x + spot.width // 2) * scale))
+        assert hidden[middle]
+        assert hidden.sum() == pytest.approx(spot.area * scale**2, rel=0.05)
 
 
 def test_on_one_frame_the_region_stays_where_it_is() -> None:
