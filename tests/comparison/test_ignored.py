@@ -8,12 +8,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from serve_app import local
+from serve_app import local, measurement
 from serve_app.comparison import ignored
 from serve_app.comparison.examiner import Examiner
 from serve_app.core.clock import Deadline
 from serve_app.core.measured import MeasuredDifference, Measurement
-from serve_app.core.pictures import Box, Pixels, Upload
+from serve_app.core.pictures import MASK_GREY, Box, Pixels, Raster, Upload
 from serve_app.schema import ImageComparisonConfig, Language
 from serve_app.settings import Limits, PreprocessingSettings
 from tests.worlds.ignoring import examined, noisy, page, png, pushed, slid
@@ -108,6 +108,20 @@ def test_ignoring_every_difference_of_a_reflowed_page_gives_a_match(is_cut: bool
     left = examined(KnownPair(one, two, ignored=boxes(found)))
     assert left.differences == ()
     assert left.similarity_interval[0] > 0.8
+
+
+def test_a_region_where_rows_came_in_hides_them() -> None:
+    page, longer = inserted()
+    rasters = [Raster(each.copy(), None, each.shape[1], each.shape[0]) for each in (page, longer)]
+    pair = measurement.place(*rasters)
+    added = next(each for each in pair.measure().differences if each.kind == "added")
+    assert added.reference_box is not None
+    assert added.candidate_box is not None
+    left, there = pair.ignoring([added.reference_box])
+    assert [each.kind for each in left.measure().differences] == ["moved"]
+    assert there[0].overlap(added.candidate_box) == added.candidate_box.area
+    hidden = rasters[1].pixels[added.candidate_box.y : added.candidate_box.bottom]
+    assert (hidden == MASK_GREY).all()
 
 
 @pytest.mark.parametrize(("language", "outside", "everything"), [("en", "outside", "whole"), ("zh", "之外", "整张")])
