@@ -1,7 +1,8 @@
 """Pairs of every kind that people bring, by strength: how many come out as a person would say.
 
-Run from the repository: `python -m benchmarks.bench_kinds [--only WORD] [--seeds N] [--wrong]`. Both ways round, each
-pair: (a, b) and (b, a) must agree. Writes benchmarks/results/kinds.md where every kind is run; the last line is JSON.
+Run from the repository: `python -m benchmarks.bench_kinds [--only WORD] [--seeds N] [--wrong] [--before FILE]`. Both
+ways round, each pair: (a, b) and (b, a) must agree. Writes benchmarks/results/kinds.md where every kind is run; the
+last line is JSON, which `--before` takes from an earlier run to show beside.
 """
 
 from __future__ import annotations
@@ -67,11 +68,20 @@ def measured(pair: KnownPair) -> Measurement:
     return measurement.measure(raster(pair.reference), raster(pair.candidate))
 
 
-def table(rows: list[Row]) -> Iterator[str]:
-    yield "| kind | strength | right | of | ms |"
-    yield "|---|---|---|---|---|"
+def table(rows: list[Row], before: dict[tuple[str, float], int]) -> Iterator[str]:
+    yield "| kind | strength | right before | right | of | ms |"
+    yield "|---|---|---|---|---|---|"
     for each in rows:
-        yield f"| {each.kind} | {each.strength:g} {each.unit} | {each.right} | {each.all} | {each.ms:.0f} |"
+        then = before.get((each.kind, each.strength), "")
+        yield f"| {each.kind} | {each.strength:g} {each.unit} | {then} | {each.right} | {each.all} | {each.ms:.0f} |"
+
+
+def earlier(path: Path | None) -> dict[tuple[str, float], int]:
+    """By kind and strength, how many were right in an earlier run; its output or its last line."""
+    if path is None:
+        return {}
+    rows = json.loads(path.read_text(encoding="utf-8").splitlines()[-1])
+    return {(row["kind"], row["strength"]): row["right"] for row in rows}
 
 
 def main() -> None:
@@ -79,11 +89,12 @@ def main() -> None:
     parser.add_argument("--only", default="", help="kinds whose name has this in it")
     parser.add_argument("--seeds", type=int, default=6, help="pairs a kind and strength")
     parser.add_argument("--wrong", action="store_true", help="tell what came out otherwise")
+    parser.add_argument("--before", type=Path, help="the output of an earlier run")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     chosen = [kind for kind in KINDS if options.only in kind.name]
     rows = [row(kind, strength, options.seeds, tells=options.wrong) for kind in chosen for strength in kind.strengths]
-    lines = list(table(rows))
+    lines = list(table(rows, earlier(options.before)))
     print("\n".join(lines))
     if len(chosen) == len(KINDS):
         machine = f"{os.cpu_count()} cores, {platform.machine()}, one thread, {date.today().isoformat()}"

@@ -53,7 +53,11 @@ class ImageComparisonConfig(BaseModel):
         60.0
     )
     ignore_regions: Annotated[
-        tuple[BoxField, ...], Field(max_length=64, description="[x, y, width, height] in reference pixels")
+        tuple[BoxField, ...],
+        Field(
+            max_length=64,
+            description="[x, y, width, height] in reference pixels; in the candidate where the pair's alignment says",
+        ),
     ] = ()
     language: Language = "en"
     on_model_failure: Literal["error", "measurement"] = "error"

@@ -134,12 +134,8 @@ class Examiner:
         *,
         is_shown: bool = True,
     ) -> tuple[PreparedImage, PreparedImage]:
-        encode = self._shows_images and is_shown
-        shown = imaging.ShownSpec(config.max_image_size, config.image_quality, encode=encode)
-
         def prepare(own: int) -> PreparedImage:
-            upload, header = (reference, candidate)[own], (plan.reference, plan.candidate)[own]
-            return imaging.prepare(upload, header, _ROLES[own], scale=plan.scale, masks=masks[own], shown=shown)
+            return self._prepare((reference, candidate)[own], own, config, plan, masks[own], is_shown=is_shown)
 
         if not plan.decodes_together:
             return prepare(0), prepare(1)
@@ -149,6 +145,22 @@ class Examiner:
         finally:
             wait([beside])  # whatever became of the reference, the reserved memory is in use until here
         return first, beside.result()
+
+    def _prepare(
+        self,
+        upload: Upload,
+        own: int,
+        config: ImageComparisonConfig,
+        plan: PairPlan,
+        masks: Sequence[Box],
+        *,
+        is_shown: bool,
+    ) -> PreparedImage:
+        """The reference (0) or the candidate (1)."""
+        encode = self._shows_images and is_shown
+        shown = imaging.ShownSpec(config.max_image_size, config.image_quality, encode=encode)
+        header = (plan.reference, plan.candidate)[own]
+        return imaging.prepare(upload, header, _ROLES[own], scale=plan.scale, masks=masks, shown=shown)
 
     def _followed(
         self,
@@ -169,10 +181,11 @@ class Examiner:
             if not pair.is_same_frame:
                 pair, there = pair.ignoring(*masks)
         if self._shows_images:
-            shown = self._prepare_both(reference, candidate, config, plan, (masks[0], there))
-            first, second = (
-                replace(each, shown=other.shown) for each, other in zip((first, second), shown, strict=True)
-            )
+            # One after the other, and nothing kept of it but what is shown: the pair's own pixels are in memory.
+            seen = self._prepare(reference, 0, config, plan, masks[0], is_shown=True).shown
+            first = replace(first, shown=seen)
+            seen = self._prepare(candidate, 1, config, plan, there, is_shown=True).shown
+            second = replace(second, shown=seen)
         return pair, first, second
 
 

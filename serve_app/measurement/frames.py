@@ -16,8 +16,10 @@ from serve_app.measurement.order import rounded
 from serve_app.measurement.placing.bands import Segment
 from serve_app.measurement.placing.columns import Column
 from serve_app.measurement.placing.masking import holds
-from serve_app.measurement.placing.placed import Placed, within
+from serve_app.measurement.placing.placed import Placed
 from serve_app.schema import DifferenceKind
+
+FARTHEST_WHOLE = 5  # pixels: at 1.25 times the size each fourth is whole in both
 
 
 def whole_frames(first: Raster, second: Raster) -> tuple[Box, Box]:
@@ -89,17 +91,35 @@ def framed(
     )
 
 
-def widened(found: MeasuredDifference, placed: Placed) -> MeasuredDifference:
-    """Of two sizes of one frame, its boxes wider by a pixel: where the same place is hidden in a picture of another
-    size, a rim that cuts through letters would show."""
+def widened(found: MeasuredDifference, placed: Placed, first: Raster, second: Raster) -> MeasuredDifference:
+    """Of two sizes of one frame, its boxes wider by a pixel, and to where both pictures have whole pixels: where the
+    same place is hidden in a picture of another size, a rim that cuts through letters or pixels would show."""
     if placed.alignment.kind not in ("resized", "stretched"):
         return found
-    size = (placed.grid.width, placed.grid.height)
-    boxes = [
-        None if box is None else within(Box(box.x - 1, box.y - 1, box.width + 2, box.height + 2), size)
-        for box in (found.reference_box, found.candidate_box)
-    ]
-    return replace(found, reference_box=boxes[0], candidate_box=boxes[1])
+    grid = placed.grid
+    across, down = (
+        [length / size for length in lengths]
+        for lengths, size in (((first.width, second.width), grid.width), ((first.height, second.height), grid.height))
+    )
+
+    def wider(box: Box | None) -> Box | None:
+        if box is None:
+            return None
+        left, right = _whole(box.x - 1, -1, grid.width, across), _whole(box.right + 1, 1, grid.width, across)
+        top, bottom = _whole(box.y - 1, -1, grid.height, down), _whole(box.bottom + 1, 1, grid.height, down)
+        return Box(left, top, right - left, bottom - top)
+
+    return replace(found, reference_box=wider(found.reference_box), candidate_box=wider(found.candidate_box))
+
+
+def _whole(start: int, step: int, length: int, scales: Sequence[float]) -> int:
+    """The next place at or beyond `start`, outwards, that is whole in both pictures; `start` itself where none is."""
+    for at in range(start, start + FARTHEST_WHOLE * step, step):
+        if not 0 < at < length:
+            return min(length, max(0, at))
+        if all(abs(at * scale - round(at * scale)) < 0.01 for scale in scales):
+            return at
+    return start
 
 
 def in_original(found: MeasuredDifference, first: Raster, second: Raster, placed: Placed) -> MeasuredDifference:

@@ -215,7 +215,7 @@ def _see(pair: Pair, placed: Placed) -> _Seen:
     whole = grid.width * grid.height
     ratio = min(1.0, sum(min(region.pixels, region.box.area) for region in found) / whole)
     local = _told_apart(grid, [change.describe(grid, region) for region in found])
-    listed = [in_original(widened(each, placed), first, second, placed) for each in local]
+    listed = [in_original(widened(each, placed, first, second), first, second, placed) for each in local]
     moved = not placed.is_same_frame and (listed or not are_blank(first, second))
     if moved or (listed and not are_ignorable(first, second, placed, listed)):
         # What moved as a whole is a difference too, and its boxes hold every other: ignoring them all gives a match.

@@ -42,7 +42,9 @@ INK_PIXEL = 8  # levels from which a pixel shows it
 SAMPLED = 0.8  # pixels: deviation of the mean that a picture resampled to meet the other is compared in
 SAMPLED_SHARE = 0.33  # of the contrast around it may be off: a border of another rounded width is .31, a stroke .35
 SAMPLED_MOST = 0.75  # ... and one pixel: half a pixel and another width together make .69
+BOTH = 0.35  # of the contrast in one must be in the other too: a line stands in both
 LINE = 24  # pixels: what is so long and straight is no letter
+STEADY = 6  # levels that its change may vary from pixel to pixel
 NOISE_DENSITY = 0.3  # of the pixels around are off: noise, where their mean isn't
 NOISE_MEAN = 3.0  # levels of mean that noise may leave in a neighbourhood of 24 pixels
 NOISE_SHARE = 0.1  # ... or this share of its mean amplitude
@@ -137,18 +139,22 @@ def resampled(one: Pixels, two: Pixels) -> Mask:
     contrast = np.asarray(cv2.max(_contrast(one, window), _contrast(two, window)), np.float32)
     apart = two.astype(np.float32) - one
     mean = np.abs(cv2.GaussianBlur(apart, (0, 0), SAMPLED))
-    return np.asarray(
-        (mean > SLACK[0] + SAMPLED_SHARE * contrast) | (np.abs(apart) > SLACK[0] + SAMPLED_MOST * contrast)
-    )
+    differs = (mean > SLACK[0] + SAMPLED_SHARE * contrast) | (np.abs(apart) > SLACK[0] + SAMPLED_MOST * contrast)
+    if differs.any():
+        least = np.asarray(cv2.min(_contrast(one, window), _contrast(two, window)), np.float32)
+        differs &= ~(_lines(cv2.absdiff(one, two)) & (least >= BOTH * contrast))
+    return np.asarray(differs)
 
 
 def _lines(off: Pixels) -> Mask:
-    """Pixels of long straight runs that are off: borders, whole pixels at any scale, so that one is bolder."""
-    strong = (off >= INK_PIXEL).view(np.uint8)
-    across, down = (
-        cv2.morphologyEx(strong, cv2.MORPH_OPEN, np.ones(shape, np.uint8)) for shape in ((1, LINE), (LINE, 1))
-    )
-    return np.asarray((across | down) > 0)
+    """Pixels of long straight runs that are off by the same all along: borders, whole pixels at any scale, so that one
+    is bolder. With the corners where they meet."""
+    found = np.zeros(off.shape, np.uint8)
+    for shape in ((1, LINE), (LINE, 1)):
+        beside = np.ones((min(shape[0], 3), min(shape[1], 3)), np.uint8)
+        steady = (off >= INK_PIXEL) & (_contrast(off, beside) <= STEADY)
+        found |= cv2.morphologyEx(steady.view(np.uint8), cv2.MORPH_OPEN, np.ones(shape, np.uint8))
+    return np.asarray(cv2.dilate(found, np.ones((5, 5), np.uint8)) > 0)
 
 
 def _contrast(plane: Pixels, window: Pixels) -> Pixels:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 
 import numpy as np
 import pytest
 
-from serve_app import local
+from serve_app import local, measurement
 from serve_app.comparison import ignored
+from serve_app.comparison.examiner import Examiner
+from serve_app.core.clock import Deadline
 from serve_app.core.measured import MeasuredDifference, Measurement
-from serve_app.core.pictures import Box, Pixels
+from serve_app.core.pictures import MASK_GREY, Box, Pixels, Raster, Upload
 from serve_app.schema import ImageComparisonConfig, Language
+from serve_app.settings import Limits, PreprocessingSettings
 from tests.worlds.ignoring import examined, noisy, page, png, pushed, slid
 from tests.worlds.known import KnownPair, misses
 from tests.worlds.labels import tilted_pair
@@ -39,6 +43,27 @@ def test_what_is_ignored_follows_the_photograph_that_was_tilted() -> None:
     around = Box(*(pair.changes[0][0] - 6, pair.changes[0][1] - 6, 40, 40))
     found = examined(dataclasses.replace(pair, ignored=(around,)))
     assert [each.kind for each in found.differences] == ["moved"]
+
+
+def test_a_model_is_shown_the_moved_mask_too() -> None:
+    pair = pushed(60, 1)
+    examiner = Examiner(Limits(), PreprocessingSettings(), shows_images=True)
+    config = ImageComparisonConfig(ignore_regions=pair.ignored, image_quality=100)
+    uploads = [Upload(png(picture)) for picture in (pair.reference, pair.candidate)]
+    try:
+        seen = asyncio.run(examiner.examine(uploads[0], uploads[1], config, Deadline.after(60)))
+    finally:
+        examiner.close()
+    spot = pair.ignored[0]
+    for shown, down in ((seen.shown_reference, 0), (seen.shown_candidate, 60)):
+        assert shown is not None
+        assert shown.encoding == "rgb"
+        pixels = np.frombuffer(shown.data, np.uint8).reshape(shown.height, shown.width, 3)
+        hidden = (pixels == 128).all(axis=2)
+        scale = shown.width / pair.reference.shape[1]
+        middle = (int((spot.y + down + spot.height // 2) * scale), int((spot.x + spot.width // 2) * scale))
+        assert hidden[middle]
+        assert hidden.sum() == pytest.approx(spot.area * scale**2, rel=0.05)
 
 
 def test_on_one_frame_the_region_stays_where_it_is() -> None:
@@ -83,6 +108,20 @@ def test_ignoring_every_difference_of_a_reflowed_page_gives_a_match(is_cut: bool
     left = examined(KnownPair(one, two, ignored=boxes(found)))
     assert left.differences == ()
     assert left.similarity_interval[0] > 0.8
+
+
+def test_a_region_where_rows_came_in_hides_them() -> None:
+    page, longer = inserted()
+    rasters = [Raster(each.copy(), None, each.shape[1], each.shape[0]) for each in (page, longer)]
+    pair = measurement.place(*rasters)
+    added = next(each for each in pair.measure().differences if each.kind == "added")
+    assert added.reference_box is not None
+    assert added.candidate_box is not None
+    left, there = pair.ignoring([added.reference_box])
+    assert [each.kind for each in left.measure().differences] == ["moved"]
+    assert there[0].overlap(added.candidate_box) == added.candidate_box.area
+    hidden = rasters[1].pixels[added.candidate_box.y : added.candidate_box.bottom]
+    assert (hidden == MASK_GREY).all()
 
 
 @pytest.mark.parametrize(("language", "outside", "everything"), [("en", "outside", "whole"), ("zh", "之外", "整张")])

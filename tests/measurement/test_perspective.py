@@ -72,8 +72,18 @@ def test_two_photographs_of_two_sizes_are_laid_on_one_another() -> None:
     assert local[0].reference_box.overlap(pair.changes[0]) > 0
 
 
+def test_a_tilt_beside_a_shift_is_no_shift() -> None:
+    pair = tilted_pair(0.015, 4, changes=True, width=1265)
+    found = measurement.measure(raster(pair.reference), raster(pair.candidate))
+    assert found.alignment.kind == "perspective"
+    assert misses(pair, found) == []
+
+
 def test_a_turn_is_no_perspective() -> None:
     picture = data.astronaut()
+    other = raster(turned(picture, 2))
+    turn = np.vstack([cv2.getRotationMatrix2D((256, 256), 2, 1), [(0, 0, 1)]])
+    assert perspective.lay(raster(picture), other, turn) is None
     for degrees in (1, 4):
         found = measurement.measure(raster(picture), raster(turned(picture, degrees)))
         assert (found.alignment.kind, found.alignment.matrix) == ("features", None)
