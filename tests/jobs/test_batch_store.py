@@ -209,6 +209,8 @@ def test_one_callers_batches_take_a_share_and_not_all_of_the_store(database: Dat
     assert len(desk.batches.page("alice", [], 10, None).batches) == 1
     desk.batches.check_room(desk.batch_request(3, "bob"))
     desk.post_batch(3, "bob")
+    with pytest.raises(StorageFull, match="of this caller"):
+        desk.post(images=(b"x" * 1000, b"y" * 1000))  # a job and a batch share it
 
 
 def test_where_there_is_no_room_nothing_of_a_batch_is_kept(database: Database, tmp_path: Path) -> None:
