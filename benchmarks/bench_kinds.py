@@ -24,10 +24,10 @@ import cv2
 from benchmarks.peers.measurement_speed import raster
 from serve_app import measurement
 from serve_app.core.measured import Measurement
-from tests.worlds import ignoring, labels, reflow, rescaled
+from tests.worlds import copied, ignoring, labels, light, reflow, rescaled
 from tests.worlds.known import Kind, KnownPair, misses
 
-KINDS: tuple[Kind, ...] = (*labels.KINDS, *ignoring.KINDS, *rescaled.KINDS, *reflow.KINDS)
+KINDS: tuple[Kind, ...] = (*labels.KINDS, *ignoring.KINDS, *rescaled.KINDS, *reflow.KINDS, *light.KINDS, *copied.KINDS)
 RESULTS = Path(__file__).parent / "results" / "kinds.md"
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 Language = Literal["en", "zh"]
 VisualKind = Literal["overlay", "heatmap", "side_by_side"]
 Verdict = Literal["match", "mismatch", "uncertain"]
+VerdictReason = Literal["similarity", "differences", "changed_ratio"]
 DifferenceKind = Literal["changed", "added", "removed", "moved"]
 Evidence = Literal["confirmed", "measured_only", "model_only", "refuted"]
 FocusStatus = Literal["unchanged", "changed", "added", "removed", "absent", "unassessed"]
@@ -42,6 +43,13 @@ class ImageComparisonConfig(BaseModel):
         "style",
     )
     similarity_threshold: Unit = 0.8
+    max_differences: Annotated[
+        int | None,
+        Field(ge=0, description="More visible differences are a mismatch, whatever the similarity; 0: any is"),
+    ] = None
+    max_changed_ratio: Annotated[
+        Unit | None, Field(description="A larger `measurement.changed_ratio` is a mismatch, whatever the similarity")
+    ] = None
     max_image_size: Annotated[tuple[Side, Side], Field(description="[width, height] shown to the model at most")] = (
         1024,
         1024,
@@ -144,6 +152,15 @@ class AlignmentReport(_Out):
     ] = None
 
 
+class ToneReport(_Out):
+    """Another light on the whole candidate: taken out before other differences were looked for, and told once."""
+
+    brightness: Annotated[float, Field(description="Its mean less the reference's, in parts of the full range: -1..1")]
+    contrast: Annotated[float, Field(description="Natural logarithm of the candidate's spread over the reference's")]
+    gradient: Annotated[float, Field(ge=0, description="How far the gain goes apart over the frame: light from a side")]
+    cast: Annotated[float, Field(ge=0, description="How far a channel moved from the mean of all: white balance")]
+
+
 class MeasurementReport(_Out):
     identical: bool
     similarity: Unit
@@ -154,6 +171,7 @@ class MeasurementReport(_Out):
     smallest_visible_px: Annotated[float, Field(gt=0)]
     further_differences: Annotated[int, Field(ge=0, description="Regions found beyond those listed")]
     version: str
+    tone: ToneReport | None = None
 
 
 class ImageReport(_Out):
@@ -234,6 +252,7 @@ class VisualReport(_Out):
 class ComparisonReport(_Out):
     report_id: str
     verdict: Verdict
+    verdict_reason: Annotated[VerdictReason, Field(description="What decided the verdict")] = "similarity"
     similarity: Unit
     similarity_interval: tuple[Unit, Unit]
     similarity_threshold: Unit

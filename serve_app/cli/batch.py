@@ -44,6 +44,7 @@ def batch(
     out: Annotated[Path, typer.Option(help="Where results are kept; the same again goes on.")] = Path("results"),
     config: Annotated[str | None, typer.Option(help="The config of the API: JSON, or a file of it.")] = None,
     threshold: Annotated[float | None, typer.Option(help="Similarity from which it is a match, 0..1.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Any visible difference is a mismatch.")] = False,
     server: Annotated[str | None, typer.Option(help="Ask this server, such as http://127.0.0.1:8000.")] = None,
     model: Annotated[str | None, typer.Option(help="Assess with this checkpoint: a folder or hub id.")] = None,
     dpi: Annotated[int | None, typer.Option(help="Of PDFs: at which pages are rendered, 18..600; 150.")] = None,
@@ -59,7 +60,8 @@ def batch(
     from serve_app.imaging.pdf.documents import Documents
 
     try:
-        asked = config_of(config, {} if threshold is None else {"similarity_threshold": threshold})
+        laid_over = {"similarity_threshold": threshold, "max_differences": 0 if strict else None}
+        asked = config_of(config, {name: value for name, value in laid_over.items() if value is not None})
         options = pdf_options(dpi, page_regions)
         pdfs = _pdfs(reference, candidate, manifest, options)
         with closing(Documents(Settings().limits)) as documents:

@@ -25,6 +25,7 @@ def compare(
     candidate: Annotated[Path, typer.Argument(help="The image to judge.")],
     config: Annotated[str | None, typer.Option(help="The config of the API: JSON, or a file of it.")] = None,
     threshold: Annotated[float | None, typer.Option(help="Similarity from which it is a match, 0..1.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Any visible difference is a mismatch.")] = False,
     aspect: Annotated[list[str] | None, typer.Option(help="A quality to compare, such as color. Repeatable.")] = None,
     focus: Annotated[list[str] | None, typer.Option(help="A thing to look at, such as logo. Repeatable.")] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="X,Y,WIDTH,HEIGHT to leave out. Repeatable.")] = None,
@@ -42,6 +43,7 @@ def compare(
         files = _visual_files(visual or [])
         options = {
             "similarity_threshold": threshold,
+            "max_differences": 0 if strict else None,
             "comparison_aspects": aspect,
             "focus_elements": focus,
             "ignore_regions": [_region(text) for text in ignore] if ignore else None,

@@ -3,15 +3,18 @@ Knows no request and no pixels: names and numbers in, a sentence out."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from serve_app.core.inquiry import QuestionKind
-from serve_app.core.measured import MeasuredDifference, Measurement
+from serve_app.core.measured import MeasuredDifference, Measurement, Tone
 from serve_app.core.pictures import Box, Unseen, UnseenKind
 from serve_app.errors import ImageRole
 from serve_app.schema import DifferenceKind, FocusStatus, Language, Verdict
+
+LightWord = Literal["lighter", "darker", "more contrast", "less contrast", "uneven", "cast", "curve", "joint"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,9 @@ class Sentences:
     # A difference that no model has named: where and how large.
     kinds: Mapping[DifferenceKind, str]
     region: str
+    # Another light on everything: what of it, joined.
+    light: str
+    lights: Mapping[LightWord, str]
     # An aspect's explanation where no model gave one.
     measured: str
     unmeasured: str
@@ -86,7 +92,19 @@ class Sentences:
         """Sentences as one paragraph; those that end with a full-width stop need no space."""
         return (" " if first[-1:].isascii() else "").join((first, *further))
 
+    def light_of(self, tone: Tone) -> str:
+        parts: tuple[tuple[LightWord, float, float], ...] = (
+            ("lighter" if tone.brightness > 0 else "darker", abs(tone.brightness), 0.01),
+            ("more contrast" if tone.contrast > 0 else "less contrast", abs(math.expm1(tone.contrast)), 0.03),
+            ("uneven", tone.gradient, 0.03),
+            ("cast", tone.cast, 0.01),
+        )
+        told = [self.lights[word].format(share=share) for word, share, least in parts if share >= least]
+        return self.light.format(what=self.lights["joint"].join(told) or self.lights["curve"])
+
     def difference(self, found: MeasuredDifference) -> str:
+        if found.tone is not None:
+            return self.light_of(found.tone)
         box = found.reference_box or found.candidate_box or Box(0, 0, 1, 1)
         return self.region.format(box=box, what=self.kinds[found.kind])
 
@@ -114,6 +132,17 @@ _ENGLISH: Final = Sentences(
         "{found} visible differences, covering {share:.2%} of the pixels; similarity {similarity:.2f}: {outcome}."
     ),
     kinds={"changed": "changed", "added": "added", "removed": "removed", "moved": "moved"},
+    light="The light of the whole picture is another: {what}.",
+    lights={
+        "lighter": "brighter by {share:.0%}",
+        "darker": "darker by {share:.0%}",
+        "more contrast": "contrast up by {share:.0%}",
+        "less contrast": "contrast down by {share:.0%}",
+        "uneven": "uneven across the frame by {share:.0%}",
+        "cast": "another white balance, by {share:.0%}",
+        "curve": "another tone curve",
+        "joint": ", ",
+    },
     region="The region of {box.width} x {box.height} px at ({box.x}, {box.y}) was {what}.",
     measured="Measured {score:.2f} from the pixels.",
     unmeasured="This aspect can't be measured from pixels alone.",
@@ -177,6 +206,17 @@ _CHINESE: Final = Sentences(
     one_differs="发现 1 处可见差异，涉及 {share:.2%} 的像素，相似度 {similarity:.2f}，{outcome}。",
     several_differ="发现 {found} 处可见差异，涉及 {share:.2%} 的像素，相似度 {similarity:.2f}，{outcome}。",
     kinds={"changed": "发生变化", "added": "新增", "removed": "消失", "moved": "移动"},
+    light="整幅图像的光照不同：{what}。",
+    lights={
+        "lighter": "变亮 {share:.0%}",
+        "darker": "变暗 {share:.0%}",
+        "more contrast": "对比度增加 {share:.0%}",
+        "less contrast": "对比度降低 {share:.0%}",
+        "uneven": "画面明暗不均 {share:.0%}",
+        "cast": "白平衡偏移 {share:.0%}",
+        "curve": "影调曲线不同",
+        "joint": "，",
+    },
     region="位于 ({box.x}, {box.y})、大小 {box.width}×{box.height} 像素的区域{what}。",
     measured="由像素测得 {score:.2f}。",
     unmeasured="仅凭像素无法衡量此方面。",

@@ -30,8 +30,21 @@ class Alignment:
 
 
 @dataclass(frozen=True, slots=True)
+class Tone:
+    """Another light on the whole candidate. `brightness`: its mean less the reference's, in parts of the full range;
+    `contrast`: natural logarithm of the ratio of spreads; `gradient`: how far the gain goes apart over the frame;
+    `cast`: how far a channel moved from the mean of all."""
+
+    brightness: float
+    contrast: float
+    gradient: float
+    cast: float
+
+
+@dataclass(frozen=True, slots=True)
 class MeasuredDifference:
-    """One region that differs visibly; boxes in upright original pixels of each image."""
+    """One region that differs visibly; boxes in upright original pixels of each image. `tone`: of the one difference
+    that is another light on everything."""
 
     kind: DifferenceKind
     reference_box: Box | None
@@ -39,6 +52,7 @@ class MeasuredDifference:
     severity: float
     changed_pixels: int
     delta_e: float
+    tone: Tone | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +94,7 @@ class Measurement:
     version: str
     notes: tuple[str, ...] = ()
     charts: tuple[Chart, Chart] | None = None
+    tone: Tone | None = None
 
 
 @dataclass(frozen=True, slots=True)

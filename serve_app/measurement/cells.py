@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from serve_app.core.pictures import Box, Pixels
 from serve_app.measurement import visible
+from serve_app.measurement.copies import Leavings
 from serve_app.measurement.tiles import CELL, Grid, Tile, by_cell, differing
 
 
@@ -19,7 +20,7 @@ from serve_app.measurement.tiles import CELL, Grid, Tile, by_cell, differing
 class CellMap:
     """Arrays of (cells down, cells across). `columns`, `rows`: which columns and rows of a cell hold change,
     highest bit first. `count`: visible pixels. `off`: pixels that differ at all. `total`: levels summed over
-    visible pixels; `peak`: the largest of them."""
+    visible pixels; `peak`: the largest of them. `leavings`: what counts as an encoder's, not as change."""
 
     columns: Pixels
     rows: Pixels
@@ -27,17 +28,21 @@ class CellMap:
     off: Pixels
     total: NDArray[np.uint16]
     peak: Pixels
+    leavings: Leavings | None = None
 
     @classmethod
-    def empty(cls, grid: Grid) -> CellMap:
+    def empty(cls, grid: Grid, leavings: Leavings | None = None) -> CellMap:
         shape = (-(-grid.height // CELL), -(-grid.width // CELL))
         columns, rows, count, off, peak = (np.zeros(shape, np.uint8) for _ in range(5))
-        return cls(columns, rows, count, off, np.zeros(shape, np.uint16), peak)
+        return cls(columns, rows, count, off, np.zeros(shape, np.uint16), peak, leavings)
 
 
-def collect(grid: Grid, masks: Sequence[Box] = (), also: Sequence[Box] = ()) -> CellMap:
-    """What differs visibly, on every background. With `masks` (grey in both): only around their rims and `also`."""
-    found = CellMap.empty(grid)
+def collect(
+    grid: Grid, masks: Sequence[Box] = (), also: Sequence[Box] = (), leavings: Leavings | None = None
+) -> CellMap:
+    """What differs visibly, on every background. With `masks` (grey in both): only around their rims and `also`.
+    `leavings`: what an encoder left all over one of the two, and nobody drew."""
+    found = CellMap.empty(grid, leavings)
     for background in grid.backgrounds:
         for tile in differing(grid, background, masks, also):
             _add(found, tile, grid.jitter)
@@ -45,7 +50,7 @@ def collect(grid: Grid, masks: Sequence[Box] = (), also: Sequence[Box] = ()) -> 
 
 
 def _add(found: CellMap, tile: Tile, jitter: int) -> None:
-    mask, strength = visible.mask(tile.first, tile.second, jitter)
+    mask, strength = visible.mask(tile.first, tile.second, jitter, found.leavings)
     core = tile.core
     inner = (slice(core.y - tile.y, core.bottom - tile.y), slice(core.x - tile.x, core.right - tile.x))
     changed, off = _padded(mask[inner].view(np.uint8)), _padded(strength[inner])

@@ -37,10 +37,11 @@ def describe(grid: Grid, region: Region) -> MeasuredDifference:
 
 
 def _severity(grid: Grid, region: Region) -> float:
-    """Grows with the strength of the change and with the share of the picture that it takes."""
+    """Grows with the strength of the change and with the share of the picture that it takes: but what is small and
+    stands out is seen, and half as severe as if it were everywhere."""
     strength = region.level / (region.level + 40)
     share = math.sqrt(region.box.area / (grid.width * grid.height))
-    return round(min(1.0, max(0.0001, strength * (0.25 + 0.75 * share))), 4)
+    return round(min(1.0, max(0.0001, strength * (0.5 + 0.5 * share))), 4)
 
 
 def _kind(grid: Grid, box: Box, first: Pixels, second: Pixels) -> DifferenceKind:

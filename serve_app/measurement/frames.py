@@ -12,6 +12,8 @@ import numpy as np
 
 from serve_app.core.measured import MeasuredDifference
 from serve_app.core.pictures import Box, Raster
+from serve_app.measurement import light
+from serve_app.measurement.light import Relit
 from serve_app.measurement.order import rounded
 from serve_app.measurement.placing.bands import Segment
 from serve_app.measurement.placing.columns import Column
@@ -120,6 +122,13 @@ def _whole(start: int, step: int, length: int, scales: Sequence[float]) -> int:
         if all(abs(at * scale - round(at * scale)) < 0.01 for scale in scales):
             return at
     return start
+
+
+def lit(first: Raster, second: Raster, found: Relit) -> MeasuredDifference:
+    """Another light on everything: one difference of the whole frame, as strong as most of it shows it."""
+    one, two = whole_frames(first, second)
+    whole = framed("changed", one, two, first, second, light.strength(found.tone), found.share)
+    return replace(whole, tone=found.tone)
 
 
 def in_original(found: MeasuredDifference, first: Raster, second: Raster, placed: Placed) -> MeasuredDifference:

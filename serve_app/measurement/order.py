@@ -11,7 +11,7 @@ import numpy as np
 
 from serve_app.core.measured import MeasuredDifference, Measurement
 from serve_app.core.pictures import Raster
-from serve_app.measurement import tiles
+from serve_app.measurement import light, tiles
 from serve_app.measurement.placing.placed import turned_alignment
 from serve_app.schema import DifferenceKind
 
@@ -61,11 +61,18 @@ def turned(measured: Measurement) -> Measurement:
         measured,
         alignment=turned_alignment(measured.alignment),
         differences=tuple(_turn_each(measured.differences)),
+        tone=None if measured.tone is None else light.turned(measured.tone),
     )
 
 
 def _turn_each(differences: Sequence[MeasuredDifference]) -> list[MeasuredDifference]:
     return [
-        replace(each, kind=_TURNED[each.kind], reference_box=each.candidate_box, candidate_box=each.reference_box)
+        replace(
+            each,
+            kind=_TURNED[each.kind],
+            reference_box=each.candidate_box,
+            candidate_box=each.reference_box,
+            tone=None if each.tone is None else light.turned(each.tone),
+        )
         for each in differences
     ]

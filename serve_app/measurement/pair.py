@@ -13,9 +13,10 @@ import numpy as np
 
 from serve_app.core.measured import Alignment, MeasuredDifference, Measurement, Visual
 from serve_app.core.pictures import Box, Raster
-from serve_app.measurement import change, charts, motion, overlay, regions, tiles
-from serve_app.measurement.cells import CellMap, collect
-from serve_app.measurement.frames import are_blank, framing, in_original, widened
+from serve_app.measurement import change, charts, light, motion, overlay, regions, tiles
+from serve_app.measurement.cells import CellMap
+from serve_app.measurement.copies import Leavings
+from serve_app.measurement.frames import are_blank, framing, in_original, lit, widened
 from serve_app.measurement.ignoring import are_ignorable, closed
 from serve_app.measurement.order import are_identical, ordered, rounded, turned
 from serve_app.measurement.placing import align, masking
@@ -62,10 +63,15 @@ class Pair:
         return self.reference if self.is_turned else self.candidate
 
     @cached_property
-    def cells(self) -> CellMap:
-        """Visible change on the grid of a pair that isn't identical."""
+    def relit(self) -> light.Relit:
+        """The grid of a pair that isn't identical, under one light."""
         assert self.placed is not None
-        return collect(self.placed.grid)
+        return light.relit(self.placed.grid)
+
+    @cached_property
+    def cells(self) -> CellMap:
+        """Visible change on the grid of a pair that isn't identical, beside another light on all of it."""
+        return regions.drawn(self.relit.grid)
 
     @property
     def changed(self) -> float:
@@ -193,6 +199,7 @@ def _measure(pair: Pair, placed: Placed, beside: Executor | None) -> Measurement
         differences=seen.differences,
         further_differences=max(0, seen.found - len(seen.differences)),
         version=VERSION,
+        tone=pair.relit.tone,
     )
 
 
@@ -206,16 +213,21 @@ def _look(placed: Placed) -> tuple[list[canvas.Look], similarity.Factors]:
         max(look.exchanged for look in looks),
         min(kinship.shared(look.first, look.second) for look in looks),
         placed.geometry,
+        max(tone.plain(look.first, look.second, look.delta_e) for look in looks),
     )
 
 
 def _see(pair: Pair, placed: Placed) -> _Seen:
-    first, second, grid = pair.first, pair.second, placed.grid
+    first, second, relit = pair.first, pair.second, pair.relit
+    grid = relit.grid
     found, counted = regions.find(grid, pair.cells)
     whole = grid.width * grid.height
-    ratio = min(1.0, sum(min(region.pixels, region.box.area) for region in found) / whole)
-    local = _told_apart(grid, [change.describe(grid, region) for region in found])
+    ratio = min(1.0, max(relit.share, sum(min(region.pixels, region.box.area) for region in found) / whole))
+    local = _told_apart(grid, [change.describe(grid, region) for region in found], pair.cells.leavings)
     listed = [in_original(widened(each, placed, first, second), first, second, placed) for each in local]
+    if relit.tone is not None:
+        listed.append(lit(first, second, relit))
+        counted += 1
     moved = not placed.is_same_frame and (listed or not are_blank(first, second))
     if moved or (listed and not are_ignorable(first, second, placed, listed)):
         # What moved as a whole is a difference too, and its boxes hold every other: ignoring them all gives a match.
@@ -227,10 +239,10 @@ def _see(pair: Pair, placed: Placed) -> _Seen:
     return _Seen(tuple(listed), counted, ratio)
 
 
-def _told_apart(grid: Grid, found: list[MeasuredDifference]) -> list[MeasuredDifference]:
+def _told_apart(grid: Grid, found: list[MeasuredDifference], leavings: Leavings | None) -> list[MeasuredDifference]:
     """What moved joined, unless its two boxes then miss a part of the change."""
     joined = motion.joined(grid, found)
     if all(each.kind != "moved" for each in joined):
         return joined
     boxes = [box for each in joined for box in (each.reference_box, each.candidate_box) if box]
-    return found if regions.remaining(grid, boxes, found) else joined
+    return found if regions.remaining(grid, boxes, found, leavings) else joined

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from serve_app.core.measured import MeasuredDifference
 from serve_app.core.pictures import Box
+from serve_app.measurement import copies
 from serve_app.measurement.cells import CellMap, collect
+from serve_app.measurement.copies import Leavings
 from serve_app.measurement.excuses.compression import Residue
 from serve_app.measurement.excuses.nudged import Nudges
 from serve_app.measurement.tiles import CELL, Grid
@@ -35,6 +37,13 @@ class Region:
     level: float
 
 
+def drawn(grid: Grid) -> CellMap:
+    """What differs visibly, without what an encoder left where one picture is its copy of the other."""
+    cells = collect(grid)
+    leavings = copies.estimate(grid, cells) if _joined(cells, [])[0] else None
+    return cells if leavings is None else collect(grid, leavings=leavings)
+
+
 def find(grid: Grid, cells: CellMap | None = None) -> tuple[list[Region], int]:
     """Regions that differ visibly, and how many there were before near ones were joined to keep to fifty.
 
@@ -44,7 +53,7 @@ def find(grid: Grid, cells: CellMap | None = None) -> tuple[list[Region], int]:
     pixel's surroundings could find something new at a box's rim; so the rims are measured again, grey inside,
     and what is found joins.
     """
-    cells = cells or collect(grid)
+    cells = cells or drawn(grid)
     excuses = _Excuses(grid)
     regions, found = _drawn(excuses, *_joined(cells, []))
     known: list[Region] = []
@@ -52,7 +61,7 @@ def find(grid: Grid, cells: CellMap | None = None) -> tuple[list[Region], int]:
         if not regions:
             return [], 0
         boxes = [region.box for region in regions]
-        rest, _ = _drawn(excuses, *_joined(collect(grid, boxes), []), boxes)
+        rest, _ = _drawn(excuses, *_joined(collect(grid, boxes, leavings=cells.leavings), []), boxes)
         if not rest:
             return regions, found
         known += rest
@@ -60,11 +69,13 @@ def find(grid: Grid, cells: CellMap | None = None) -> tuple[list[Region], int]:
     return [_whole(grid, regions)], found
 
 
-def remaining(grid: Grid, boxes: Sequence[Box], found: Sequence[MeasuredDifference]) -> bool:
+def remaining(
+    grid: Grid, boxes: Sequence[Box], found: Sequence[MeasuredDifference], leavings: Leavings | None = None
+) -> bool:
     """Whether anything is still seen with `boxes` grey in both, around them or around where it was found."""
     masks = sorted(set(boxes))
     rest = [each.reference_box for each in found if each.reference_box and each.reference_box not in boxes]
-    return bool(_drawn(_Excuses(grid), *_joined(collect(grid, masks, rest), []), masks)[0])
+    return bool(_drawn(_Excuses(grid), *_joined(collect(grid, masks, rest, leavings), []), masks)[0])
 
 
 class _Excuses:

@@ -102,6 +102,22 @@ def by_cell(plane: Pixels, by: np.ufunc, dtype: type[np.unsignedinteger[Any]] = 
     return np.asarray(rows)
 
 
+def whole_cells(plane: NDArray[Any]) -> NDArray[Any]:
+    """A plane whose ragged edge is filled with its mirror image."""
+    down, right = (-side % CELL for side in plane.shape)
+    return np.asarray(cv2.copyMakeBorder(plane, 0, down, 0, right, cv2.BORDER_REFLECT)) if down or right else plane
+
+
+def cell_means(plane: Pixels) -> NDArray[np.float32]:
+    total: NDArray[np.float32] = by_cell(whole_cells(plane), np.add, np.uint16).astype(np.float32)
+    return total / np.float32(CELL * CELL)
+
+
+def spread(cells: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Each cell's value in all of its pixels."""
+    return cells.repeat(CELL, axis=0).repeat(CELL, axis=1)[: shape[0], : shape[1]]
+
+
 @dataclass(frozen=True, slots=True)
 class Tile:
     """One tile's pixels with halo. `core` is the tile itself in grid pixels, `x`, `y` where the halo starts."""

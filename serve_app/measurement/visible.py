@@ -25,7 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.core.pictures import Pixels
-from serve_app.measurement.tiles import CELL, HALO, REACH, TILE, by_cell
+from serve_app.measurement import copies, strokes
+from serve_app.measurement.copies import Leavings, Planes
+from serve_app.measurement.tiles import CELL, HALO, REACH, TILE, by_cell, cell_means, spread, whole_cells
 
 SLACK = (3, 4, 4)  # levels of Y, Cr, Cb: below one just noticeable difference on any ground
 TINTS = ((1, 6.0), (3, 4.0), (9, 2.5))  # window in cells, levels of its mean from which a tint counts
@@ -54,16 +56,16 @@ NOISE_EXCESS = 0.5  # of the poorer picture's variance: more means content repla
 
 Mask = NDArray[np.bool_]
 Cells = NDArray[np.float32]
-Planes = tuple[Pixels, Pixels, Pixels]  # Y, Cr, Cb
 _NEAR = np.ones((3, 3), np.uint8)
 _MEAN = np.full(CELL * CELL, 1 / CELL**2, np.float32)
 _TILE_PIXELS = (TILE + 2 * REACH) ** 2
 
 
-def mask(first: Pixels, second: Pixels, jitter: int = 0) -> tuple[Mask, Pixels]:
+def mask(first: Pixels, second: Pixels, jitter: int = 0, leavings: Leavings | None = None) -> tuple[Mask, Pixels]:
     """Pixels that differ visibly, and how far every pixel is off (largest channel, levels).
 
-    `first`, `second`: (height, width, 3) uint8. Symmetric in the two.
+    `first`, `second`: (height, width, 3) uint8. `leavings`: of the encoder that made one a copy of the other. Symmetric
+    in the two.
     """
     # Plane by plane: OpenCV's operations on one are two to five times faster than on a channel of three.
     one, two = (_planes(image, scratch) for image, scratch in zip((first, second), _scratch.both, strict=True))
@@ -77,22 +79,28 @@ def mask(first: Pixels, second: Pixels, jitter: int = 0) -> tuple[Mask, Pixels]:
     if jitter == 1:
         light = resampled(one[0], two[0])
     candidate = light | red | blue
-    drift = np.stack([_cells(b) - _cells(a) for a, b in zip(one, two, strict=True)])
-    inked = _inked(one[0], two[0], _cells(off[0]), drift[0])
+    drift = np.stack([cell_means(b) - cell_means(a) for a, b in zip(one, two, strict=True)])
+    amount = cell_means(off[0])
+    inked = _inked(one[0], two[0], amount, drift[0])
     if inked.any():
-        strokes = _spread(inked, candidate.shape) & (off[0] >= INK_PIXEL)
-        light |= strokes & ~_lines(off[0]) if jitter else strokes
-        candidate |= light
+        inks = spread(inked, candidate.shape) & (off[0] >= INK_PIXEL)
+        light |= inks & ~_lines(off[0]) if jitter else inks
+    if not jitter:
+        light |= strokes.toned(one[0], two[0], off[0], drift[0], amount)
+        light |= strokes.redrawn(one[0], two[0], off[0])
+    candidate |= light
+    if leavings is not None and candidate.any():
+        candidate &= copies.beyond(one, two, strength, leavings)
     if candidate.any():
         peak = _noise_peak(one[0], two[0], candidate, strength, drift)
-        candidate &= strength > _spread(peak, strength.shape)
+        candidate &= strength > spread(peak, strength.shape)
         coloured = candidate & ~light
         coloured &= cv2.subtract(cv2.max(off[1], off[2]), excused[0]) <= SLACK[1]
         if coloured.any():
             candidate &= ~_fringed(one, two, coloured, light)
-    tinted = _tint(one, two, drift)
+    tinted = _tint(one, two, drift, 1.0 if leavings is None else leavings.tinting)
     if tinted.any():
-        candidate |= _spread(tinted, candidate.shape) & (strength >= 2)
+        candidate |= spread(tinted, candidate.shape) & (strength >= 2)
     return _grown(candidate, strength), strength
 
 
@@ -178,8 +186,8 @@ def _fringed(one: Planes, two: Planes, coloured: Mask, light: Mask) -> Mask:
     FreeType's FT_LCD_FILTER_DEFAULT), where lightness stayed. Every other row is looked at, for both.
     """
     fringed = np.zeros(coloured.shape, bool)
-    cells = cv2.blur(_cells(light.view(np.uint8)), (5, 5)) < FRINGE_LIGHT
-    cells &= by_cell(_whole_cells(coloured.view(np.uint8)), np.maximum) > 0
+    cells = cv2.blur(cell_means(light.view(np.uint8)), (5, 5)) < FRINGE_LIGHT
+    cells &= by_cell(whole_cells(coloured.view(np.uint8)), np.maximum) > 0
     if not cells.any():
         return fringed
     left, top, wide, high = (each * CELL for each in cv2.boundingRect(cells.view(np.uint8)))
@@ -192,38 +200,28 @@ def _fringed(one: Planes, two: Planes, coloured: Mask, light: Mask) -> Mask:
         rest, sixteenth = cv2.absdiff(gained, lost), (gained + lost) >> 4
         found = (rest <= sixteenth * FRINGE_LEFT + rounding) & (rest <= sixteenth * FRINGE_MOST)
         fringed[rows, columns] &= found.repeat(2, axis=0)[: plane[rows].shape[0]]
-    return np.asarray(fringed & coloured & _spread(cells, coloured.shape))
+    return np.asarray(fringed & coloured & spread(cells, coloured.shape))
 
 
 def _summed(plane: Pixels) -> NDArray[np.uint16]:
     return cast(NDArray[np.uint16], cv2.boxFilter(plane, cv2.CV_16U, FRINGE_SPAN, normalize=False))
 
 
-def _cells(plane: Pixels) -> Cells:
-    """Means over cells; a ragged edge is filled with its mirror image."""
-    total: Cells = by_cell(_whole_cells(plane), np.add, np.uint16).astype(np.float32)
-    return total / np.float32(CELL * CELL)
-
-
-def _whole_cells(plane: NDArray[Any]) -> NDArray[Any]:
-    down, right = (-side % CELL for side in plane.shape)
-    return np.asarray(cv2.copyMakeBorder(plane, 0, down, 0, right, cv2.BORDER_REFLECT)) if down or right else plane
-
-
-def _tint(one: Planes, two: Planes, drift: Cells) -> Mask:
-    """Cells off in one direction. The plain mean must agree with the clipped one: dither keeps only the plain one."""
+def _tint(one: Planes, two: Planes, drift: Cells, times: float) -> Mask:
+    """Cells off in one direction, by so many `times` what is seen. The plain mean must agree with the clipped one:
+    dither keeps only the plain one."""
     tinted = np.zeros(drift.shape[1:], bool)
     for a, b, plain in zip(one, two, drift, strict=True):
         amount = np.abs(plain)
-        if all(cv2.blur(amount, (window, window)).max() < level for window, level in TINTS):
+        if all(cv2.blur(amount, (window, window)).max() < times * level for window, level in TINTS):
             continue  # what is clipped is less
-        clipped = _cells(_clipped(a, b)) - TINT_CLIP
+        clipped = cell_means(_clipped(a, b)) - TINT_CLIP
         here = np.minimum(np.abs(clipped), amount)
         here[clipped * plain <= 0] = 0
         agreed = np.copysign(here, plain)
         for window, level in TINTS:
             off = np.abs(cv2.blur(agreed, (window, window))) if window > 1 else here
-            tinted |= (off >= level) & (here >= level / 2)
+            tinted |= (off >= times * level) & (here >= times * level / 2)
     return tinted
 
 
@@ -253,19 +251,19 @@ def _inked(one: Pixels, two: Pixels, off: Cells, drift: Cells) -> Mask:
 
 def _extreme(plane: Pixels, end: Callable[..., Any]) -> Pixels:
     """The darkest (`cv2.erode`) or lightest (`cv2.dilate`) pixel of each cell's surroundings."""
-    cells = by_cell(_whole_cells(plane), np.minimum if end is cv2.erode else np.maximum)
+    cells = by_cell(whole_cells(plane), np.minimum if end is cv2.erode else np.maximum)
     return cast(Pixels, end(cells, np.ones(INK_WINDOW, np.uint8)))
 
 
 def _noise_peak(one: Pixels, two: Pixels, candidate: Mask, strength: Pixels, drift: Cells) -> Pixels:
     """Per cell the strength up to which a changed pixel is noise; 0 where there is none. `one`, `two`: lightness."""
-    density = cv2.blur(_cells((strength > 0).view(np.uint8)), (3, 3))
-    amplitude = cv2.blur(_cells(strength), (3, 3))
+    density = cv2.blur(cell_means((strength > 0).view(np.uint8)), (3, 3))
+    amplitude = cv2.blur(cell_means(strength), (3, 3))
     allowed = NOISE_MEAN + NOISE_SHARE * amplitude
     near = np.max([np.abs(cv2.blur(plane, (3, 3))) for plane in drift], axis=0)
     here = np.abs(drift).max(axis=0)
     noisy = (density > NOISE_DENSITY) & (near < allowed) & (here < 3 * allowed)
-    noisy &= by_cell(_whole_cells(candidate.view(np.uint8)), np.maximum) > 0
+    noisy &= by_cell(whole_cells(candidate.view(np.uint8)), np.maximum) > 0
     if not noisy.any():
         return np.zeros(noisy.shape, np.uint8)
     noisy[noisy] = ~_replaced(*(_blocks(plane, noisy) for plane in (one, two)))
@@ -274,7 +272,7 @@ def _noise_peak(one: Pixels, two: Pixels, candidate: Mask, strength: Pixels, dri
 
 def _blocks(plane: Pixels, chosen: Mask) -> NDArray[np.float32]:
     """(cells, pixels of a cell) of the chosen ones."""
-    plane = _whole_cells(plane)
+    plane = whole_cells(plane)
     cells = plane.reshape(plane.shape[0] // CELL, CELL, -1, CELL).swapaxes(1, 2)
     return cells[chosen].reshape(-1, CELL * CELL).astype(np.float32)
 
@@ -289,10 +287,6 @@ def _replaced(first: NDArray[np.float32], second: NDArray[np.float32]) -> Mask:
 def _variance(cells: NDArray[np.float32]) -> Cells:
     means, squares = cells @ _MEAN, np.einsum("ij,ij->i", cells, cells) / np.float32(len(_MEAN))
     return cast(Cells, np.maximum(squares - means * means, 0))
-
-
-def _spread(cells: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    return cells.repeat(CELL, axis=0).repeat(CELL, axis=1)[: shape[0], : shape[1]]
 
 
 def _grown(candidate: Mask, strength: Pixels) -> Mask:

@@ -76,6 +76,14 @@ def test_the_exit_code_is_that_of_the_worst_pair(
     assert pairlens(before, after, "--out", out, "--threshold", threshold).exit_code == code
 
 
+def test_strict_makes_any_visible_difference_a_mismatch(folders: tuple[Path, Path, Path]) -> None:
+    before, after, out = folders
+    for path in (before / "gone.png", after / "new.png"):
+        path.unlink()
+    assert pairlens(before, after, "--out", out, "--threshold", 0.1).exit_code == 0
+    assert pairlens(before, after, "--out", out.with_name("strict"), "--threshold", 0.1, "--strict").exit_code == 22
+
+
 def test_a_picture_that_cant_be_read_is_a_row_and_the_others_go_on(folders: tuple[Path, Path, Path]) -> None:
     before, after, out = folders
     (after / "same.png").write_bytes(b"no picture")

@@ -69,6 +69,13 @@ def test_other_picture_is_a_mismatch(images: Path) -> None:
     assert "MISMATCH" in result.stdout
 
 
+def test_strict_makes_any_visible_difference_a_mismatch(images: Path) -> None:
+    files = images / "a.png", images / "b.png"
+    assert pairlens("compare", *files, "--threshold", 0.1).exit_code == 0
+    assert pairlens("compare", *files, "--threshold", 0.1, "--strict").exit_code == 22
+    assert pairlens("compare", files[0], files[0], "--strict").exit_code == 0
+
+
 def test_threshold_inside_the_interval_is_uncertain(images: Path, report: ComparisonReport) -> None:
     middle = sum(report.similarity_interval) / 2
     result = pairlens("compare", images / "a.png", images / "b.png", "--threshold", middle)

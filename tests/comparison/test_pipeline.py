@@ -343,6 +343,8 @@ async def test_every_field_of_the_config_changes_what_is_done(local: Pipeline) -
         "focus_elements": ["x"],
         "comparison_aspects": ["color"],
         "similarity_threshold": 0.5,
+        "max_differences": 3,
+        "max_changed_ratio": 0.5,
         "max_image_size": [64, 64],
         "image_quality": 50,
         "ignore_regions": [[0, 0, 5, 5]],

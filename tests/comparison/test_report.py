@@ -21,7 +21,7 @@ from serve_app.core.assessed import (
     RegionAssessment,
 )
 from serve_app.core.inquiry import MemoryPlan, ModelIdentity
-from serve_app.core.measured import Chart, MeasuredDifference, Measurement
+from serve_app.core.measured import Chart, MeasuredDifference, Measurement, Tone
 from serve_app.core.pictures import Box
 from serve_app.schema import ComparisonReport, TimingsReport
 from tests.worlds.samples import assessed, config, difference, examined, measured, same
@@ -56,6 +56,47 @@ def test_equal_pixels_match_at_any_threshold() -> None:
 @pytest.mark.parametrize(("similarity", "verdict"), [(0.79, "mismatch"), (0.8, "match"), (0.81, "match")])
 def test_without_a_model_the_measurement_decides(similarity: float, verdict: str) -> None:
     assert build(measured(similarity)).verdict == verdict
+
+
+def test_what_nobody_sees_is_a_match_at_any_threshold() -> None:
+    unseen = measured(0.98, differences=[])
+    assert build(unseen).verdict_reason == "similarity"
+    for asked in ({"similarity_threshold": 1.0}, {"max_differences": 0}, {"max_changed_ratio": 0.0}):
+        assert build(unseen, **asked).verdict == "match"
+    made = build(unseen, assessed(aspects=aspects(0.0)), similarity_threshold=1.0)
+    assert (made.verdict, made.verdict_reason) == ("match", "differences")
+
+
+@pytest.mark.parametrize(
+    ("asked", "verdict", "reason"),
+    [
+        ({}, "match", "similarity"),
+        ({"max_differences": 5}, "match", "similarity"),
+        ({"max_differences": 4}, "mismatch", "differences"),
+        ({"max_differences": 0}, "mismatch", "differences"),
+        ({"max_changed_ratio": 0.0375}, "match", "similarity"),
+        ({"max_changed_ratio": 0.03}, "mismatch", "changed_ratio"),
+        ({"max_differences": 0, "max_changed_ratio": 0.0}, "mismatch", "differences"),
+    ],
+)
+def test_more_than_the_caller_allows_is_a_mismatch(asked: dict[str, Any], verdict: str, reason: str) -> None:
+    """Two differences listed and three beyond; whatever the similarity, and whatever the model says of them."""
+    found = measured(0.96, differences=[difference(), difference()], further_differences=3)
+    for said in (DISABLED, assessed(aspects=aspects(0.96), regions=named(0))):
+        made = build(found, said, **asked)
+        assert (made.verdict, made.verdict_reason, made.similarity) == (verdict, reason, 0.96)
+
+
+def test_another_light_is_told_in_words_and_numbers() -> None:
+    tone = Tone(-0.05, 0.0, 0.12, 0.0)
+    whole = difference(reference_box=Box(0, 0, 200, 120), candidate_box=Box(0, 0, 200, 120), tone=tone)
+    made = build(measured(0.9, differences=[whole], tone=tone))
+    assert made.differences[0].description == "The light of the whole picture is another: " + (
+        "darker by 5%, uneven across the frame by 12%."
+    )
+    assert made.measurement.tone is not None
+    assert made.measurement.tone.model_dump() == {"brightness": -0.05, "contrast": 0.0, "gradient": 0.12, "cast": 0.0}
+    assert build(measured(0.9)).measurement.tone is None
 
 
 def test_a_threshold_inside_the_interval_is_uncertain() -> None:

@@ -15,8 +15,7 @@ from skimage import color, data, metrics
 from serve_app import measurement
 from serve_app.core.measured import Measurement
 from serve_app.core.pictures import Box, Pixels, Raster
-from serve_app.measurement import cells, colour, visible
-from serve_app.measurement import pair as pair_module
+from serve_app.measurement import colour, regions, visible
 from serve_app.measurement.placing import align
 from serve_app.measurement.scoring import aspects, similarity, ssim
 from serve_app.schema import VisualKind
@@ -310,9 +309,9 @@ def test_what_changed_is_tinted_where_it_lies_in_the_candidate(width: int, heigh
 
 
 def test_a_pair_is_placed_once_whatever_is_asked_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    aligned, collected = Mock(wraps=align.align), Mock(wraps=cells.collect)
+    aligned, collected = Mock(wraps=align.align), Mock(wraps=regions.drawn)
     monkeypatch.setattr(align, "align", aligned)
-    monkeypatch.setattr(pair_module, "collect", collected)
+    monkeypatch.setattr(regions, "drawn", collected)
     ground = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
     first, second = ground[:, :-30].copy(), ground[:, 30:].copy()
     second[50:90, 60:90] = 0

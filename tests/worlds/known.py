@@ -17,7 +17,8 @@ class KnownPair:
     """Two pictures and what a person would say of them.
 
     `changes`: in reference pixels, each to be found by itself, and nothing beside them; none: nothing changed. What
-    moved as a whole may always be said. `least_similarity`: at least so much. `kinds`: of alignment, any where empty.
+    moved as a whole, and another light on everything, may always be said. `least_similarity`: at least so much.
+    `kinds`: of alignment, any where empty.
     `says`: the kinds of all differences instead, sorted.
     """
 
@@ -63,10 +64,10 @@ def misses(pair: KnownPair, found: Measurement) -> list[str]:
 
 
 def _is_frame(found: MeasuredDifference, pair: KnownPair) -> bool:
-    """The whole picture moved."""
+    """The whole picture moved, or stands in another light."""
     height, width = pair.reference.shape[:2]
     box = found.reference_box
-    return found.kind == "moved" and box is not None and box.area > 0.9 * width * height
+    return (found.kind == "moved" or found.tone is not None) and box is not None and box.area > 0.9 * width * height
 
 
 def _shows(found: MeasuredDifference, change: Box, pair: KnownPair) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from serve_app.core.assessed import Anchors, AspectAssessment, Assessment
 from serve_app.core.inquiry import MemoryPlan
-from serve_app.core.measured import Examination, Measurement
+from serve_app.core.measured import Examination, Measurement, Tone
 from serve_app.core.pictures import ImageFacts
 from serve_app.schema import (
     AlignmentReport,
@@ -17,6 +17,7 @@ from serve_app.schema import (
     MemoryReport,
     ModelReport,
     TokenReport,
+    ToneReport,
 )
 
 
@@ -40,7 +41,12 @@ def measurement(measured: Measurement) -> MeasurementReport:
         smallest_visible_px=measured.smallest_visible_px,
         further_differences=measured.further_differences,
         version=measured.version,
+        tone=None if measured.tone is None else tone(measured.tone),
     )
+
+
+def tone(found: Tone) -> ToneReport:
+    return ToneReport(brightness=found.brightness, contrast=found.contrast, gradient=found.gradient, cast=found.cast)
 
 
 def images(examination: Examination, plan: MemoryPlan | None) -> ImagesReport:

@@ -1,8 +1,9 @@
 """Similarity and verdict: what measurement and model weigh, and what neither may do alone.
 No pixels, no words: scores and names in, a judgement out.
 
-- Whether anything visible differs, the measurement alone decides. Where it finds nothing, no word of the model makes a
-  mismatch.
+- Whether anything visible differs, the measurement alone decides. Where it finds nothing, it is a match at any
+  threshold: what nobody sees is no mismatch, and no word of the model makes one.
+- What the caller allows at most, differences or changed pixels, is a mismatch beyond, whatever the similarity.
 - How similar the pair is: the weighted mean of the measured similarity and the model's mean aspect score (`judge`).
 - Safety law: where the measurement is below the threshold, the model lifts the pair over it, or up to it, only if it
   has named every measured difference, each in its own words: seen in the region's own question, or found with a box
@@ -24,7 +25,7 @@ from serve_app.comparison.grounding import Grounded
 from serve_app.comparison.sentences import SENTENCES
 from serve_app.core.assessed import Anchors, AspectAssessment, Assessment
 from serve_app.core.measured import Measurement
-from serve_app.schema import ImageComparisonConfig, Verdict
+from serve_app.schema import ImageComparisonConfig, Verdict, VerdictReason
 
 # Share of the model's mean aspect score in the similarity. Half: the pixels say how much differs, the model
 # whether it matters for the aspects asked; neither alone is what a person means.
@@ -44,6 +45,7 @@ class Judgement:
     interval: tuple[float, float]
     verdict: Verdict
     warnings: tuple[str, ...] = ()
+    reason: VerdictReason = "similarity"
 
 
 def named(assessment: Assessment, found: Sequence[Grounded] = ()) -> dict[int, str]:
@@ -58,7 +60,30 @@ def named(assessment: Assessment, found: Sequence[Grounded] = ()) -> dict[int, s
 def judge(
     config: ImageComparisonConfig, measured: Measurement, assessment: Assessment, names: Mapping[int, str]
 ) -> Judgement:
-    """Combine measurement and model into similarity, interval and verdict.
+    """Combine measurement and model into similarity, interval and verdict; then what the caller allows at most."""
+    return _within_limits(config, measured, _weighed(config, measured, assessment, names))
+
+
+def _within_limits(config: ImageComparisonConfig, measured: Measurement, judged: Judgement) -> Judgement:
+    found = num_differences(measured)
+    if not found:
+        decided = judged.verdict != "match"
+        return replace(judged, verdict="match", reason="differences" if decided else judged.reason)
+    if config.max_differences is not None and found > config.max_differences:
+        return replace(judged, verdict="mismatch", reason="differences")
+    if config.max_changed_ratio is not None and measured.changed_ratio > config.max_changed_ratio:
+        return replace(judged, verdict="mismatch", reason="changed_ratio")
+    return judged
+
+
+def num_differences(measured: Measurement) -> int:
+    return len(measured.differences) + measured.further_differences
+
+
+def _weighed(
+    config: ImageComparisonConfig, measured: Measurement, assessment: Assessment, names: Mapping[int, str]
+) -> Judgement:
+    """Similarity, interval and the verdict that follows from them.
 
     - Nothing visible differs: the measurement decides; a model has nothing to take away.
     - Otherwise similarity is the weighted mean of the measured similarity and the model's mean aspect score, its

@@ -39,6 +39,7 @@ def build(
     return ComparisonReport(
         report_id=report_id,
         verdict=judgement.verdict,
+        verdict_reason=judgement.reason,
         similarity=judgement.similarity,
         similarity_interval=judgement.interval,
         similarity_threshold=config.similarity_threshold,

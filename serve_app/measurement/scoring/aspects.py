@@ -1,10 +1,10 @@
-"""One score 0..1 per quality a person names: color, brightness, contrast, layout, texture, sharpness.
+"""One score 0..1 per quality a person names: color, hue, brightness, contrast, layout, texture, sharpness.
 Knows small Lab pictures of one size, not places.
 
 Each score undoes what belongs to its neighbours: where the structure itself was replaced (layout's matter) the others
-hardly look; colour is compared after the gain that explains the lightness, contrast lets a change of exposure pass,
-texture is normalised by its own energy and leaves the finest detail to sharpness. The table of distortions against
-aspects in the benchmark shows how far they keep apart.
+hardly look; hue is compared after the gain that explains the lightness, colour is hue and lightness together, as people
+mean it, contrast lets a change of exposure pass, texture is normalised by its own energy and leaves the finest detail
+to sharpness. The table of distortions against aspects in the benchmark shows how far they keep apart.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from serve_app.core.measured import Measurement
 from serve_app.measurement.colour import Lab
 
-NAMES = ("color", "brightness", "contrast", "layout", "texture", "sharpness")
+NAMES = ("color", "hue", "brightness", "contrast", "layout", "texture", "sharpness")
 _WORDS: Mapping[str, str] = MappingProxyType(
     {
         word: name
         for name, words in {
-            "color": "color colour colors colours coloring colouring hue 颜色 色彩 色调 配色 顏色",
+            "color": "color colour colors colours coloring colouring 颜色 色彩 配色 顏色",
+            "hue": "hue hues chroma tint 色调 色相 色調",
             "brightness": "brightness luminance lightness exposure 亮度 明亮度 明度 曝光",
             "contrast": "contrast 对比度 反差 對比度",
             "layout": "layout structure composition 布局 版式 排版 构图 结构 佈局",
@@ -38,6 +39,7 @@ _WORDS: Mapping[str, str] = MappingProxyType(
 _Plane = NDArray[np.float32]
 
 SIDE = 64  # blocks a side that structure is compared on
+LIGHTER = 45.0  # levels of lightness, of 100, at which two thirds of a colour's likeness are gone
 GROUND = 0.5  # levels of lightness: what a flat place counts for in layout beside one with as much deviation
 REPLACED = 0.05  # weight of a place whose structure is another: all count alike where nothing is kept
 
@@ -66,8 +68,10 @@ def scores(first: Lab, second: Lab) -> dict[str, float]:
         for plane, mean in zip(coarse, means, strict=True)
     ]
     bands = [_bands(plane) for plane in light]
+    hue = _hue(first, second, means, spreads, kept)
     return {
-        "color": _color(first, second, means, spreads, kept),
+        "color": hue * float(np.exp(-_apart(light, kept) / LIGHTER)),
+        "hue": hue,
         "brightness": float(np.exp(-abs(means[0] - means[1]) / 20)),
         "contrast": float(np.exp(-1.5 * _contrast(means, spreads))),
         "layout": float(np.clip((np.average(agreement, weights=seen) - 0.1) / 0.9, 0, 1)),
@@ -83,7 +87,13 @@ def _contrast(means: list[float], spreads: list[float]) -> float:
     return float(min(abs(spread), abs(spread - gain)))
 
 
-def _color(first: Lab, second: Lab, means: list[float], spreads: list[float], kept: _Plane) -> float:
+def _apart(light: list[_Plane], kept: _Plane) -> float:
+    """Mean levels of lightness that one place is from the same in the other, less what nobody sees."""
+    one, two = (_shrunk(plane) for plane in light)
+    return max(0.0, float(np.average(np.abs(one - two), weights=kept)) - 1)
+
+
+def _hue(first: Lab, second: Lab, means: list[float], spreads: list[float], kept: _Plane) -> float:
     one, two = (_shrunk(image).reshape(-1, 3)[:, 1:] for image in (first, second))
     ratios = (1.0, spreads[0] / spreads[1], (means[0] + 5) / (means[1] + 5))
     apart = []

@@ -3,6 +3,8 @@ Knows small Lab pictures of one size, not places."""
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,9 @@ SIDE = 64  # blocks a side: finer detail is sharpness or texture, and a letter s
 ROUNDS = 3  # of reweighting: the fit settles to 1 % on photographs with a fifth replaced
 NOTICED = 1.0  # levels of Lab that a block may be off: about one just noticeable difference
 REPLACED = 25.0  # ... and from which on it shows something else
+
+PROOF = 0.2  # of the colour difference: as much deviation in both shows that the same thing is there
+ANOTHER = 45.0  # colour difference at which two thirds of a colour's likeness are gone
 
 _Blocks = NDArray[np.float64]  # (blocks, 3)
 
@@ -28,6 +33,17 @@ def unexplained(first: Lab, second: Lab) -> float:
     apart = np.abs(one - two).max(axis=1)
     rest = np.minimum(apart, (_residual(one, two) + _residual(two, one)) / 2)
     return float(np.clip((rest - NOTICED) / REPLACED, 0, 1).mean())
+
+
+def plain(first: Lab, second: Lab, delta_e: float) -> float:
+    """0..1: how much another colour takes of two pictures of which hardly more than a colour is there.
+
+    One change of tone explains any flat picture by any other, and proves nothing by it: what is kept proves it, and is
+    little beside the change. `delta_e`: mean colour difference.
+    """
+    kept = min(float(blocks(image)[:, 0].std()) for image in (first, second))
+    proof = min(1.0, kept / max(PROOF * delta_e, 1e-6))
+    return (1 - proof) * (1 - math.exp(-delta_e / ANOTHER))
 
 
 def blocks(image: Lab) -> _Blocks:
