@@ -93,6 +93,18 @@ def tilted_pair(
     return KnownPair(reference, candidate, at, 0.0 if changes else 0.85)
 
 
+def two_sizes_pair(off: float, seed: int, *, changes: bool, width: int = 480) -> KnownPair:
+    """Two photographs of a label of two sizes, the second tilted."""
+    thing, digit = label(width)
+    other = label(width, "300 g")[0] if changes else thing
+    factor = (1.07, 1.33, 1.8, 0.75)[seed % 4]
+    shrinks = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    other = np.asarray(cv2.resize(other, None, fx=factor, fy=factor, interpolation=shrinks), np.uint8)
+    matrix = tilt(other.shape[1] // FINER, other.shape[0] // FINER, off, seed + 20)
+    one, two = photographed(thing, np.eye(3), 2 * seed), photographed(other, matrix, 2 * seed + 1)
+    return KnownPair(one, two, (digit,) if changes else (), 0.0 if changes else 0.85)
+
+
 def moved(box: Box, matrix: Matrix) -> Box:
     """The upright box around where `matrix` lands the corners of `box`."""
     corners = np.array([[(x, y)] for x in (box.x, box.right) for y in (box.y, box.bottom)], np.float64)
@@ -135,6 +147,8 @@ KINDS = (
         lambda off, seed: tilted_pair(off, seed, changes=True, width=1265),
         WIDTH,
     ),
+    Kind("two sizes, tilted, nothing changed", OFFS, lambda off, seed: two_sizes_pair(off, seed, changes=False), WIDTH),
+    Kind("two sizes, tilted, 500 g to 300 g", OFFS, lambda off, seed: two_sizes_pair(off, seed, changes=True), WIDTH),
     Kind("photograph skewed, nothing changed", SKEWS, lambda off, seed: skewed_pair(off, seed, changes=False), WIDTH),
     Kind("photograph skewed, a patch on it", SKEWS, lambda off, seed: skewed_pair(off, seed, changes=True), WIDTH),
 )

@@ -145,11 +145,16 @@ def _shifted_or_tilted(first: Raster, second: Raster, shift: Shift, off: float, 
 def _any_size(first: Raster, second: Raster) -> Placed:
     stretched = resized(first, second)
     off = shifts.mismatch(stretched.grid.first, stretched.grid.second)
-    if off <= 4 * FITS and stretched.is_same_frame:
+    is_still = in_place(stretched.grid.first, stretched.grid.second)
+    if stretched.is_same_frame and (off <= FITS or (off <= 4 * FITS and is_still)):
         return stretched
     alike = likeness.correlation(stretched.grid.first, stretched.grid.second)
     if alike > (ONE_FRAME if stretched.is_same_frame else STRETCHED):
-        return replace(stretched, alignment=replace(stretched.alignment, confidence=round(min(1.0, alike), 4)))
+        tilted = None
+        if stretched.is_same_frame and not is_still:
+            tilted = _askew(first, second)
+        named = replace(stretched.alignment, confidence=round(min(1.0, alike), 4))
+        return tilted or replace(stretched, alignment=named)
     warped = _cut_out(first, second, off) or _turned_over(first, second, _any_size)
     if warped is None:
         matches = features.matches(first.pixels, second.pixels)
@@ -175,6 +180,15 @@ def _cut_out(first: Raster, second: Raster, off: float) -> Placed | None:
 def _turned_over(first: Raster, second: Raster, place: mirrored.Place) -> Placed | None:
     along = mirrored.axis(first.pixels, second.pixels)
     return None if along is None else mirrored.place(first, second, along, place)
+
+
+def _askew(first: Raster, second: Raster) -> Placed | None:
+    """Two sizes of one frame that lies a little otherwise in one of them."""
+    matches = features.matches(first.pixels, second.pixels)
+    rough = None if matches is None else features.similarity(matches)
+    if rough is None:
+        return None
+    return perspective.lay(first, second, np.vstack([rough.matrix, [(0, 0, 1)]]), is_bent=False)
 
 
 def _tilted(first: Raster, second: Raster, matches: Matches | None) -> Placed | None:

@@ -65,15 +65,16 @@ def _plainly(source: Points, target: Points, size: tuple[int, int]) -> Points:
     return np.column_stack([landed.real, landed.imag])
 
 
-def lay(first: Raster, second: Raster, rough: Matrix) -> Placed | None:
+def lay(first: Raster, second: Raster, rough: Matrix, *, is_bent: bool = True) -> Placed | None:
     """The second picture laid on the first one's frame; where it shows nothing, the first stands for it. None where
-    `rough`, from pixels of the first to pixels of the second, explains the pair no better than their own places."""
+    `rough`, from pixels of the first to pixels of the second, explains the pair no better than their own places; or,
+    where it has to be `is_bent`, a turn and zoom explain it as well."""
     scale, _, _ = nearest_similarity(rough, (first.width / 2, first.height / 2))
     one, two, _, _ = onto_one_scale(first, second, scale, SIDE)
     size, other = (one.shape[1], one.shape[0]), (two.shape[1], two.shape[0])
     there, back = (_resized((r.width, r.height), to) for r, to in ((second, other), (first, size)))
     matrix = _settled(one, two, there @ rough @ np.linalg.inv(back))
-    if not _is_bent(matrix, size):
+    if is_bent and not _is_bent(matrix, size):
         return None
     shown = shown_part(np.asarray(np.linalg.inv(matrix), np.float64), size, other)
     seen = cv2.countNonZero(shown.view(np.uint8)) / shown.size
@@ -82,9 +83,7 @@ def lay(first: Raster, second: Raster, rough: Matrix) -> Placed | None:
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
     laid = np.asarray(cv2.warpPerspective(two, matrix, size, flags=flags), np.uint8)
     soft, rest = softened(one), _misfit(softened(one), softened(laid), shown)
-    before = 1.0
-    if first.pixels.shape == second.pixels.shape:
-        before = _misfit(soft, softened(resampled(two, size)), shown)
+    before = _misfit(soft, softened(resampled(two, size)), shown)
     if rest > min(UNEXPLAINED, BETTER * before):
         return None
     cv2.copyTo(one, (~shown).view(np.uint8), laid)
