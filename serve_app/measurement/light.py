@@ -39,6 +39,7 @@ CLIPPED, MUCH_CLIPPED = 0.001, 0.004  # of the samples
 NOTHING = 0.4  # levels left of a cell, in the mean
 ROUNDING = 0.5  # levels squared left of a sample
 ENDS = (3, 252)  # levels beyond which a sample may have been clipped
+ROWS_AT_ONCE = 32  # of a light that falls off: in floating point
 MOST_ROWS = TILE + 2 * HALO  # lit at once and kept, for the tiles that are read of them
 
 _Samples = NDArray[np.float32]  # (samples, 3), levels
@@ -343,12 +344,16 @@ class Lit:
             np.linspace(-1, 1, side, dtype=np.float32)[part]
             for side, part in zip(self.shape[:2], (rows, columns), strict=True)
         )
-        light = sum(c * np.outer(y**j, x**i) for c, (i, j) in zip(self._light, _POWERS, strict=True)) + 1
-        planes = [
-            cv2.multiply(cv2.LUT(plane, levels), np.asarray(light, np.float32))
-            for plane, levels in zip(cv2.split(view), cv2.split(self._levels), strict=True)
-        ]
-        return np.asarray(cv2.convertScaleAbs(cv2.merge(planes)), np.uint8)
+        out = np.empty_like(view)
+        for top in range(0, len(view), ROWS_AT_ONCE):
+            part = slice(top, top + ROWS_AT_ONCE)
+            light = sum(c * np.outer(y[part] ** j, x**i) for c, (i, j) in zip(self._light, _POWERS, strict=True)) + 1
+            planes = [
+                cv2.multiply(cv2.LUT(plane, levels), np.asarray(light, np.float32))
+                for plane, levels in zip(cv2.split(view[part]), cv2.split(self._levels), strict=True)
+            ]
+            out[part] = cv2.convertScaleAbs(cv2.merge(planes))
+        return out
 
 
 def _tone(fit: _Fit, source: _Samples, predicted: _Samples) -> Tone:
