@@ -86,3 +86,14 @@ def test_a_patch_in_a_copied_photograph_is_found() -> None:
     box = found.differences[0].candidate_box
     assert box is not None
     assert box.overlap(Box(200, 150, 30, 20)) > 450
+
+
+def test_what_rings_around_a_change_is_not_its_extent() -> None:
+    first = page(13, "red")
+    second = first.copy()
+    second[63:93, 380:382] = (200, 0, 0)
+    found = measured(first, copied(second, "JPEG", 75))
+    box = found.differences[0].candidate_box
+    assert box is not None
+    assert box.width <= 6
+    assert box.height <= 34

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import cv2
+import numpy as np
 import pytest
 
 from serve_app import measurement
 from serve_app.core.pictures import Box, Pixels
+from serve_app.measurement import strokes
 from tests.measurement.test_measure import assert_lawful, raster
 from tests.worlds.copied import digits, line, shifted, sun_and_say, words
 
@@ -71,3 +74,10 @@ def test_text_that_sits_a_part_of_a_pixel_elsewhere_is_the_same(size: int, right
 @pytest.mark.parametrize("size", [9, 11, 14, 20])
 def test_bolder_and_thinner_text_is_the_same(size: int, weight: float) -> None:
     assert boxes(shifted(size, 0, 0), shifted(size, 0, 0, weight)) == []
+
+
+@pytest.mark.parametrize(("right", "down"), [(0.5, 0), (0, 0.5), (0.5, 0.5)])
+@pytest.mark.parametrize("size", [9, 12, 16])
+def test_edges_that_jitter_together_are_not_drawn_anew(size: int, right: float, down: float) -> None:
+    one, two = (np.ascontiguousarray(each[..., 0]) for each in (shifted(size, 0, 0), shifted(size, right, down)))
+    assert not strokes.redrawn(one, two, cv2.absdiff(one, two)).any()
