@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from serve_app.core.measured import Tone
 from serve_app.core.pictures import MASK_GREY, Pixels
-from serve_app.measurement.tiles import HALO, TILE, Grid
+from serve_app.measurement.lit import POWERS, Light, Lit
+from serve_app.measurement.tiles import Grid
 
 LEAST_SIDE = 32  # pixels: a smaller picture is all place
 SIDE = 64  # samples a side at most: 4,000, 40 for each hundredth of the frame
@@ -39,35 +40,15 @@ CLIPPED, MUCH_CLIPPED = 0.001, 0.004  # of the samples
 NOTHING = 0.4  # levels left of a cell, in the mean
 ROUNDING = 0.5  # levels squared left of a sample
 ENDS = (3, 252)  # levels beyond which a sample may have been clipped
-ROWS_AT_ONCE = 32  # of a light that falls off: in floating point
-MOST_ROWS = TILE + 2 * HALO  # lit at once and kept, for the tiles that are read of them
 
 _Samples = NDArray[np.float32]  # (samples, 3), levels
 _Terms = NDArray[np.float32]  # (samples, terms)
 
 
-@dataclass(frozen=True, slots=True)
-class _Fit:
-    """value -> (gain x value ** gamma + offset) x light(x, y), channel by channel; values in parts of 255.
-
-    `light`: coefficients of `_POWERS` for the frame, x and y in -1..1.
-    """
-
-    gain: NDArray[np.float64]
-    gamma: NDArray[np.float64]
-    offset: NDArray[np.float64]
-    light: NDArray[np.float64]
-
-    def curve(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
-        """(n, 3) of (n, 3) or (n, 1)."""
-        return np.asarray(self.gain * np.maximum(values, 1e-3) ** self.gamma + self.offset)
-
-
-_POWERS = ((1, 0), (0, 1), (2, 0), (1, 1), (0, 2))  # of x and y: a lamp at one side, and corners that fall off
-_SIZE = 9 + len(_POWERS)
-_SAME = _Fit(np.ones(3), np.ones(3), np.zeros(3), np.zeros(len(_POWERS)))
+_SIZE = 9 + len(POWERS)
+_SAME = Light(np.ones(3), np.ones(3), np.zeros(3), np.zeros(len(POWERS)))
 # How far each term may stray for nothing: of few colours, the least change. Gains, gammas and offsets, then light.
-_RIDGE = np.r_[np.full(3, 1e-5), np.full(3, 5e-5), np.full(3, 1e-5), np.full(len(_POWERS), 1e-5)]
+_RIDGE = np.r_[np.full(3, 1e-5), np.full(3, 5e-5), np.full(3, 1e-5), np.full(len(POWERS), 1e-5)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +122,7 @@ def turned(tone: Tone) -> Tone:
 class _Both:
     """Pixels of both pictures, levels.
 
-    `flat`: those beside no edge in either; `places`: `_POWERS` of their places; `cells`: which of `num_cells` each is
+    `flat`: those beside no edge in either; `places`: `POWERS` of their places; `cells`: which of `num_cells` each is
     in.
     """
 
@@ -172,7 +153,7 @@ def _sampled(grid: Grid) -> _Both:
     one, two = (image[down // 2 : -1 : down, across // 2 : -1 : across] for image in (grid.first, grid.second))
     edge = [_edges(image, down, across) for image in (grid.first, grid.second)]
     y, x = (np.linspace(-1, 1, side, dtype=np.float32) for side in one.shape[:2])
-    places = np.stack([np.outer(y**j, x**i).ravel() for i, j in _POWERS], axis=1)
+    places = np.stack([np.outer(y**j, x**i).ravel() for i, j in POWERS], axis=1)
     row, column = (np.arange(side) // CELL_SIDE for side in one.shape[:2])
     cells = (row[:, None] * (column[-1] + 1) + column).ravel()
     first, second = one.reshape(-1, 3), two.reshape(-1, 3)
@@ -195,19 +176,19 @@ def _seen(means: _Samples) -> float:
     return float((np.abs(means).max(axis=1) >= SEEN).mean())
 
 
-def _predicted(fit: _Fit, source: _Samples, places: _Terms) -> _Samples:
-    light = 1 + places @ fit.light
+def _predicted(fit: Light, source: _Samples, places: _Terms) -> _Samples:
+    light = 1 + places @ fit.falls_off
     return np.asarray(np.clip(fit.curve(source / 255.0) * light[:, None], 0, 1) * 255, np.float32)
 
 
-def _better(both: _Both) -> tuple[_Fit, bool] | None:
+def _better(both: _Both) -> tuple[Light, bool] | None:
     """The light that explains the pair, and whether the second picture is to be lit; None where none does.
 
     What was clipped has lost what it was: the picture with more of it is the one that the other is lit for. The other
     way is tried where that leaves something, or fails though much was clipped.
     """
     clipped = _clipped_alone(both.first, both.second), _clipped_alone(both.second, both.first)
-    found: list[tuple[float, bool, _Fit]] = []
+    found: list[tuple[float, bool, Light]] = []
     for is_second in (True, False) if clipped[0] > clipped[1] else (False, True):
         source, target = (both.second, both.first) if is_second else (both.first, both.second)
         fit, rest = _fitted(source, target, both)
@@ -227,7 +208,7 @@ def _clipped_alone(one: _Samples, two: _Samples) -> float:
     return float((clipped[0] & ~clipped[1]).mean())
 
 
-def _fitted(source: _Samples, target: _Samples, both: _Both) -> tuple[_Fit | None, float]:
+def _fitted(source: _Samples, target: _Samples, both: _Both) -> tuple[Light | None, float]:
     """The light and what it leaves, levels squared; None where it explains too little of the pair, or isn't light."""
     fit = flat = _settled(_SAME, source, target, both.places, terms=9)
     rest = least = _misfit(target - _predicted(flat, source, both.places), both)
@@ -251,7 +232,7 @@ def _misfit(rest: _Samples, both: _Both) -> NDArray[np.float32]:
     return np.asarray(np.minimum(np.abs(both.means(rest)).max(axis=1), MISFIT_MOST), np.float32)
 
 
-def _settled(fit: _Fit, source: _Samples, target: _Samples, places: _Terms, terms: int) -> _Fit:
+def _settled(fit: Light, source: _Samples, target: _Samples, places: _Terms, terms: int) -> Light:
     """Gauss and Newton's steps of the first `terms`, reweighted by Cauchy's weights (Holland and Welsch 1977), so that
     what was replaced doesn't bend it."""
     for _ in range(ROUNDS):
@@ -266,9 +247,9 @@ def _settled(fit: _Fit, source: _Samples, target: _Samples, places: _Terms, term
     return fit
 
 
-def _step(fit: _Fit, values: _Terms, rest: _Terms, places: _Terms, weight: _Terms, terms: int) -> NDArray[np.float64]:
+def _step(fit: Light, values: _Terms, rest: _Terms, places: _Terms, weight: _Terms, terms: int) -> NDArray[np.float64]:
     """The change of all parameters that leaves least of `rest`, in the order of `_RIDGE`."""
-    light = 1 + places @ fit.light
+    light = 1 + places @ fit.falls_off
     normal, right = np.zeros((_SIZE, _SIZE)), np.zeros(_SIZE)
     for channel in range(3):
         value = np.maximum(values[:, channel], 1e-3)
@@ -281,82 +262,22 @@ def _step(fit: _Fit, values: _Terms, rest: _Terms, places: _Terms, weight: _Term
         normal[np.ix_(own, own)] += weighted.T @ slopes
         right[own] += weighted.T @ rest[:, channel]
     ridge = _RIDGE * len(values)
-    strayed = np.r_[fit.gain - 1, fit.gamma - 1, fit.offset, fit.light]
+    strayed = np.r_[fit.gain - 1, fit.gamma - 1, fit.offset, fit.falls_off]
     change = np.zeros(_SIZE)
     change[:terms] = np.linalg.solve((normal + np.diag(ridge))[:terms, :terms], (right - ridge * strayed)[:terms])
     return change
 
 
-def _moved(fit: _Fit, change: NDArray[np.float64]) -> _Fit:
-    return _Fit(
+def _moved(fit: Light, change: NDArray[np.float64]) -> Light:
+    return Light(
         np.clip(fit.gain + change[:3], 0.2, 4),
         np.clip(fit.gamma + change[3:6], 0.3, 3),
         np.clip(fit.offset + change[6:9], -0.6, 0.6),
-        np.clip(fit.light + change[9:], -0.8, 0.8),
+        np.clip(fit.falls_off + change[9:], -0.8, 0.8),
     )
 
 
-class Lit:
-    """A picture under the light of another, made where it is read: memory doesn't grow with the picture.
-
-    In the place of an array: `shape`, and views by rows and columns. What is ignored stays grey in both.
-    """
-
-    def __init__(self, picture: Pixels, other: Pixels, fit: _Fit) -> None:
-        self.shape = picture.shape
-        self._picture, self._other = picture, other
-        levels = fit.curve(np.arange(256)[:, None] / 255) * 255
-        self._table = np.clip(np.round(levels), 0, 255).astype(np.uint8)[None]
-        self._levels = np.maximum(levels, 0).astype(np.float32)[None]
-        self._light = fit.light if np.abs(fit.light).sum() * 255 >= 1 else None
-        self._strip: tuple[int, Pixels] = (0, np.empty((0, *picture.shape[1:]), np.uint8))
-
-    def __getitem__(self, key: tuple[slice | int, slice]) -> Pixels:
-        rows, columns = key
-        if not isinstance(rows, slice):
-            return np.asarray(self[rows : rows + 1, columns][0])
-        top, bottom, step = rows.indices(self.shape[0])
-        left, right, stride = columns.indices(self.shape[1])
-        if not self._holds(top, bottom):
-            if right - left < self.shape[1] or bottom - top > MOST_ROWS:
-                return self._made(slice(top, bottom, step), slice(left, right, stride))
-            start = max(0, top - HALO)
-            end = min(self.shape[0], bottom + HALO)
-            self._strip = start, self._made(slice(start, end, 1), slice(0, self.shape[1], 1))
-        start, strip = self._strip
-        return strip[top - start : bottom - start : step, left:right:stride]
-
-    def _holds(self, top: int, bottom: int) -> bool:
-        start, strip = self._strip
-        return start <= top and bottom <= start + len(strip)
-
-    def _made(self, rows: slice, columns: slice) -> Pixels:
-        view, other = (np.ascontiguousarray(each[rows, columns]) for each in (self._picture, self._other))
-        out = cv2.LUT(view, self._table) if self._light is None else self._fallen_off(view, rows, columns)
-        same = (view == MASK_GREY) & (other == MASK_GREY)
-        if same.any():
-            out[same.all(axis=2)] = MASK_GREY
-        return np.asarray(out, np.uint8)
-
-    def _fallen_off(self, view: Pixels, rows: slice, columns: slice) -> Pixels:
-        assert self._light is not None
-        y, x = (
-            np.linspace(-1, 1, side, dtype=np.float32)[part]
-            for side, part in zip(self.shape[:2], (rows, columns), strict=True)
-        )
-        out = np.empty_like(view)
-        for top in range(0, len(view), ROWS_AT_ONCE):
-            part = slice(top, top + ROWS_AT_ONCE)
-            light = sum(c * np.outer(y[part] ** j, x**i) for c, (i, j) in zip(self._light, _POWERS, strict=True)) + 1
-            planes = [
-                cv2.multiply(cv2.LUT(plane, levels), np.asarray(light, np.float32))
-                for plane, levels in zip(cv2.split(view[part]), cv2.split(self._levels), strict=True)
-            ]
-            out[part] = cv2.convertScaleAbs(cv2.merge(planes))
-        return out
-
-
-def _tone(fit: _Fit, source: _Samples, predicted: _Samples) -> Tone:
+def _tone(fit: Light, source: _Samples, predicted: _Samples) -> Tone:
     luma = np.array((0.299, 0.587, 0.114))
     before, after = (np.asarray(each, np.float64) for each in (source, predicted))
     moved = (after - before).mean(axis=0) / 255
@@ -365,7 +286,7 @@ def _tone(fit: _Fit, source: _Samples, predicted: _Samples) -> Tone:
     contrast = float(np.log(max(1.0, lit.std()) / max(1.0, spread)))
     edge = np.linspace(-1, 1, 9)
     x, y = (each.ravel() for each in np.meshgrid(edge, edge))
-    across = np.stack([x**i * y**j for i, j in _POWERS], axis=1) @ fit.light
+    across = np.stack([x**i * y**j for i, j in POWERS], axis=1) @ fit.falls_off
     return Tone(
         round(float(moved @ luma), 4),
         round(contrast, 4),
