@@ -12,8 +12,8 @@ import numpy as np
 
 from serve_app.core.measured import MeasuredDifference
 from serve_app.core.pictures import Box, Raster
-from serve_app.measurement import light
-from serve_app.measurement.light import Relit
+from serve_app.measurement.lighting import light
+from serve_app.measurement.lighting.light import Relit
 from serve_app.measurement.order import rounded
 from serve_app.measurement.placing.bands import Segment
 from serve_app.measurement.placing.columns import Column

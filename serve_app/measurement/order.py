@@ -11,7 +11,8 @@ import numpy as np
 
 from serve_app.core.measured import MeasuredDifference, Measurement
 from serve_app.core.pictures import Raster
-from serve_app.measurement import light, tiles
+from serve_app.measurement import tiles
+from serve_app.measurement.lighting import light
 from serve_app.measurement.placing.placed import turned_alignment
 from serve_app.schema import DifferenceKind
 

@@ -13,11 +13,12 @@ import numpy as np
 
 from serve_app.core.measured import Alignment, MeasuredDifference, Measurement, Visual
 from serve_app.core.pictures import Box, Raster
-from serve_app.measurement import change, charts, light, motion, overlay, regions, tiles
+from serve_app.measurement import change, charts, motion, overlay, regions, tiles
 from serve_app.measurement.cells import CellMap
 from serve_app.measurement.copies import Leavings
 from serve_app.measurement.frames import are_blank, framing, in_original, lit, widened
 from serve_app.measurement.ignoring import are_ignorable, closed
+from serve_app.measurement.lighting import light
 from serve_app.measurement.order import are_identical, ordered, rounded, turned
 from serve_app.measurement.placing import align, masking
 from serve_app.measurement.placing.placed import Placed

@@ -11,7 +11,7 @@ from serve_app import measurement
 from serve_app.comparison.sentences import SENTENCES
 from serve_app.core.measured import MeasuredDifference, Measurement, Tone
 from serve_app.core.pictures import Box, Pixels
-from serve_app.measurement import light
+from serve_app.measurement.lighting import light
 from serve_app.measurement.tiles import Grid
 from tests.measurement.test_measure import assert_lawful, flat, raster
 from tests.worlds.copied import words

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from serve_app.core.measured import Tone
 from serve_app.core.pictures import MASK_GREY, Pixels
-from serve_app.measurement.lit import POWERS, Light, Lit
+from serve_app.measurement.lighting.lit import POWERS, Light, Lit
 from serve_app.measurement.tiles import Grid
 
 LEAST_SIDE = 32  # pixels: a smaller picture is all place
