@@ -236,8 +236,11 @@ def test_versions_are_those_of_the_package_and_its_pins() -> None:
 
 
 def test_a_pod_waits_for_its_replicas() -> None:
-    titled = ["ray::ServeReplica:pairlens:VLModel", "-c", "input()"]
-    with subprocess.Popen(titled, executable=sys.executable, stdin=subprocess.PIPE) as replica:
+    titled = ["ray::ServeReplica:pairlens:VLModel", "-c", "print(flush=True); input()"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(titled, executable=sys.executable, stdin=pipe, stdout=pipe) as replica:
+        assert replica.stdout is not None
+        replica.stdout.readline()  # before it runs it has its parent's title, or none
         assert replica.pid in drain.replicas_here()
         replica.communicate(b"\n")
     assert replica.pid not in drain.replicas_here()

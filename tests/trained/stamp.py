@@ -1,4 +1,4 @@
-"""What the checkpoint was trained with, as hashes: whether it is still the one that the code would make.
+"""What the checkpoint was trained with, as hashes and versions: whether it is still the one that the code would make.
 No tensors: it draws three pairs and puts the product's questions about them into words, in a tenth of a second.
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, get_args
 
+from serve_app import measurement
 from serve_app.comparison import anchors
 from serve_app.schema import Language
 from tests.trained import lessons, scenes
@@ -45,6 +46,7 @@ def current() -> dict[str, str]:
         "scripts": _hash("\n".join(_code())),
         "prompts": _hash("\n".join(_texts())),
         "pictures of the calibration": _hash("".join(hashlib.sha256(one.data).hexdigest() for one in shown)),
+        "measurement": measurement.VERSION,  # which places are listed, and so asked about
     }
 
 
