@@ -22,10 +22,12 @@ SIDE = 64  # samples a side at most: 4,000, 40 for each hundredth of the frame
 CELL_SIDE = 4  # samples a side of a cell, whose mean noise leaves alone
 SEEN = 2.5  # levels that a flat place must be off to be seen: `visible.TINTS`
 SEEN_SHARE = 0.03  # of the cells that must be off by as much, or there is nothing to look for
-ROUNDS = 5  # of reweighting: settled to a tenth of a level
+ROUNDS = 5  # of reweighting: settled to a tenth of a level; all but the last with each fifth sample, which scatters
+EACH = 5  # ... over rows of 64
 SCALE = 1.5  # levels: what rounding and an encoder leave, at least
 LEFT = 0.5  # of the misfit may stay, or one light doesn't explain the pair
 MOST_SEEN = 0.3  # of the pixels of flat places
+FAR = 0.75  # of it left: what was clipped is not what is missing
 LEVELS = 32.0  # between the darkest and the lightest tenth of what changes, where that is less
 FLAT = 24  # levels to the next pixels: more is an edge, and where edges alone differ they are drawn otherwise
 LEFT_UNEVEN = 0.42  # ... by a light that falls off, which a tint of one half resembles
@@ -191,10 +193,12 @@ def _better(both: _Both) -> tuple[Light, bool] | None:
     found: list[tuple[float, bool, Light]] = []
     for is_second in (True, False) if clipped[0] > clipped[1] else (False, True):
         source, target = (both.second, both.first) if is_second else (both.first, both.second)
-        fit, rest = _fitted(source, target, both)
+        fit, rest, left = _fitted(source, target, both)
         if fit is not None:
             found.append((rest, is_second, fit))
-        if max(clipped) < CLIPPED or (fit is None and max(clipped) < MUCH_CLIPPED) or (found and rest < ROUNDING):
+        elif left > FAR or max(clipped) < MUCH_CLIPPED:
+            break
+        if max(clipped) < CLIPPED or (found and rest < ROUNDING):
             break
     if not found:
         return None
@@ -208,8 +212,9 @@ def _clipped_alone(one: _Samples, two: _Samples) -> float:
     return float((clipped[0] & ~clipped[1]).mean())
 
 
-def _fitted(source: _Samples, target: _Samples, both: _Both) -> tuple[Light | None, float]:
-    """The light and what it leaves, levels squared; None where it explains too little of the pair, or isn't light."""
+def _fitted(source: _Samples, target: _Samples, both: _Both) -> tuple[Light | None, float, float]:
+    """The light, what it leaves in levels squared, and its share of the misfit; no light where it explains too little
+    of the pair, or isn't light."""
     fit = flat = _settled(_SAME, source, target, both.places, terms=9)
     rest = least = _misfit(target - _predicted(flat, source, both.places), both)
     if float(rest.mean()) > NOTHING:
@@ -222,10 +227,11 @@ def _fitted(source: _Samples, target: _Samples, both: _Both) -> tuple[Light | No
     slope, seen = fit.gain * fit.gamma, before >= SEEN
     explained = np.count_nonzero(seen & (least <= np.maximum(SCALE, LEFT * before)))
     is_light = float(slope.min()) >= SLOPES[0] and float(slope.max()) <= SLOPES[1]
-    is_little = float(least.mean()) <= LEFT * float(before.mean())
+    left = float(least.mean()) / max(1e-6, float(before.mean()))
+    is_little = left <= LEFT
     fits = is_light and is_little and bool(explained >= EXPLAINED * np.count_nonzero(seen))
     rest = np.abs(target - _predicted(fit, source, both.places)).max(axis=1)
-    return fit if fits else None, float(np.square(np.minimum(rest, MISFIT_MOST)).mean())
+    return fit if fits else None, float(np.square(np.minimum(rest, MISFIT_MOST)).mean()), left
 
 
 def _misfit(rest: _Samples, both: _Both) -> NDArray[np.float32]:
@@ -235,7 +241,9 @@ def _misfit(rest: _Samples, both: _Both) -> NDArray[np.float32]:
 def _settled(fit: Light, source: _Samples, target: _Samples, places: _Terms, terms: int) -> Light:
     """Gauss and Newton's steps of the first `terms`, reweighted by Cauchy's weights (Holland and Welsch 1977), so that
     what was replaced doesn't bend it."""
-    for _ in range(ROUNDS):
+    few = slice(None, None, EACH)
+    parts = [(source[few], target[few], places[few])] * (ROUNDS - 1) + [(source, target, places)]
+    for source, target, places in parts:
         predicted = _predicted(fit, source, places)
         rest = target - predicted
         off = np.abs(rest).max(axis=1)
