@@ -60,9 +60,9 @@ class Stage:
 
 
 TO_SEE: Final = Stage(steps=1500, alone=450, rate=3e-3, scores=1.0, seed=2)
-# Without the second loss; each from the weights that the one before would have saved. The weights that lie here are of an
-# earlier run's first three stages, before measurement 12, and 300 steps of the last on what that one lists. One run of
-# all, seen once: color 0.97 and 0.94, content 0.80 and 0.83, where 0.8 is asked.
+# Without the second loss; each from the weights that the one before would have saved. Those that lie here are of an
+# earlier run's first three stages, before measurement 12, and 300 steps of the last on what that one lists. One run
+# of all, seen once: color 0.97 and 0.94, content 0.80 and 0.83, where 0.8 is asked.
 TO_SCORE: Final = (
     Stage(steps=400, alone=0, rate=1.5e-3, scores=4.0, seed=3),
     Stage(steps=300, alone=0, rate=1e-3, scores=4.0, seed=4),
