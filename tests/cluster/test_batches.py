@@ -55,15 +55,15 @@ def url(deploy: Deploy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
 
 
 def test_a_kill_of_jobs_between_two_steps_loses_no_pair_and_repeats_no_step(url: str) -> None:
-    batch_id = posted(url, 130)
-    eventually(lambda: batch(url, batch_id)["num_done"] == 100, within_s=120)
+    batch_id = posted(url, 330)
+    eventually(lambda: batch(url, batch_id)["num_done"] >= 100, within_s=120)
     written = httpx2.get(f"{url}/v1/batches/{batch_id}/results?limit=100", timeout=30).json()["data"]
     kill_replica_of("Jobs", url.rsplit("/", 1)[1])
     eventually(lambda: batch(url, batch_id)["ended"] is not None, within_s=120)
     found = batch(url, batch_id)
-    assert (found["status"], found["num_done"], found["outcomes"]["failed"]) == ("succeeded", 130, 0)
+    assert (found["status"], found["num_done"], found["outcomes"]["failed"]) == ("succeeded", 330, 0)
     told = results(url, batch_id)
-    assert [each["number"] for each in told] == list(range(1, 131))
+    assert [each["number"] for each in told] == list(range(1, 331))
     assert told[:100] == written["results"]  # with the times of the first one's work
     assert {each["report"]["model"]["status"] for each in told} == {"answered"}
 
