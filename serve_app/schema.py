@@ -8,6 +8,8 @@ from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from serve_app.errors import ComparisonError
+
 Language = Literal["en", "zh"]
 VisualKind = Literal["overlay", "heatmap", "side_by_side"]
 Verdict = Literal["match", "mismatch", "uncertain"]
@@ -28,6 +30,8 @@ _FARTHEST = 2**31 - 1
 _Offset = Annotated[int, Field(ge=0, le=_FARTHEST)]
 _Extent = Annotated[int, Field(gt=0, le=_FARTHEST)]
 BoxField = tuple[_Offset, _Offset, _Extent, _Extent]
+Row = tuple[float, float, float]  # of a matrix
+Data = TypeVar("Data")
 
 
 class ImageComparisonConfig(BaseModel):
@@ -126,9 +130,6 @@ class Difference(_Out):
     severity: Unit
     reference_box: BoxField | None
     candidate_box: BoxField | None
-
-
-Row = tuple[float, float, float]
 
 
 class AlignmentReport(_Out):
@@ -279,6 +280,10 @@ class ErrorReport(_Out):
         Field(description="All that is wrong with a list of pairs, with lines", exclude_if=lambda it: it is None),
     ] = None
 
+    @classmethod
+    def of(cls, error: ComparisonError) -> ErrorReport:
+        return cls(type=error.type, detail=error.detail, image=error.image, field=error.field, faults=error.faults)
+
 
 class WebhookReport(_Out):
     """Whether the place that wants to hear of a job's end has heard of it. It changes nothing about the job."""
@@ -382,9 +387,6 @@ class BatchResults(_Out):
 
     results: tuple[BatchResult, ...]
     next_cursor: Annotated[str | None, Field(description="For what comes after; null once all has been told")]
-
-
-Data = TypeVar("Data")
 
 
 class Envelope(_Out, Generic[Data]):

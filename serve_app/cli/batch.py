@@ -193,8 +193,7 @@ async def _row(comparing: Comparing, pair: SourcePair, config: ImageComparisonCo
     except CommandFailed as exc:
         return row("failed", error=ErrorReport(type="unreadable_file", detail=str(exc)))
     except ComparisonError as exc:
-        told = ErrorReport(type=exc.type, detail=exc.detail, image=exc.image, field=exc.field)
-        return row("failed", error=told)
+        return row("failed", error=ErrorReport.of(exc))
     return row(report.verdict, report=report)
 
 

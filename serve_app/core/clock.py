@@ -1,9 +1,10 @@
-"""The clock of a request, one for all stages, and the way to tell a thread to end.
+"""The clock of a request, one for all stages, and the ways to tell a thread, or a task, that it is to end.
 Plain Python: a queue of names and Serve's proxy read it, so nothing large is imported here.
 """
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from dataclasses import dataclass
@@ -70,3 +71,10 @@ class Stop:
         """Raise `DeadlineExceeded` if the work must end; a cancelled caller no longer reads it."""
         if self.reason is not None:
             raise self.deadline.exceeded()
+
+
+def is_being_cancelled() -> bool:
+    """Whether it is the running task that was cancelled, by whoever waits for it: a call that is dropped elsewhere ends
+    with the very same exception."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

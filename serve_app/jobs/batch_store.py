@@ -121,16 +121,11 @@ class BatchStore:
         wanted = sa.select(*SUMMARY).where(BATCHES.c.caller == caller, ~BATCHES.c.is_expired)
         if statuses:
             wanted = wanted.where(BATCHES.c.status.in_(statuses))
-        if cursor is not None:
-            created, batch_id = cursors.read(cursor)
-            older = sa.and_(BATCHES.c.created == created, BATCHES.c.id < batch_id)
-            wanted = wanted.where(sa.or_(BATCHES.c.created < created, older))
-        wanted = wanted.order_by(BATCHES.c.created.desc(), BATCHES.c.id.desc()).limit(limit + 1)
+        wanted = cursors.newest_first(wanted, BATCHES, cursor, limit)
         with self._database.read() as connection:
             found = [batch_of(row) for row in connection.execute(wanted)]
             batches = tuple(self._placed(connection, batch) for batch in found[:limit])
-        last = batches[-1] if len(found) > limit else None
-        return BatchPage(batches, cursors.written(last.created, last.id) if last is not None else None)
+        return BatchPage(batches, cursors.following(found, limit))
 
     def results(
         self, caller: str, batch_id: str, outcomes: Sequence[PairOutcome], after: int, limit: int

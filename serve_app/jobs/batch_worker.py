@@ -14,6 +14,7 @@ from typing import Final, Literal
 
 from pydantic import ValidationError
 
+from serve_app.core.clock import is_being_cancelled
 from serve_app.core.comparing import Comparing
 from serve_app.core.pictures import Upload
 from serve_app.errors import (
@@ -97,7 +98,7 @@ class BatchWorker:
                 return self._over(batch_id, begun)
         except asyncio.CancelledError:
             self._over(batch_id, begun)
-            if _is_being_cancelled():
+            if is_being_cancelled():
                 raise  # this process ends; another one takes the batch over
             return "over"
         except StorageFull as full:
@@ -233,10 +234,4 @@ def _config(batch: Batch, pair: BatchPair) -> ImageComparisonConfig:
 
 
 def _told(refusal: ComparisonError) -> str:
-    told = ErrorReport(type=refusal.type, detail=refusal.detail, image=refusal.image, field=refusal.field)
-    return told.model_dump_json()
-
-
-def _is_being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+    return ErrorReport.of(refusal).model_dump_json()

@@ -131,16 +131,11 @@ class JobStore:
         wanted = sa.select(*SUMMARY).where(JOBS.c.caller == caller, ~JOBS.c.is_expired)
         if statuses:
             wanted = wanted.where(JOBS.c.status.in_(statuses))
-        if cursor is not None:
-            created, job_id = cursors.read(cursor)
-            older = sa.and_(JOBS.c.created == created, JOBS.c.id < job_id)
-            wanted = wanted.where(sa.or_(JOBS.c.created < created, older))
-        wanted = wanted.order_by(JOBS.c.created.desc(), JOBS.c.id.desc()).limit(limit + 1)
+        wanted = cursors.newest_first(wanted, JOBS, cursor, limit)
         with self._database.read() as connection:
             found = [job_of(row) for row in connection.execute(wanted)]
             jobs = tuple(self._placed(connection, job) for job in found[:limit])
-        last = jobs[-1] if len(found) > limit else None
-        return Page(jobs, cursors.written(last.created, last.id) if last is not None else None)
+        return Page(jobs, cursors.following(found, limit))
 
     def cancel(self, caller: str, job_id: str) -> Job:
         """Raises `NotFound`, `Expired`, `AlreadyEnded`."""

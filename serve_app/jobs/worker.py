@@ -13,6 +13,7 @@ from typing import Final, Literal, Protocol
 
 from pydantic import ValidationError
 
+from serve_app.core.clock import is_being_cancelled
 from serve_app.core.comparing import Comparing
 from serve_app.errors import ComparisonError, InvalidConfig, StorageFull, Unavailable, WorkerLost
 from serve_app.jobs.job import Job
@@ -69,7 +70,7 @@ class Worker:
         try:
             report = await self._compared(job)
         except asyncio.CancelledError:
-            if _is_being_cancelled():
+            if is_being_cancelled():
                 raise  # this process ends; another one takes the job over
             return "cancelled"
         except Unavailable as exc:
@@ -130,8 +131,7 @@ class Worker:
         return self._lost[job.id, job.attempt] < MAX_LOST
 
     async def _failed(self, job: Job, refusal: ComparisonError) -> Outcome:
-        told = ErrorReport(type=refusal.type, detail=refusal.detail, image=refusal.image, field=refusal.field)
-        return await self._finish(job, "failed", error=told.model_dump_json())
+        return await self._finish(job, "failed", error=ErrorReport.of(refusal).model_dump_json())
 
     async def _finish(
         self, job: Job, status: Literal["succeeded", "failed"], *, report: str | None = None, error: str | None = None
@@ -150,8 +150,3 @@ class Worker:
         began = job.started or job.created
         self._ended(status, began - job.created, time.time() - began)
         return status
-
-
-def _is_being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

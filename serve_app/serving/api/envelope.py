@@ -73,13 +73,12 @@ def failure(error: ComparisonError, language: Language, request_id: str) -> Resp
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, Unavailable) or error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s or DEFAULT_RETRY_AFTER_S)
-    told = ErrorReport(type=error.type, detail=error.detail, image=error.image, field=error.field, faults=error.faults)
     return _response(
         Envelope[None](
             code=error.status,
             msg=messages.message(error.type, language),
             data=None,
-            error=told,
+            error=ErrorReport.of(error),
             request_id=request_id,
         ),
         headers,

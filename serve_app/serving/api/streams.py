@@ -60,4 +60,4 @@ class Streams:
 
 
 def _broken(exc: ComparisonError) -> ServerSentEvent:
-    return ServerSentEvent(event="error", data=ErrorReport(type=exc.type, detail=exc.detail))
+    return ServerSentEvent(event="error", data=ErrorReport.of(exc))

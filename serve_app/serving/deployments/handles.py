@@ -19,7 +19,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, 
 from ray.serve.handle import DeploymentHandle
 
 from serve_app.core.assessed import Assessment
-from serve_app.core.clock import Deadline, StageName
+from serve_app.core.clock import Deadline, StageName, is_being_cancelled
 from serve_app.core.measured import Examination
 from serve_app.core.pictures import Upload
 from serve_app.errors import ComparisonError, Overloaded, Unavailable, WorkerLost
@@ -114,7 +114,7 @@ async def answered(send: Callable[[], Any], deadline: Deadline, on_retry: Callab
             raise deadline.exceeded() from None
         except asyncio.CancelledError:
             response.cancel()
-            if _is_being_cancelled():
+            if is_being_cancelled():
                 raise
             logger.warning("call dropped by a replica, attempt %d of %d", attempt, ATTEMPTS)
         except BackPressureError:
@@ -158,9 +158,3 @@ def detached() -> contextvars.Context:
     renamed = replace(_get_serve_request_context(), _internal_request_id=str(uuid.uuid4()))
     context.run(_serve_request_context.set, renamed)
     return context
-
-
-def _is_being_cancelled() -> bool:
-    """Whether it is this task that was cancelled: a replica that drops a call sends back the very same exception."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
