@@ -30,6 +30,7 @@ AMOUNT = 1.0  # levels of deviation from which a place counts
 COARSEST = 12.0  # levels that nine in ten are below, or it is no encoder that anybody would use for words
 COARSEST_COLOUR = 18.0  # ... and of colours at half size: red letters at JPEG 75 are off by 12
 ONE_WAY = 0.8  # of what lightness is off goes in one direction: another ink; an encoder's is .7 where white clips it
+FLAT = 0.9  # of a place's deviation is one step of all that differs in it, in the median: a tint, and no encoder's
 EVEN = 3.5  # times the median that they are below
 BEYOND, MARGIN = 1.6, 4.0  # times what nine in ten are below, and levels: the limit of deviation
 PEAK = 3.5  # times the limit, for one pixel
@@ -77,6 +78,8 @@ def estimate(grid: Grid, cells: Where) -> Leavings | None:
     read = _read(grid, places)
     counted = read.light >= AMOUNT
     if np.count_nonzero(counted) < LEAST_PLACES or float(np.median(read.dense[counted])) < DENSE:
+        return None
+    if float(np.median(read.step[counted] / (read.light * np.sqrt(read.dense))[counted])) > FLAT:
         return None
     median, most = (float(value) for value in np.quantile(read.light[counted], (0.5, 0.9)))
     if most > min(COARSEST, EVEN * median) or read.one_way > ONE_WAY:
@@ -138,10 +141,11 @@ def _halved(plane: Pixels) -> Pixels:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """Of each cell read: deviation of lightness, of the colour that is farther off, share of the pixels that differ.
-    `one_way`: the part of what lightness is off that goes in one direction."""
+    """Of each cell read: deviation of lightness, how far its mean is off, deviation of the colour that is farther off,
+    share of the pixels that differ. `one_way`: the part of what lightness is off that goes in one direction."""
 
     light: NDArray[np.float32]
+    step: NDArray[np.float32]
     colour: NDArray[np.float32]
     dense: NDArray[np.float32]
     one_way: float
@@ -156,7 +160,8 @@ def _read(grid: Grid, places: NDArray[np.intp]) -> _Read:
         for pair, side in zip(pairs, (CELL, CELL // 2, CELL // 2), strict=True)
     )
     dense = _means((cv2.absdiff(*strips).max(axis=2) > 0).astype(np.float32), CELL).ravel()
-    return _Read(light, np.maximum(red, blue), dense, _one_way(one[0], two[0]))
+    step = np.abs(_means(two[0].astype(np.float32) - one[0], CELL)).ravel()
+    return _Read(light, step, np.maximum(red, blue), dense, _one_way(one[0], two[0]))
 
 
 def _one_way(one: Pixels, two: Pixels) -> float:

@@ -52,6 +52,7 @@ NOISE_MEAN = 3.0  # levels of mean that noise may leave in a neighbourhood of 24
 NOISE_SHARE = 0.1  # ... or this share of its mean amplitude
 NOISE_PEAK = 10.0  # a pixel this many times the amplitude around it stands out of the noise
 NOISE_FLOOR = 150.0  # levels squared: JPEG's own residue, deviation 12
+EVERYWHERE = 0.6  # of the cells of a tile differ visibly: more is no matter of strokes
 NOISE_EXCESS = 0.5  # of the poorer picture's variance: more means content replaced, not noise added
 
 Mask = NDArray[np.bool_]
@@ -85,7 +86,7 @@ def mask(first: Pixels, second: Pixels, jitter: int = 0, leavings: Leavings | No
     if inked.any():
         inks = spread(inked, candidate.shape) & (off[0] >= INK_PIXEL)
         light |= inks & ~_lines(off[0]) if jitter else inks
-    if not jitter:
+    if not jitter and _is_here_and_there(candidate):
         light |= strokes.toned(one[0], two[0], off[0], drift[0], amount)
         light |= strokes.redrawn(one[0], two[0], off[0])
     candidate |= light
@@ -102,6 +103,11 @@ def mask(first: Pixels, second: Pixels, jitter: int = 0, leavings: Leavings | No
     if tinted.any():
         candidate |= spread(tinted, candidate.shape) & (strength >= 2)
     return _grown(candidate, strength), strength
+
+
+def _is_here_and_there(candidate: Mask) -> bool:
+    """Strokes stand on something that stayed: what differs everywhere is no matter of theirs."""
+    return float(by_cell(whole_cells(candidate.view(np.uint8)), np.maximum).mean()) <= EVERYWHERE
 
 
 class _Scratch(threading.local):

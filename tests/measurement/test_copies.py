@@ -97,3 +97,20 @@ def test_what_rings_around_a_change_is_not_its_extent() -> None:
     assert box is not None
     assert box.width <= 6
     assert box.height <= 34
+
+
+@pytest.mark.parametrize("size", [(32, 45), (48, 64), (64, 90), (320, 450)])
+@pytest.mark.parametrize("step", [4, 6, 9])
+def test_a_tint_beside_a_change_is_no_encoders(size: tuple[int, int], step: int) -> None:
+    """Few places differ in a small picture, and each by one step: a tint, whatever is drawn beside it."""
+    first = np.full((*size, 3), 90, np.uint8)
+    second = first.copy()
+    second[size[0] // 10 :, : size[1] * 2 // 3] += step
+    second[size[0] // 6 : size[0] // 2, size[1] * 3 // 4 :] -= 36
+    for one, two in ((first, second), (second, first)):
+        found = measurement.measure(raster(one), raster(two)).differences
+        boxes = [each.reference_box for each in found if each.reference_box is not None]
+        covered = np.zeros(size, bool)
+        for box in boxes:
+            covered[box.y : box.bottom, box.x : box.right] = True
+        assert covered[(first != second).any(axis=2)].mean() > 0.95
