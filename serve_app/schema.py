@@ -20,6 +20,8 @@ FocusStatus = Literal["unchanged", "changed", "added", "removed", "absent", "una
 ModelStatus = Literal["answered", "skipped", "timed_out", "failed", "disabled"]
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 JobStage = Literal["examine", "assess"]
+TextKind = Literal["changed", "added", "removed", "moved", "same", "code"]
+TextStatus = Literal["read", "nothing_to_read", "not_installed", "timed_out", "not_asked"]
 WebhookStatus = Literal["pending", "delivered", "failed"]
 Unit = Annotated[float, Field(ge=0, le=1)]
 Side = Annotated[int, Field(ge=64, le=4096)]
