@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from serve_app import ocr
 from serve_app.client import wire
 from serve_app.client.wire import Picture
 from serve_app.comparison.assessor import Assessor
@@ -31,7 +32,12 @@ class Here:
 @asynccontextmanager
 async def open_pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
     """All stages in this process. Raises `vlm.ModelUnavailable` where the model can't be loaded."""
-    examiner = Examiner(settings.limits, settings.preprocessing, shows_images=settings.model.is_asked)
+    examiner = Examiner(
+        settings.limits,
+        settings.preprocessing,
+        shows_images=settings.model.is_asked,
+        reader=ocr.installed(settings.preprocessing.text_reader),
+    )
     assessor = Assessor(settings.model)
     try:
         yield Pipeline(examiner, assessor, settings)

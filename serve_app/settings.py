@@ -81,6 +81,11 @@ class PreprocessingSettings(_Strict):
     )
     pairs_at_once: PositiveInt = Field(4, description="Pairs one replica is sent at once; more wait their turn.")
     threads: PositiveInt = Field(2, description="Images decoded at once in one replica (Pillow releases the GIL).")
+    text_reader: Literal["auto", "opencv", "onnxruntime", "none"] = Field(
+        "auto",
+        description="What runs the networks that read text, where they are installed (`pip install pairlens[text]`): "
+        "auto takes onnxruntime where it is there. 350 MiB of the memory budget are theirs.",
+    )
 
 
 class CacheSettings(_Strict):

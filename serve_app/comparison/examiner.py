@@ -10,11 +10,13 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import Final
 
-from serve_app import imaging, measurement
+from serve_app import imaging, measurement, ocr
 from serve_app.comparison.budget import MemoryBudget
 from serve_app.comparison.dialogue import closeups
 from serve_app.comparison.pair_plan import PairPlan, ignored, plan_pair
+from serve_app.comparison.text_first import text_first
 from serve_app.comparison.unseen import unseen
+from serve_app.comparison.words import read_pair
 from serve_app.core.clock import Deadline, Stop
 from serve_app.core.measured import Crop, Examination, Measurement, Visual
 from serve_app.core.pictures import Box, PreparedImage, Upload
@@ -26,13 +28,24 @@ from serve_app.settings import Limits, PreprocessingSettings
 class Examiner:
     """Examines pairs inside a memory budget; a pair that doesn't fit now waits for its turn.
 
-    `shows_images`: whether a model will look, so that its copies are to be made.
+    `shows_images`: whether a model will look, so that its copies are to be made. `reader`: reads text, unless the
+    memory budget is too small for it and pairs.
     """
 
-    def __init__(self, limits: Limits, settings: PreprocessingSettings, *, shows_images: bool) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        settings: PreprocessingSettings,
+        *,
+        shows_images: bool,
+        reader: ocr.Reads | None = None,
+    ) -> None:
         self._limits = limits
         self._shows_images = shows_images
-        self._budget = MemoryBudget(settings.memory_budget_bytes)
+        # Networks keep what they once needed: it is promised for good, and not to pairs.
+        left = settings.memory_budget_bytes - ocr.WORKING_BYTES
+        self._reader = reader if left >= ocr.WORKING_BYTES else None
+        self._budget = MemoryBudget(settings.memory_budget_bytes if self._reader is None else left)
         self._pairs = ThreadPoolExecutor(settings.threads, thread_name_prefix="pair")
         # The second image of a pair decodes here, beside the first: a pool of its own, because a pair
         # that waited in the pool it occupies would wait for ever.
@@ -102,6 +115,9 @@ class Examiner:
         measured = pair.measure(beside=self._seconds)
         if measured.identical and unseen(upright_reference.facts, upright_candidate.facts):
             measured = replace(measured, identical=False)  # it isn't known
+        stop.check()
+        reading = read_pair(self._reader, pair, measured, config, stop, model_follows=self._shows_images)
+        measured, reading = text_first(measured, reading)
         visuals: list[Visual] = []
         for kind in dict.fromkeys(config.visuals):
             stop.check()
@@ -120,8 +136,9 @@ class Examiner:
             aspect_scores=tuple(measurement.aspect_score(measured, name) for name in config.comparison_aspects),
             visuals=tuple(visuals),
             prepare_ms=(prepared - started) * 1000,
-            measure_ms=(time.perf_counter() - prepared) * 1000,
+            measure_ms=(time.perf_counter() - prepared) * 1000 - reading.read_ms,
             crops=closer,
+            reading=reading,
         )
 
     def _prepare_both(

@@ -61,6 +61,12 @@ class Stop:
     def cancel(self) -> None:
         self._cancelled.set()
 
+    def sooner(self, deadline: Deadline) -> Stop:
+        """The same, cancelled along with it, for a part of the work that must end before the rest."""
+        part = Stop(deadline if deadline.at < self.deadline.at else self.deadline)
+        part._cancelled = self._cancelled
+        return part
+
     @property
     def reason(self) -> Literal["cancelled", "deadline"] | None:
         if self._cancelled.is_set():

@@ -11,6 +11,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from serve_app.core.laid import Laid
 from serve_app.core.measured import Alignment, MeasuredDifference, Measurement, Visual
 from serve_app.core.pictures import Box, Raster
 from serve_app.measurement import change, charts, motion, overlay, regions, tiles
@@ -20,7 +21,7 @@ from serve_app.measurement.frames import are_blank, framing, in_original, lit, w
 from serve_app.measurement.ignoring import are_ignorable, closed
 from serve_app.measurement.lighting import light
 from serve_app.measurement.order import are_identical, ordered, rounded, turned
-from serve_app.measurement.placing import align, masking
+from serve_app.measurement.placing import align, laying, masking
 from serve_app.measurement.placing.placed import Placed
 from serve_app.measurement.scoring import aspects, canvas, kinship, similarity, tone
 from serve_app.measurement.tiles import Grid
@@ -125,6 +126,14 @@ class Pair:
             return measured
         one, two = charts.charts(self.placed, self.cells, self.first, self.second)
         return replace(measured, charts=(two, one) if self.is_turned else (one, two))
+
+    def lay(self, measured: Measurement) -> Laid | None:
+        """`measured`, of this pair, for who reads what it shows; None where nothing visible differs."""
+        if self.placed is None or not measured.differences:
+            return None
+        seen = turned(measured) if self.is_turned else measured
+        both = (self.first, self.second)
+        return laying.lay(self.placed, self.cells, both, seen.differences, is_turned=self.is_turned)
 
     def draw(self, kind: VisualKind, measured: Measurement) -> Visual:
         """`measured`, of this pair, as a picture: see `overlay`."""

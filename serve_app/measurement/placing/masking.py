@@ -19,7 +19,7 @@ LEANS = 3  # pixels beside a mask that lean on what it hides where a picture was
 def follow(placed: Placed, pair: tuple[Raster, Raster], own: int, regions: Sequence[Box]) -> Placed:
     """The pair with `regions` ignored, which are in original pixels of picture `own`. Paints the pair's own pixels."""
     raster, other = pair[own], pair[1 - own]
-    mine = [box for box in (_in_raster(region, raster) for region in regions) if box]
+    mine = [box for box in (in_raster(region, raster) for region in regions) if box]
     theirs = []
     for box in mine:
         spot = placed.back(box, own)
@@ -46,7 +46,7 @@ def holds(boxes: Iterable[Box], other: Box) -> bool:
     return any(other.overlap(box) == other.area for box in boxes)
 
 
-def _in_raster(region: Box, raster: Raster) -> Box | None:
+def in_raster(region: Box, raster: Raster) -> Box | None:
     across, down = raster.width / raster.original_width, raster.height / raster.original_height
     left, top = math.floor(region.x * across + 1e-6), math.floor(region.y * down + 1e-6)
     right, bottom = math.ceil(region.right * across - 1e-6), math.ceil(region.bottom * down - 1e-6)

@@ -12,6 +12,7 @@ from ray import serve
 from ray.serve.context import _get_serve_request_context
 from ray.serve.handle import DeploymentHandle
 
+from serve_app import ocr
 from serve_app.comparison.assessor import Assessor
 from serve_app.comparison.examiner import Examiner
 from serve_app.comparison.pipeline import Pipeline
@@ -44,7 +45,12 @@ class Preprocessor:
 
     def __init__(self, settings: Settings) -> None:
         log_to_serve()
-        self._examiner = Examiner(settings.limits, settings.preprocessing, shows_images=settings.model.is_asked)
+        self._examiner = Examiner(
+            settings.limits,
+            settings.preprocessing,
+            shows_images=settings.model.is_asked,
+            reader=ocr.installed(settings.preprocessing.text_reader),
+        )
 
     async def examine(
         self, reference: Upload, candidate: Upload, config: ImageComparisonConfig, deadline: Deadline

@@ -1,0 +1,94 @@
+"""Strings as they were read, held against each other: letters, words, and how alike two lines are.
+Knows no pixels and no network."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+from typing import Final, NamedTuple
+
+# Letters that a few pixels tell apart, or none in some typefaces.
+_LOOK_ALIKES: Final = (
+    "0OoQD",
+    "1lI|i!",
+    "8B",
+    "5Ss",
+    "2Zz",
+    "6G",
+    "已己巳",
+    "日曰",
+    "末未",
+    "土士",
+    "人入八",
+    "千干于",
+)
+_LOOKS: Final = {letter: group for group in _LOOK_ALIKES for letter in group}
+_CUT_OFF: Final = frozenset({"%", "96", "9", "6", "°"})  # a per cent sign whose end is cut off reads as digits
+# One sign in two scripts: which one a typeface draws isn't the picture's to say.
+_SCRIPTS: Final = str.maketrans("凈減況決沖涼湊淨準", "净减况决冲凉凑净准")
+
+
+class Stretch(NamedTuple):
+    """Where two sequences of letters differ: from and to before, in each."""
+
+    start: int
+    end: int
+    other_start: int
+    other_end: int
+
+
+def plain(letter: str) -> str:
+    """A letter as it is compared: width variants and scripts folded, case kept; empty for a space."""
+    return unicodedata.normalize("NFKC", letter).strip().translate(_SCRIPTS)
+
+
+def folded(text: str) -> str:
+    """A text as it is compared: without spaces."""
+    return "".join(plain(letter) for letter in text)
+
+
+def alike(one: str, two: str) -> float:
+    """0..1, of folded texts."""
+    return SequenceMatcher(None, one, two, autojunk=False).ratio()
+
+
+def stretches(one: Sequence[str], two: Sequence[str]) -> list[Stretch]:
+    """Where two sequences of plain letters differ, from the start."""
+    matcher = SequenceMatcher(None, one, two, autojunk=False)
+    return [Stretch(*places) for tag, *places in matcher.get_opcodes() if tag != "equal"]
+
+
+def look_alike(one: str, two: str) -> bool:
+    """Whether two stretches may be one thing read in two ways."""
+    if {one, two} & _CUT_OFF and ({one, two} <= _CUT_OFF or not (one and two)):
+        return True
+    if one.casefold() == two.casefold():
+        return True
+    return len(one) == len(two) and all(a == b or b in _LOOKS.get(a, "") for a, b in zip(one, two, strict=True))
+
+
+def is_ideograph(letter: str) -> bool:
+    return "\u3400" <= letter <= "\u9fff" or "\uf900" <= letter <= "\ufaff" or "\u3040" <= letter <= "\u30ff"
+
+
+def tells(text: str) -> bool:
+    """Whether a line that stands in one picture alone says enough to be no speck: two letters, or one ideograph."""
+    letters = [letter for letter in text if letter.isalnum()]
+    return len(letters) >= 2 or any(is_ideograph(letter) for letter in letters)
+
+
+def word(text: str, start: int, end: int) -> str:
+    """What of `text` changed, grown to whole words: to spaces in scripts that have them, as it is in those that don't.
+
+    An empty stretch, where letters are missing, grows to the word that it is in.
+    """
+    while start > 0 and _grows(text[start - 1], text[start : start + 1]):
+        start -= 1
+    while end < len(text) and _grows(text[end], text[end - 1 : end]):
+        end += 1
+    return text[start:end].strip()
+
+
+def _grows(letter: str, beside: str) -> bool:
+    return not letter.isspace() and not is_ideograph(letter) and not is_ideograph(beside) and not beside.isspace()

@@ -1,0 +1,299 @@
+"""What became of the text of a measured pair: the order of the steps.
+No differences of its own: it names what was measured. Knows no config, no report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from serve_app.core.clock import Stop
+from serve_app.core.laid import Laid, Spot
+from serve_app.core.pictures import Box, Pixels
+from serve_app.core.reading import TextChange, TextLine
+from serve_app.ocr import judging, letters, lines, quads, windows
+from serve_app.ocr.judging import Judged
+from serve_app.ocr.lines import Place
+from serve_app.ocr.quads import Quad
+from serve_app.ocr.reader import Reads
+from serve_app.ocr.recognition import Read
+from serve_app.ocr.statements import Statement, Stretch, by_spot, settled
+from serve_app.ocr.windows import Window
+from serve_app.schema import TextKind
+
+MOST_LINES: Final = 256  # read of one pair
+PARTS: Final = 10  # of a line, that are asked whether they changed
+MOSTLY: Final = 0.6  # of a line on changed pixels: it looks different as a whole, or is in one picture alone
+CLOSE: Final = 0.5  # ... less, and what is around the changed letters proves that nothing else did
+FAR: Final = 0.4  # of its box: less is an encoder's jitter, not a move
+SLOT: Final = 0.6  # of its height, that another text at the same place may begin or end elsewhere
+MARGIN: Final = 8  # pixels around a place that is read by itself: letters at its edge are found whole
+INNER: Final = 0.15  # of a line's height, above and below, where its neighbours' change may reach
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Seen from the first picture. `changes`: for each measured difference. `read`: lines of each picture, where the
+    whole was asked for. `unchanged`: share of those letters that are the same in both."""
+
+    changes: tuple[tuple[TextChange, ...], ...]
+    read: tuple[tuple[TextLine, ...], tuple[TextLine, ...]] = ((), ())
+    num_lines: int = 0
+    unchanged: float | None = None
+    is_complete: bool = True
+
+
+@dataclass(slots=True)
+class _Work:
+    """One pair on its way through the steps."""
+
+    reader: Reads
+    laid: Laid
+    stop: Stop
+    num_lines: int = 0
+    is_complete: bool = True
+    told: set[int] = field(default_factory=set)  # differences that need no window any more
+
+    def goes_on(self) -> bool:
+        """Whether there is time, and room, for more: asked between windows, since no network can be interrupted."""
+        if self.stop.reason is not None:
+            self.is_complete = False
+        return self.is_complete and self.num_lines < MOST_LINES
+
+    def read(self, pictures: tuple[Pixels, Pixels], places: Sequence[Quad]) -> list[tuple[Read, Read]]:
+        self.num_lines += len(places)
+        return lines.read_places(self.reader, pictures, places)
+
+
+def read(reader: Reads, laid: Laid, *, whole: bool, stop: Stop) -> Found:
+    """What the measured differences do to the text. `whole`: all lines of both pictures too.
+
+    Ends early, with what it has, when `stop` says so. Each call of a network takes 0.3 s at most.
+    """
+    work = _Work(reader, laid, stop)
+    statements = [*_came(work), *_moved(work), *_around(work)]
+    rows = tuple(_all_lines(work)) if whole else ()
+    return Found(
+        changes=by_spot(settled(statements), laid.spots),
+        read=_both_lists(laid, rows, statements),
+        num_lines=work.num_lines,
+        unchanged=_unchanged(rows) if whole and work.is_complete else None,
+        is_complete=work.is_complete,
+    )
+
+
+def _came(work: _Work) -> Iterator[Statement]:
+    """Rows that one picture alone has: all that they say."""
+    for index, spot in enumerate(work.laid.spots):
+        own = 0 if spot.kind == "removed" else 1
+        box = spot.own[own]
+        if spot.at or spot.is_whole or box is None or not work.goes_on():
+            continue
+        picture = work.laid.pictures[own]
+        found = [
+            quad for quad in lines.find_in(work.reader, picture, _padded(box, MARGIN, picture)) if _middle_in(quad, box)
+        ]
+        for one, two in work.read((picture, picture), found):
+            if judging.is_sure(one):
+                texts = (one.text, "") if own == 0 else ("", two.text)
+                yield Statement("removed" if own == 0 else "added", *texts, judging.least(one), spot=index)
+
+
+def _moved(work: _Work) -> Iterator[Statement]:
+    """What the measurement found at two places, read at both: they may overlap."""
+    for index, spot in enumerate(work.laid.spots):
+        one, two = spot.own
+        if not _is_far(work.laid, spot) or one is None or two is None or not work.goes_on():
+            continue
+        texts = []
+        for picture, box in zip(work.laid.pictures, (one, two), strict=True):
+            # What stands beside it at one place doesn't belong to it.
+            found = lines.find_in(work.reader, picture, _padded(box, MARGIN, picture), windows.scale_for(box))
+            found = sorted((quad for quad in found if _middle_in(quad, box)), key=lambda quad: tuple(quad[0][::-1]))
+            texts.append([first for first, _ in work.read((picture, picture), found)])
+        if len(texts[0]) == len(texts[1]):
+            said = list(_moved_lines(index, zip(*texts, strict=True)))
+            if said:
+                work.told.add(index)
+            yield from said
+
+
+def _moved_lines(index: int, pairs: Iterable[tuple[Read, Read]]) -> Iterator[Statement]:
+    for one, two in pairs:
+        judged = judging.judge(one, two, lambda start, end: True, is_rough=True)
+        if judged is None or judged.verdict not in ("same", "changed"):
+            continue
+        stretches = tuple(Stretch(each.one, each.two, Box(0, 0, 0, 0)) for each in judged.changes)
+        kind: TextKind = "moved" if judged.verdict == "same" else "changed"
+        yield Statement(kind, judged.one, judged.two, judged.confidence, spot=index, stretches=stretches)
+
+
+def _around(work: _Work) -> Iterator[Statement]:
+    """Lines on what differs, each read at one place in both pictures."""
+    laid = work.laid
+    spots = [box for i, spot in enumerate(laid.spots) if not spot.is_whole and i not in work.told for box in spot.at]
+    for window in windows.around(spots, laid.size):
+        for pictures in lines.backgrounds(laid):
+            if not work.goes_on():
+                return
+            found = lines.find_places(work.reader, pictures, window, spots, laid.size)
+            found = [each for each in found if any(each.box.overlap(spot) for spot in spots)]
+            found = [each for each in found if laid.is_changed(_inner(each.box))]
+            for place, (one, two) in zip(found, work.read(pictures, [each.quad for each in found]), strict=True):
+                yield from _said(work, pictures, place, one, two)
+            if found:
+                break  # what is written on white needs no look on black
+
+
+def _said(work: _Work, pictures: tuple[Pixels, Pixels], place: Place, one: Read, two: Read) -> Iterator[Statement]:
+    quad = place.quad
+    judged = _judged(work.laid, quad, one, two)
+    if judged is not None and judged.verdict == "changed" and _is_at_an_end(judged):
+        # A letter that only one of them has at its end may have been cut off in the other.
+        quad = quads.longer(quad, min(quads.size(quad)))
+        judged = _judged(work.laid, quad, *work.read(pictures, [quad])[0])
+        if judged is not None and judged.verdict not in ("changed", "same"):
+            return
+    if judged is not None:
+        yield from _statements(work, place, quad, judged)
+
+
+def _judged(laid: Laid, quad: Quad, one: Read, two: Read) -> Judged | None:
+    is_close = _share(laid, quad) < CLOSE
+    return judging.judge(one, two, _changed(laid, quad), is_rough=laid.is_rough, is_close=is_close)
+
+
+def _statements(work: _Work, place: Place, quad: Quad, judged: Judged) -> Iterator[Statement]:
+    at = (quads.bounds(quad),)
+    one, two, confidence = judged.one, judged.two, judged.confidence
+    is_alone = work.laid.is_explained and _share(work.laid, quad) >= MOSTLY
+    if judged.verdict == "changed":
+        stretches = tuple(
+            Stretch(each.one, each.two, quads.bounds(quads.part(quad, each.start, each.end))) for each in judged.changes
+        )
+        yield Statement("changed", one, two, confidence, at, stretches=stretches)
+    elif judged.verdict == "same" and _share(work.laid, quad) >= MOSTLY:
+        yield Statement("same", one, two, confidence, at)
+    elif judged.verdict == "replaced" and _is_one_slot(place):
+        yield Statement("changed", one, two, confidence, at)
+    elif is_alone and judged.verdict in ("replaced", "removed", "added"):
+        for kind, text, seen in (("removed", one, place.seen[0]), ("added", two, place.seen[1])):
+            if text and seen is not None and letters.tells(text):
+                texts = (text, "") if kind == "removed" else ("", text)
+                yield Statement("removed" if kind == "removed" else "added", *texts, confidence, at)
+
+
+def _is_at_an_end(judged: Judged) -> bool:
+    """A change that is letters more at the line's end, or fewer."""
+    return any(
+        (each.one[0] == each.one[1] or each.two[0] == each.two[1])
+        and (
+            (each.one[0] == 0 and each.two[0] == 0)
+            or (each.one[1] == len(judged.one) and each.two[1] == len(judged.two))
+        )
+        for each in judged.changes
+    )
+
+
+def _is_one_slot(place: Place) -> bool:
+    """Another text where one stood: it begins, ends or is centred there, as high as that."""
+    one, two = place.seen
+    if one is None or two is None:
+        return False
+    lower, higher = sorted((one.height, two.height))
+    if higher > 1.5 * lower or min(one.bottom, two.bottom) - max(one.y, two.y) < SLOT * lower:
+        return False
+    ends = (one.x - two.x, one.right - two.right, (one.x + one.right - two.x - two.right) / 2)
+    return min(abs(end) for end in ends) <= SLOT * lower
+
+
+def _changed(laid: Laid, quad: Quad) -> Callable[[float, float], bool]:
+    return lambda start, end: laid.is_changed(_inner(quads.bounds(quads.part(quad, start, end))))
+
+
+def _share(laid: Laid, quad: Quad) -> float:
+    """Of a line's length: on changed pixels."""
+    is_changed = _changed(laid, quad)
+    return sum(is_changed(part / PARTS, (part + 1) / PARTS) for part in range(PARTS)) / PARTS
+
+
+def _inner(box: Box) -> Box:
+    by = round(INNER * box.height)
+    return Box(box.x, box.y + by, box.width, max(1, box.height - 2 * by))
+
+
+def _is_far(laid: Laid, spot: Spot) -> bool:
+    """A place further on, and not what turning or tilting a picture left of one."""
+    one, two = spot.own
+    if spot.kind != "moved" or spot.is_whole or laid.is_warped or one is None or two is None:
+        return False
+    return abs(one.x - two.x) > FAR * one.width or abs(one.y - two.y) > FAR * one.height
+
+
+def _padded(box: Box, by: int, picture: Pixels) -> Box:
+    left, top = max(0, box.x - by), max(0, box.y - by)
+    right, bottom = min(picture.shape[1], box.right + by), min(picture.shape[0], box.bottom + by)
+    return Box(left, top, right - left, bottom - top)
+
+
+def _middle_in(quad: Quad, box: Box) -> bool:
+    x, y = quad.mean(axis=0)
+    return bool(box.x <= x < box.right and box.y <= y < box.bottom)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A line of the grid as each picture has it; None where it doesn't."""
+
+    box: Box
+    one: Read | None
+    two: Read | None
+
+
+def _all_lines(work: _Work) -> Iterator[_Row]:
+    """Every line of the grid; what didn't change is read once."""
+    laid = work.laid
+    whole = Window(Box(0, 0, *laid.size), 1)
+    for strip in windows.strips(whole):
+        if not work.goes_on():
+            return
+        first = lines.find_in(work.reader, laid.first, strip)
+        second = lines.find_in(work.reader, laid.second, strip) if laid.is_changed(strip) else []
+        places = lines.grouped(first, second)
+        still = [each for each in places if not laid.is_changed(_inner(each.box))]
+        other = [each for each in places if laid.is_changed(_inner(each.box))]
+        work.num_lines += len(still)
+        read_once = work.reader.read_lines([quads.cut(laid.first, each.quad) for each in still])
+        yield from (_Row(each.box, read, read) for each, read in zip(still, read_once, strict=True))
+        for place, (one, two) in zip(other, work.read((laid.first, laid.second), [e.quad for e in other]), strict=True):
+            yield _Row(place.box, one, two)
+
+
+def _both_lists(
+    laid: Laid, rows: Sequence[_Row], statements: Sequence[Statement]
+) -> tuple[tuple[TextLine, ...], tuple[TextLine, ...]]:
+    lists: tuple[list[TextLine], list[TextLine]] = ([], [])
+    for row in rows:
+        for own, (read, box) in enumerate(zip((row.one, row.two), laid.places(row.box), strict=True)):
+            if read is not None and read.confidence >= judging.READABLE and letters.folded(read.text):
+                lists[own].append(TextLine(read.text, box, round(min(1.0, read.confidence), 4)))
+    if rows:
+        for each in statements:  # rows that one picture alone has are on no grid
+            own = 1 if each.kind == "added" else 0
+            band = None if each.spot is None else laid.spots[each.spot].own[own]
+            if band is not None and each.kind in ("added", "removed"):
+                lists[own].append(TextLine(each.two or each.one, laid.original(band, own), each.confidence))
+    return tuple(lists[0]), tuple(lists[1])
+
+
+def _unchanged(rows: Sequence[_Row]) -> float | None:
+    same = total = 0.0
+    for row in rows:
+        texts = [
+            letters.folded(read.text) if read is not None and read.confidence >= judging.READABLE else ""
+            for read in (row.one, row.two)
+        ]
+        longest = max(map(len, texts))
+        total += longest
+        same += longest if texts[0] == texts[1] else letters.alike(texts[0], texts[1]) * longest
+    return round(same / total, 4) if total else None
