@@ -31,6 +31,10 @@ def compare(
     ignore: Annotated[list[str] | None, typer.Option(help="X,Y,WIDTH,HEIGHT to leave out. Repeatable.")] = None,
     language: Annotated[str | None, typer.Option(help="en or zh.")] = None,
     frame: Annotated[int | None, typer.Option(help="Which page or frame of both, counted from 0.")] = None,
+    read_text: Annotated[
+        bool | None, typer.Option("--read-text/--no-read-text", help="Say what text changed, where a reader is there.")
+    ] = None,
+    text_changes: Annotated[str | None, typer.Option(help="report, or mismatch: a sure change of text is one.")] = None,
     visual: Annotated[list[str] | None, typer.Option(help="KIND=FILE.png: overlay, heatmap or side_by_side.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON, and nothing else.")] = False,
     server: Annotated[str | None, typer.Option(help="Ask this server, such as http://127.0.0.1:8000.")] = None,
@@ -49,6 +53,8 @@ def compare(
             "ignore_regions": [_region(text) for text in ignore] if ignore else None,
             "language": language,
             "frame": frame,
+            "read_text": read_text,
+            "text_changes": text_changes,
             "visuals": list(files) or None,
         }
         wanted = config_of(config, {name: value for name, value in options.items() if value is not None})

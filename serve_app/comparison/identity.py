@@ -8,6 +8,7 @@ import json
 
 from serve_app import __version__, measurement
 from serve_app.comparison.dialogue import prompt
+from serve_app.core import reading
 from serve_app.core.inquiry import ModelIdentity
 from serve_app.core.pictures import Upload
 from serve_app.schema import ImageComparisonConfig
@@ -29,6 +30,11 @@ def report_id(reference: Upload, candidate: Upload, config: ImageComparisonConfi
         "candidate": candidate.digest,
         "config": config.model_dump(mode="json", exclude={"processing_timeout"}),
         "model": [model.engine, model.name, model.revision],
-        "versions": [__version__, measurement.VERSION, prompt.version(model) if model.engine != "none" else ""],
+        "versions": [
+            __version__,
+            measurement.VERSION,
+            prompt.version(model) if model.engine != "none" else "",
+            reading.VERSION if config.read_text else "",
+        ],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

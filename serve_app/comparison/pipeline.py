@@ -153,11 +153,13 @@ async def digested(*uploads: Upload) -> tuple[Upload, ...]:
 
 def _timings(examination: Examination, assessment: Assessment, total_ms: float) -> TimingsReport:
     """`queue` is what remains of the total beside the work: waiting for a slot, and the way there and back."""
-    work_ms = examination.prepare_ms + examination.measure_ms + assessment.assess_ms
+    read_ms = examination.reading.read_ms
+    work_ms = examination.prepare_ms + examination.measure_ms + read_ms + assessment.assess_ms
     return TimingsReport(
         queue=round(max(0.0, total_ms - work_ms), 2),
         prepare=round(examination.prepare_ms, 2),
         measure=round(examination.measure_ms, 2),
+        read=round(read_ms, 2),
         assess=round(assessment.assess_ms, 2),
         total=round(total_ms, 2),
     )

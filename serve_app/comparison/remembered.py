@@ -232,8 +232,8 @@ class _Flight:
 
 
 def _is_makeshift(report: ComparisonReport) -> bool:
-    """Told for want of the model's answer: another try may have it."""
-    return report.model.status in ("timed_out", "failed")
+    """Told for want of the model's answer, or of time to read: another try may have it."""
+    return report.model.status in ("timed_out", "failed") or report.measurement.text.status == "timed_out"
 
 
 def _was_short_of_time(outcome: _Outcome | ComparisonError) -> bool:

@@ -4,16 +4,20 @@ Knows no request and no pixels: names and numbers in, a sentence out."""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from serve_app.core.inquiry import QuestionKind
 from serve_app.core.measured import MeasuredDifference, Measurement, Tone
 from serve_app.core.pictures import Box, Unseen, UnseenKind
+from serve_app.core.reading import ElementText, TextChange
 from serve_app.errors import ImageRole
 from serve_app.schema import DifferenceKind, FocusStatus, Language, Verdict
 
+MOST_TEXTS: Final = 3  # told in one sentence after the other; of the rest, how many
+TextWord = Literal["changed", "added", "removed", "moved", "same", "code changed", "code added", "code removed"]
+_INNER_QUOTES: Final = str.maketrans('"“”', "'‘’")
 LightWord = Literal["lighter", "darker", "more contrast", "less contrast", "uneven", "cast", "curve", "joint"]
 
 
@@ -30,12 +34,18 @@ class Sentences:
     # A difference that no model has named: where and how large.
     kinds: Mapping[DifferenceKind, str]
     region: str
+    # What was read there; what of it, in one place, is not told.
+    texts: Mapping[TextWord, str]
+    one_more_text: str
+    more_texts: str
     # Another light on everything: what of it, joined.
     light: str
     lights: Mapping[LightWord, str]
     # An aspect's explanation where no model gave one.
     measured: str
     unmeasured: str
+    letters: str
+    no_letters: str
     # A focus element's explanation: nothing visible differs; nothing around it; no model looked; it was not understood;
     # what it wrote belongs to another status.
     unchanged: str
@@ -43,6 +53,11 @@ class Sentences:
     unassessed: str
     unreadable_element: str
     unexplained: str
+    # The same where its text was read.
+    read_elements: Mapping[FocusStatus, str]
+    # Warnings: what the model said against the text read: of an element; of a place.
+    misread: str
+    misquoted: str
     # Warnings: what the model said against the pixels.
     refuted: str
     overlooked: str
@@ -108,6 +123,31 @@ class Sentences:
         box = found.reference_box or found.candidate_box or Box(0, 0, 1, 1)
         return self.region.format(box=box, what=self.kinds[found.kind])
 
+    def text(self, found: TextChange) -> str:
+        """What became of one text, in its changed words where both pictures have some."""
+        before, after = found.reference, found.candidate
+        if found.reference_word and found.candidate_word:
+            before, after = found.reference_word, found.candidate_word
+        names = {"reference": _within_quotes(before or after), "candidate": _within_quotes(after or before)}
+        return self.texts[_text_word(found)].format(**names)
+
+    def some_texts(self, found: Sequence[TextChange]) -> tuple[str, ...]:
+        """A sentence for each of the first, and one for the rest."""
+        told = tuple(self.text(each) for each in found[:MOST_TEXTS])
+        rest = len(found) - len(told)
+        if not rest:
+            return told
+        return (*told, self.one_more_text if rest == 1 else self.more_texts.format(found=rest))
+
+    def read_element(self, found: ElementText) -> str:
+        before, after = found.reference, found.candidate
+        return self.read_elements[found.status].format(
+            reference=_within_quotes(before or after), candidate=_within_quotes(after or before)
+        )
+
+    def letters_kept(self, share: float | None) -> str:
+        return self.no_letters if share is None else self.letters.format(score=share)
+
     def measured_aspect(self, score: float | None) -> str:
         return self.unmeasured if score is None else self.measured.format(score=score)
 
@@ -123,6 +163,19 @@ class Sentences:
         return name if kind in ("summary", "findings") else f"{name} {index + 1}"
 
 
+def _within_quotes(text: str | None) -> str:
+    """So that it can't end the quotation itself."""
+    return (text or "").translate(_INNER_QUOTES)
+
+
+def _text_word(found: TextChange) -> TextWord:
+    if found.kind != "code":
+        return found.kind
+    if found.reference is None:
+        return "code added"
+    return "code removed" if found.candidate is None else "code changed"
+
+
 _ENGLISH: Final = Sentences(
     verdicts={"match": "a match", "mismatch": "a mismatch", "uncertain": "too close to the threshold to tell"},
     identical="The decoded pixels of both images are identical: {outcome}.",
@@ -132,6 +185,18 @@ _ENGLISH: Final = Sentences(
         "{found} visible differences, covering {share:.2%} of the pixels; similarity {similarity:.2f}: {outcome}."
     ),
     kinds={"changed": "changed", "added": "added", "removed": "removed", "moved": "moved"},
+    texts={
+        "changed": 'Text changed from "{reference}" to "{candidate}".',
+        "added": 'Text "{candidate}" was added.',
+        "removed": 'Text "{reference}" was removed.',
+        "moved": 'Text "{candidate}" was moved.',
+        "same": '"{candidate}" looks different; its words are the same.',
+        "code changed": 'The code changed from "{reference}" to "{candidate}".',
+        "code added": 'The code "{candidate}" was added.',
+        "code removed": 'The code "{reference}" was removed.',
+    },
+    one_more_text="1 more change of text.",
+    more_texts="{found} more changes of text.",
     light="The light of the whole picture is another: {what}.",
     lights={
         "lighter": "brighter by {share:.0%}",
@@ -146,11 +211,23 @@ _ENGLISH: Final = Sentences(
     region="The region of {box.width} x {box.height} px at ({box.x}, {box.y}) was {what}.",
     measured="Measured {score:.2f} from the pixels.",
     unmeasured="This aspect can't be measured from pixels alone.",
+    letters="Measured {score:.2f} from the text read: the share of letters that are the same.",
+    no_letters="Not measured: no text was read.",
     unchanged="Nothing visible differs, so it is unchanged.",
     unchanged_there="Nothing visible differs there, so it is unchanged.",
     unassessed="Not assessed: no model looked for it.",
     unreadable_element="Not assessed: the model's answer can't be read.",
     unexplained="The model gave no explanation that fits this answer.",
+    read_elements={
+        "unchanged": 'Read as "{candidate}" in both pictures.',
+        "changed": 'Read as "{reference}" in the reference and as "{candidate}" in the candidate.',
+        "added": 'Read as "{candidate}" in the candidate only.',
+        "removed": 'Read as "{reference}" in the reference only.',
+        "absent": "Read in neither picture.",
+        "unassessed": "Not read for sure.",
+    },
+    misread="What the model said of “{name}” contradicts the text read, which stands.",
+    misquoted="The model named “{description}”; other text was read there, so its words aren't used.",
     refuted="The model said that “{name}” changed; no pixel differs visibly there, so it is reported as unchanged.",
     overlooked="The model said that nothing happened to “{name}”; most pixels there differ visibly.",
     refuted_finding="The model named “{description}”; no pixel differs visibly there, so it is not listed.",
@@ -206,6 +283,18 @@ _CHINESE: Final = Sentences(
     one_differs="发现 1 处可见差异，涉及 {share:.2%} 的像素，相似度 {similarity:.2f}，{outcome}。",
     several_differ="发现 {found} 处可见差异，涉及 {share:.2%} 的像素，相似度 {similarity:.2f}，{outcome}。",
     kinds={"changed": "发生变化", "added": "新增", "removed": "消失", "moved": "移动"},
+    texts={
+        "changed": "文字由“{reference}”变为“{candidate}”。",
+        "added": "新增文字“{candidate}”。",
+        "removed": "文字“{reference}”消失。",
+        "moved": "文字“{candidate}”移动了位置。",
+        "same": "“{candidate}”的外观改变，文字未变。",
+        "code changed": "条码由“{reference}”变为“{candidate}”。",
+        "code added": "新增条码“{candidate}”。",
+        "code removed": "条码“{reference}”消失。",
+    },
+    one_more_text="另有 1 处文字变化。",
+    more_texts="另有 {found} 处文字变化。",
     light="整幅图像的光照不同：{what}。",
     lights={
         "lighter": "变亮 {share:.0%}",
@@ -220,11 +309,23 @@ _CHINESE: Final = Sentences(
     region="位于 ({box.x}, {box.y})、大小 {box.width}×{box.height} 像素的区域{what}。",
     measured="由像素测得 {score:.2f}。",
     unmeasured="仅凭像素无法衡量此方面。",
+    letters="由读到的文字测得 {score:.2f}，即相同文字所占的比例。",
+    no_letters="未测量：没有读到文字。",
     unchanged="没有可见差异，因此未变化。",
     unchanged_there="该处没有可见差异，因此未变化。",
     unassessed="未评估：没有模型查看该元素。",
     unreadable_element="未评估：模型的回答无法读取。",
     unexplained="模型没有给出与此结果相符的说明。",
+    read_elements={
+        "unchanged": "两张图中均读作“{candidate}”。",
+        "changed": "基准图中读作“{reference}”，对比图中读作“{candidate}”。",
+        "added": "仅在对比图中读到“{candidate}”。",
+        "removed": "仅在基准图中读到“{reference}”。",
+        "absent": "两张图中均未读到。",
+        "unassessed": "未能确切读出。",
+    },
+    misread="模型对“{name}”的判断与读到的文字不符，以读到的文字为准。",
+    misquoted="模型提到“{description}”，但该处读到的是其他文字，因此未采用其说法。",
     refuted="模型称“{name}”有变化，但该处像素没有可见差异，因此报告为未变化。",
     overlooked="模型称“{name}”没有变化，但该处多数像素有可见差异。",
     refuted_finding="模型提到“{description}”，但该处像素没有可见差异，因此未列出。",

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from serve_app.core.pictures import Box, ImageFacts, ShownImage
+from serve_app.core.reading import UNREAD, Reading
 from serve_app.schema import DifferenceKind, VisualKind
 
 
@@ -129,3 +130,4 @@ class Examination:
     prepare_ms: float
     measure_ms: float
     crops: tuple[Crop, ...] = ()
+    reading: Reading = UNREAD

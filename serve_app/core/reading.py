@@ -9,6 +9,9 @@ from typing import Final
 from serve_app.core.pictures import Box
 from serve_app.schema import FocusStatus, TextKind, TextStatus
 
+VERSION: Final = "1"  # changes whenever what is read changes
+SURE: Final[frozenset[TextKind]] = frozenset({"changed", "added", "removed", "code"})  # other words stand there now
+
 
 @dataclass(frozen=True, slots=True)
 class TextLine:
@@ -66,6 +69,19 @@ class Reading:
     engine: str | None = None
     model: str | None = None
     read_ms: float = 0.0
+
+    def text_in(self, index: int) -> tuple[TextChange, ...]:
+        """What became of the text in `Measurement.differences[index]`."""
+        return self.changes[index] if index < len(self.changes) else ()
+
+    def leads(self, index: int) -> bool:
+        """Whether the words there are surely others."""
+        return any(change.kind in SURE for change in self.text_in(index))
+
+    @property
+    def sure(self) -> tuple[TextChange, ...]:
+        """All changes of words, in the order of the differences."""
+        return tuple(change for found in self.changes for change in found if change.kind in SURE)
 
 
 UNREAD: Final = Reading("not_asked")

@@ -58,12 +58,13 @@ class RequestRecord:
     queue_ms: float | None = None
     prepare_ms: float | None = None
     measure_ms: float | None = None
+    read_ms: float | None = None
     assess_ms: float | None = None
     total_ms: float = 0.0
 
     def stage_seconds(self) -> Iterator[tuple[str, float]]:
         """Name and seconds of each stage that was reached, and of the whole where a report came of it."""
-        for stage in ("queue", "prepare", "measure", "assess", "total"):
+        for stage in ("queue", "prepare", "measure", "read", "assess", "total"):
             took_ms: float | None = getattr(self, f"{stage}_ms")
             if took_ms is not None and self.report_id is not None:
                 yield stage, took_ms / 1000

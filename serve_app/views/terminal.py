@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from serve_app.schema import BoxField, ComparisonReport, Difference, ImageReport
+from serve_app.schema import BoxField, ComparisonReport, Difference, ImageReport, TextEvidenceReport
 
 COLOURS: Final = {"match": "green", "mismatch": "red", "uncertain": "yellow"}
 # Cells left beside the facts of a row, from which on its text stands there and not under it.
@@ -125,6 +125,8 @@ def _facts(report: ComparisonReport) -> Table:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     table.add_row("Measured", Text(_measured(report)))
+    if text := _text(report.measurement.text):
+        table.add_row("Text", Text(plain(text)))
     table.add_row("Reference", Text(plain(_image(report.images.reference))))
     table.add_row("Candidate", Text(plain(_image(report.images.candidate))))
     table.add_row("Model", Text(plain(_model(report))))
@@ -147,6 +149,17 @@ def _measured(report: ComparisonReport) -> str:
     return ", ".join(facts)
 
 
+def _text(found: TextEvidenceReport) -> str:
+    """Nothing where nobody asked, or nothing differs."""
+    if found.status == "not_asked":
+        return ""
+    if found.status == "not_installed":
+        return "not read: no reader is installed (pip install 'pairlens[text]')"
+    said = {"read": f"{found.lines} lines read", "nothing_to_read": "none found", "timed_out": "not read in time"}
+    reader = ", ".join(part for part in (found.model, found.engine) if part)
+    return said[found.status] + (f" ({reader})" if reader else "")
+
+
 def _image(image: ImageReport) -> str:
     notes = f"; {'; '.join(image.decode_notes)}" if image.decode_notes else ""
     return f"{image.width} x {image.height} {image.format}, {image.bytes / 1000:,.0f} kB{notes}"
@@ -164,7 +177,9 @@ def _model(report: ComparisonReport) -> str:
 
 def _time(report: ComparisonReport) -> str:
     spent = report.timings_ms
-    stages = (("wait", spent.queue), ("prepare", spent.prepare), ("measure", spent.measure), ("model", spent.assess))
+    stages = [("wait", spent.queue), ("prepare", spent.prepare), ("measure", spent.measure)]
+    stages += [("read", spent.read)] if spent.read else []
+    stages += [("model", spent.assess)]
     return f"{spent.total:.0f} ms ({', '.join(f'{name} {ms:.0f}' for name, ms in stages)})"
 
 

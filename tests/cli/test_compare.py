@@ -12,12 +12,13 @@ from pathlib import Path
 import httpx2
 import pytest
 from PIL import Image, ImageDraw
+from rich.cells import cell_len
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from serve_app.cli.main import app
 from serve_app.client.asynchronous import AsyncClient
-from serve_app.schema import ComparisonReport, Envelope, ErrorReport
+from serve_app.schema import ComparisonReport, Envelope, ErrorReport, TextEvidenceReport
 from serve_app.views import terminal
 
 ROOT = Path(__file__).parents[2]
@@ -107,6 +108,18 @@ def test_options_are_laid_over_the_config(images: Path, tmp_path: Path) -> None:
     assert printed["similarity_threshold"] == 0.3
     assert [aspect["name"] for aspect in printed["aspects"]] == ["layout", "texture"]
     assert any("\u4e00" <= letter <= "\u9fff" for letter in printed["summary"])
+
+
+def test_text_is_asked_for_or_not(images: Path) -> None:
+    asked = ("compare", images / "a.png", images / "b.png", "--json")
+    ids = {
+        json.loads(pairlens(*asked, *options).stdout)["report_id"]
+        for options in ((), ("--no-read-text",), ("--text-changes", "mismatch"))
+    }
+    assert len(ids) == 3
+    same = ("--read-text", "--text-changes", "report")
+    assert json.loads(pairlens(*asked, *same).stdout)["report_id"] in ids
+    assert "text_changes" in pairlens(*asked, "--text-changes", "never").stderr
 
 
 def test_visual_is_saved(images: Path, report: ComparisonReport) -> None:
@@ -216,6 +229,42 @@ def test_no_word_of_a_report_is_cut_off(report: ComparisonReport, width: int, le
     said = 2 + len(report.differences) + 2 * len(report.aspects)
     found = capture.get().split()
     assert {word: found.count(word) for word in words} == dict.fromkeys(words, said)
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_text_that_was_read_is_told_whole(report: ComparisonReport, width: int) -> None:
+    line = "".join(f"{number:03}" for number in range(66)) + "…"
+    told = f'Text changed from "{line}" to "{line[::-1]}".'
+    text = TextEvidenceReport(status="read", lines=7, engine="opencv", model="PP-OCRv6-small", version="1")
+    shown = report.model_copy(
+        update={
+            "differences": tuple(each.model_copy(update={"description": told}) for each in report.differences),
+            "measurement": report.measurement.model_copy(update={"text": text}),
+            "timings_ms": report.timings_ms.model_copy(update={"read": 12.6}),
+        }
+    )
+    console = Console(width=width, color_system=None)
+    with console.capture() as capture:
+        terminal.show(shown, console)
+    assert max(map(cell_len, capture.get().splitlines())) <= width
+    flat = "".join(capture.get().split())
+    assert flat.count(line) == flat.count(line[::-1]) == len(report.differences)
+    assert "7linesread(PP-OCRv6-small,opencv)" in flat
+    assert "read13" in flat
+
+
+def test_a_missing_reader_is_told_with_its_cure(report: ComparisonReport) -> None:
+    for status, said in {
+        "not_installed": "pip install 'pairlens[text]'",
+        "timed_out": "not read in time",
+        "nothing_to_read": "none found",
+    }.items():
+        text = TextEvidenceReport.model_validate({"status": status})
+        measured = report.measurement.model_copy(update={"text": text})
+        console = Console(width=120, color_system=None)
+        with console.capture() as capture:
+            terminal.show(report.model_copy(update={"measurement": measured}), console)
+        assert said in capture.get()
 
 
 def test_text_of_others_cannot_steer_the_terminal(report: ComparisonReport) -> None:

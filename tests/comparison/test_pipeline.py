@@ -353,6 +353,8 @@ async def test_every_field_of_the_config_changes_what_is_done(local: Pipeline) -
         "swap_check": False,
         "visuals": ["overlay"],
         "frame": 1,
+        "read_text": False,
+        "text_changes": "mismatch",
     }
     assert {*others, "processing_timeout"} == type(config()).model_fields.keys()
     for name, value in others.items():

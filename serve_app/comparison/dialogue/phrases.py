@@ -36,6 +36,8 @@ class Phrases:
     statuses: Options
     about_regions: str
     region: str
+    read: str
+    nothing: str
     kinds: Options
     in_first: str
     in_second: str
@@ -116,6 +118,8 @@ _ENGLISH = Phrases(
         '{{"answer":"<option>","description":"<what is there, what changed; short>"}}. Options: {options}.'
     ),
     region="Look only at {area}.",
+    read=" Text read there by a machine: in the first picture {first}, in the second {second}.",
+    nothing="nothing",
     kinds=(
         ("same", "no visible change"),
         ("changed", "something there looks different"),
@@ -200,6 +204,8 @@ _CHINESE = Phrases(
         '按 {{"answer":"<选项>","description":"<那里是什么，有什么变化，简短>"}} 的格式回答。选项：{options}。'
     ),
     region="只看{area}。",
+    read="机器在那里读到的文字：第一张图片中为{first}，第二张中为{second}。",
+    nothing="无",
     kinds=(
         ("同", "看不出变化"),
         ("变", "那里的内容看起来不同"),

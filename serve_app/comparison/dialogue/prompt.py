@@ -2,7 +2,8 @@
 No model, no tokenizer: whether words or letters stand for the answers, and how places are asked for, is given
 (`Habits`).
 
-Texts of callers are quoted as JSON strings and stand in questions only, never in the instructions. Measured regions
+Texts of callers, and what was read in the pictures, are quoted as JSON strings and stand in questions only, never in
+the instructions. Measured regions
 are "areas": what is the same for both orders of the pictures is told of them in the instructions, and so is which
 pictures show them. One area more is a decoy, where nothing changed: a model that sees a change there too has named
 nothing. No heat map goes along: models report its colours.
@@ -30,10 +31,13 @@ from serve_app.core.inquiry import (
 )
 from serve_app.core.measured import Crop, Examination
 from serve_app.core.pictures import Box, ImageFacts, ShownImage
+from serve_app.core.read_text import tidied
+from serve_app.core.reading import TextChange
 from serve_app.schema import ImageComparisonConfig, Language
 
-VERSION = "4"
+VERSION = "5"
 MAX_REGIONS = 8  # measured regions the model is asked about, most severe first
+MAX_TEXTS = 3  # read in one region, that the model is told
 ANCHOR_ASPECTS = ("color", "layout", "content", "style")  # the contract's defaults
 _EXCHANGED = (0, 1, 3, 2, 4)  # with the pictures exchanged, what was added is removed
 _ANCHOR_AREA = (0.3, 0.6)  # of each side of an anchor: about its middle
@@ -151,6 +155,7 @@ class _Area:
     number: int
     common: str
     places: tuple[str, str]  # in the first and in the second picture, empty where it isn't
+    texts: tuple[TextChange, ...] = ()  # read there
 
     def told(self, phrases: Phrases, *, exchanged: bool) -> str:
         """Where it lies, if the instructions can't say it for both orders."""
@@ -159,6 +164,15 @@ class _Area:
         sides = zip((phrases.in_first, phrases.in_second), self.places[:: -1 if exchanged else 1], strict=True)
         return phrases.joint.join(frame.format(place=place) for frame, place in sides if place)
 
+    def read(self, phrases: Phrases, *, exchanged: bool) -> str:
+        """What was read there in the first and in the second picture, as data."""
+        if not self.texts:
+            return ""
+        sides = ([each.reference for each in self.texts], [each.candidate for each in self.texts])
+        quoted = [phrases.series.join(map(_quoted, filter(None, side))) or phrases.nothing for side in sides]
+        first, second = quoted[:: -1 if exchanged else 1]
+        return phrases.read.format(first=first, second=second)
+
 
 def _phrases(language: Language, habits: Habits) -> Phrases:
     """With letters in place of the words where the tokenizer splits those: one form only, in all questions."""
@@ -166,9 +180,11 @@ def _phrases(language: Language, habits: Habits) -> Phrases:
 
 
 def _areas(phrases: Phrases, examination: Examination) -> tuple[_Area, ...]:
-    found = examination.measurement.differences[:MAX_REGIONS]
-    boxes = ((each.reference_box, each.candidate_box) for each in found)
-    return tuple(_area(phrases, examination, number, one, two) for number, (one, two) in enumerate(boxes, 1))
+    found, reading = examination.measurement.differences[:MAX_REGIONS], tidied(examination.reading)
+    return tuple(
+        _area(phrases, examination, index + 1, each.reference_box, each.candidate_box, reading.text_in(index))
+        for index, each in enumerate(found)
+    )
 
 
 def _decoy(phrases: Phrases, examination: Examination, number: int) -> _Area | None:
@@ -176,10 +192,17 @@ def _decoy(phrases: Phrases, examination: Examination, number: int) -> _Area | N
     return None if boxes is None else _area(phrases, examination, number, *boxes)
 
 
-def _area(phrases: Phrases, examination: Examination, number: int, one: Box | None, two: Box | None) -> _Area:
+def _area(
+    phrases: Phrases,
+    examination: Examination,
+    number: int,
+    one: Box | None,
+    two: Box | None,
+    texts: Sequence[TextChange] = (),
+) -> _Area:
     first = _within(phrases, one, examination.reference)
     second = _within(phrases, two, examination.candidate)
-    return _Area(number, first if first == second else "", (first, second))
+    return _Area(number, first if first == second else "", (first, second), tuple(texts[:MAX_TEXTS]))
 
 
 def _instructions(
@@ -246,6 +269,7 @@ def _aspect(phrases: Phrases, index: int, name: str) -> Question:
 def _region(phrases: Phrases, area: _Area, *, exchanged: bool) -> Question:
     told = (phrases.area.format(number=area.number), area.told(phrases, exchanged=exchanged))
     text = phrases.region.format(area=phrases.joint.join(part for part in told if part))
+    text += area.read(phrases, exchanged=exchanged)
     return Question("region", area.number - 1, (_wording(text, _turned(phrases.kinds, exchanged)),))
 
 

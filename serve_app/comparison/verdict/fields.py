@@ -7,6 +7,7 @@ from serve_app.core.assessed import Anchors, AspectAssessment, Assessment
 from serve_app.core.inquiry import MemoryPlan
 from serve_app.core.measured import Examination, Measurement, Tone
 from serve_app.core.pictures import ImageFacts
+from serve_app.core.reading import VERSION, Reading, TextChange
 from serve_app.schema import (
     AlignmentReport,
     AnchorsReport,
@@ -16,12 +17,14 @@ from serve_app.schema import (
     MeasurementReport,
     MemoryReport,
     ModelReport,
+    TextEvidenceReport,
+    TextReport,
     TokenReport,
     ToneReport,
 )
 
 
-def measurement(measured: Measurement) -> MeasurementReport:
+def measurement(measured: Measurement, reading: Reading) -> MeasurementReport:
     found = measured.alignment
     return MeasurementReport(
         identical=measured.identical,
@@ -42,11 +45,29 @@ def measurement(measured: Measurement) -> MeasurementReport:
         further_differences=measured.further_differences,
         version=measured.version,
         tone=None if measured.tone is None else tone(measured.tone),
+        text=TextEvidenceReport(
+            status=reading.status,
+            lines=reading.num_lines,
+            engine=reading.engine,
+            model=reading.model,
+            version=None if reading.engine is None else VERSION,
+        ),
     )
 
 
 def tone(found: Tone) -> ToneReport:
     return ToneReport(brightness=found.brightness, contrast=found.contrast, gradient=found.gradient, cast=found.cast)
+
+
+def text(found: TextChange) -> TextReport:
+    return TextReport(
+        kind=found.kind,
+        reference=found.reference,
+        candidate=found.candidate,
+        reference_word=found.reference_word,
+        candidate_word=found.candidate_word,
+        confidence=round(found.confidence, 4),
+    )
 
 
 def images(examination: Examination, plan: MemoryPlan | None) -> ImagesReport:

@@ -1,5 +1,5 @@
-"""Focus elements in a report: what the model says of each, unless it is said to have changed where no pixel did.
-No similarity, no verdict.
+"""Focus elements in a report: what was read of each, whatever a model says of it; else what the model says, unless it
+is said to have changed where no pixel did. No similarity, no verdict.
 """
 
 from __future__ import annotations
@@ -9,20 +9,28 @@ from serve_app.comparison.grounding import Grounds
 from serve_app.comparison.sentences import SENTENCES
 from serve_app.core.assessed import Assessment, FocusAssessment
 from serve_app.core.measured import Examination, Measurement
+from serve_app.core.reading import ElementText, Reading
 from serve_app.schema import FocusElementReport, FocusStatus, ImageComparisonConfig
 
 OVERLOOKED = 0.5  # of an element's pixels changed, and the model says that it didn't
 
 
 def focus_elements(
-    config: ImageComparisonConfig, examination: Examination, assessment: Assessment
+    config: ImageComparisonConfig, examination: Examination, reading: Reading, assessment: Assessment
 ) -> tuple[tuple[FocusElementReport, ...], tuple[str, ...]]:
-    """What the model says of each element, unless the pixels refute it; then what they say against it, as warnings."""
+    """What was read of each element, or what the model says, unless the pixels refute it; then what stands against the
+    model's word, as warnings."""
     assessed = assessment.focus_elements or (None,) * len(config.focus_elements)
+    read = reading.elements or (None,) * len(config.focus_elements)
     say = SENTENCES[config.language]
     reports: list[FocusElementReport] = []
     warnings: list[str] = []
-    for name, said in zip(config.focus_elements, assessed, strict=True):
+    for name, said, text in zip(config.focus_elements, assessed, read, strict=True):
+        if text is not None:
+            if said is not None and said.status != text.status:
+                warnings.append(say.misread.format(name=name))
+            reports.append(_read(config, name, text, said))
+            continue
         if said is None:
             reports.append(_unsaid(config, name, examination.measurement, asked=assessment.status == "answered"))
             continue
@@ -33,6 +41,22 @@ def focus_elements(
             warnings.append(say.overlooked.format(name=name))
         reports.append(_said(config, name, said, grounds, is_refuted=is_refuted))
     return tuple(reports), tuple(warnings)
+
+
+def _read(
+    config: ImageComparisonConfig, name: str, text: ElementText, said: FocusAssessment | None
+) -> FocusElementReport:
+    """Where both agree, the model's words follow what was read."""
+    say = SENTENCES[config.language]
+    agrees = said is not None and said.status == text.status and said.explanation
+    box = text.box
+    return FocusElementReport(
+        name=name,
+        status=text.status,
+        score=round(text.score, 4),
+        explanation=say.joined(say.read_element(text), *((said.explanation,) if said and agrees else ())),
+        boxes=() if box is None else ((box.x, box.y, box.width, box.height),),
+    )
 
 
 def _is_refuted(said: FocusAssessment, grounds: Grounds) -> bool:

@@ -3,7 +3,8 @@ No pixels, no words: scores and names in, a judgement out.
 
 - Whether anything visible differs, the measurement alone decides. Where it finds nothing, it is a match at any
   threshold: what nobody sees is no mismatch, and no word of the model makes one.
-- What the caller allows at most, differences or changed pixels, is a mismatch beyond, whatever the similarity.
+- What the caller allows at most, differences, changed pixels or changed words, is a mismatch beyond, whatever the
+  similarity.
 - How similar the pair is: the weighted mean of the measured similarity and the model's mean aspect score (`judge`).
 - Safety law: where the measurement is below the threshold, the model lifts the pair over it, or up to it, only if it
   has named every measured difference, each in its own words: seen in the region's own question, or found with a box
@@ -58,13 +59,24 @@ def named(assessment: Assessment, found: Sequence[Grounded] = ()) -> dict[int, s
 
 
 def judge(
-    config: ImageComparisonConfig, measured: Measurement, assessment: Assessment, names: Mapping[int, str]
+    config: ImageComparisonConfig,
+    measured: Measurement,
+    assessment: Assessment,
+    names: Mapping[int, str],
+    *,
+    other_words: bool = False,
 ) -> Judgement:
-    """Combine measurement and model into similarity, interval and verdict; then what the caller allows at most."""
-    return _within_limits(config, measured, _weighed(config, measured, assessment, names))
+    """Combine measurement and model into similarity, interval and verdict; then what the caller allows at most.
+
+    `other_words`: the text read in a difference has surely changed.
+    """
+    judged = _weighed(config, measured, assessment, names)
+    return _within_limits(config, measured, judged, other_words=other_words)
 
 
-def _within_limits(config: ImageComparisonConfig, measured: Measurement, judged: Judgement) -> Judgement:
+def _within_limits(
+    config: ImageComparisonConfig, measured: Measurement, judged: Judgement, *, other_words: bool
+) -> Judgement:
     found = num_differences(measured)
     if not found:
         decided = judged.verdict != "match"
@@ -73,6 +85,8 @@ def _within_limits(config: ImageComparisonConfig, measured: Measurement, judged:
         return replace(judged, verdict="mismatch", reason="differences")
     if config.max_changed_ratio is not None and measured.changed_ratio > config.max_changed_ratio:
         return replace(judged, verdict="mismatch", reason="changed_ratio")
+    if other_words and config.text_changes == "mismatch":
+        return replace(judged, verdict="mismatch", reason="text")
     return judged
 
 

@@ -5,19 +5,19 @@ No HTTP, no Ray, no pixels, no model; what each voice weighs is decided in `judg
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
 
 from serve_app.comparison import grounding, ignored
-from serve_app.comparison.grounding import Grounded
 from serve_app.comparison.sentences import SENTENCES, Sentences
 from serve_app.comparison.unseen import unseen
-from serve_app.comparison.verdict import fields
+from serve_app.comparison.verdict import fields, wording
 from serve_app.comparison.verdict.differences import differences
 from serve_app.comparison.verdict.focus import focus_elements
 from serve_app.comparison.verdict.judge import judge, named
 from serve_app.core.assessed import Assessment
 from serve_app.core.measured import Examination, Measurement
 from serve_app.core.pictures import Box
+from serve_app.core.read_text import tidied
+from serve_app.core.reading import Reading
 from serve_app.schema import AspectReport, ComparisonReport, ImageComparisonConfig, TimingsReport, VisualReport
 
 
@@ -31,11 +31,15 @@ def build(
 ) -> ComparisonReport:
     """Put a report together. Pure: the same evidence gives the same report. `report_id`: see `identity`."""
     measured, say = examination.measurement, SENTENCES[config.language]
+    reading = tidied(examination.reading)
     unlooked_at = say.unseen_parts(unseen(examination.reference, examination.candidate))
     found = grounding.ground(assessment.findings, examination)
+    told = wording.held_against(reading, assessment, found, examination)
+    assessment, found = told.assessment, told.found
     names = named(assessment, found)
-    judgement = judge(config, measured, assessment, names)
-    focus, held_against = focus_elements(config, examination, assessment)
+    judgement = judge(config, measured, assessment, names, other_words=bool(reading.sure))
+    summary = assessment.summary or say.summary(measured, judgement.verdict, judgement.similarity)
+    focus, held_against = focus_elements(config, examination, reading, assessment)
     return ComparisonReport(
         report_id=report_id,
         verdict=judgement.verdict,
@@ -43,20 +47,15 @@ def build(
         similarity=judgement.similarity,
         similarity_interval=judgement.interval,
         similarity_threshold=config.similarity_threshold,
-        summary=say.joined(
-            assessment.summary or say.summary(measured, judgement.verdict, judgement.similarity), *unlooked_at
-        ),
-        aspects=_aspects(config, examination, assessment),
+        summary=say.joined(*say.some_texts(reading.sure), summary, *unlooked_at),
+        aspects=_aspects(config, examination, reading, assessment),
         focus_elements=focus,
-        differences=differences(config, measured, names, found),
-        measurement=fields.measurement(measured),
+        differences=differences(config, measured, reading, names, found),
+        measurement=fields.measurement(measured, reading),
         images=fields.images(examination, assessment.plan),
         model=fields.model(assessment),
         timings_ms=timings,
-        visuals=tuple(
-            VisualReport(kind=visual.kind, image="data:image/png;base64," + base64.b64encode(visual.png).decode())
-            for visual in examination.visuals
-        ),
+        visuals=_visuals(examination),
         cached=False,
         warnings=(
             *warnings,
@@ -65,16 +64,25 @@ def build(
             *unlooked_at,
             *_about_model(config, measured, assessment),
             *held_against,
-            *_refuted(say, found),
+            *_refuted(say, told),
             *judgement.warnings,
             *assessment.warnings,
         ),
     )
 
 
-def _refuted(say: Sentences, found: Sequence[Grounded]) -> tuple[str, ...]:
+def _refuted(say: Sentences, told: wording.Told) -> tuple[str, ...]:
+    refuted = (each.finding.description for each in told.found if each.evidence == "refuted")
+    return (
+        *(say.misquoted.format(description=each) for each in told.misquoted),
+        *(say.refuted_finding.format(description=each) for each in refuted),
+    )
+
+
+def _visuals(examination: Examination) -> tuple[VisualReport, ...]:
     return tuple(
-        say.refuted_finding.format(description=each.finding.description) for each in found if each.evidence == "refuted"
+        VisualReport(kind=visual.kind, image="data:image/png;base64," + base64.b64encode(visual.png).decode())
+        for visual in examination.visuals
     )
 
 
@@ -101,23 +109,34 @@ def _about_model(config: ImageComparisonConfig, measured: Measurement, assessmen
 
 
 def _aspects(
-    config: ImageComparisonConfig, examination: Examination, assessment: Assessment
+    config: ImageComparisonConfig, examination: Examination, reading: Reading, assessment: Assessment
 ) -> tuple[AspectReport, ...]:
     """The model's score where it gave one, else the measured one."""
     assessed = assessment.aspects or (None,) * len(config.comparison_aspects)
     reports = []
     for name, measured, said in zip(config.comparison_aspects, examination.aspect_scores, assessed, strict=True):
-        if examination.measurement.identical:
-            measured = 1.0  # equal pixels are equal in every respect, named by us or not
-        score = measured if said is None else round(said.score, 4)
-        explanation = said.explanation if said is not None else ""
+        measured, plainly = _measured(config, examination, reading, name, measured)
         reports.append(
             AspectReport(
                 name=name,
-                score=score,
+                score=measured if said is None else round(said.score, 4),
                 measured_score=measured,
-                explanation=explanation or SENTENCES[config.language].measured_aspect(measured),
+                explanation=(said.explanation if said is not None else "") or plainly,
                 certainty=None if said is None else fields.certainty(said),
             )
         )
     return tuple(reports)
+
+
+def _measured(
+    config: ImageComparisonConfig, examination: Examination, reading: Reading, name: str, by_pixels: float | None
+) -> tuple[float | None, str]:
+    """An aspect's score without a model, and what is said of it: equal pixels are equal in every respect, named by us
+    or not, and wording is the same where nothing visible differs."""
+    say, is_text = SENTENCES[config.language], wording.is_text(name)
+    if examination.measurement.identical or (is_text and not examination.measurement.differences):
+        return 1.0, say.measured_aspect(1.0)
+    if is_text:
+        kept = None if reading.unchanged is None else round(reading.unchanged, 4)
+        return kept, say.letters_kept(kept)
+    return by_pixels, say.measured_aspect(by_pixels)

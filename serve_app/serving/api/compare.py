@@ -83,4 +83,5 @@ def _note(record: telemetry.RequestRecord, report: ComparisonReport) -> None:
     record.queue_ms = report.timings_ms.queue
     record.prepare_ms = report.timings_ms.prepare
     record.measure_ms = report.timings_ms.measure
+    record.read_ms = report.timings_ms.read
     record.assess_ms = report.timings_ms.assess
