@@ -74,20 +74,20 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python
-	@echo "Installing PairLens and Ray Serve (about 100 MB, once)"
-	@$(PIP) -e .
+	@echo "Installing PairLens, Ray Serve and the reader of text (about 150 MB, once)"
+	@$(PIP) -e '.[text]'
 	@touch $@
 
 $(VENV)/.vl: $(VENV)/.core
 	@echo "Installing PyTorch and transformers to run a model (once; $(if $(OF_TORCH),from $(TORCH_INDEX),the default build))"
-	@$(PIP) $(OF_TORCH) -e '.[vl]'
+	@$(PIP) $(OF_TORCH) -e '.[text,vl]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.vl
 	@echo "Installing the tools for tests and checks (once)"
-	@$(PIP) $(OF_TORCH) -e '.[vl,dev]'
+	@$(PIP) $(OF_TORCH) -e '.[text,vl,dev]'
 	@touch $@
 
 $(VENV)/.fuzz: $(VENV)/.dev
-	@$(PIP) $(OF_TORCH) -e '.[vl,dev,fuzz]' || echo "atheris has no build for this machine: its row is left out"
+	@$(PIP) $(OF_TORCH) -e '.[text,vl,dev,fuzz]' || echo "atheris has no build for this machine: its row is left out"
 	@touch $@

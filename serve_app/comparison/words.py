@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import Final
 
 from serve_app import measurement, ocr
+from serve_app.comparison.verdict.wording import is_text
 from serve_app.core.clock import Deadline, Stop
 from serve_app.core.measured import Measurement
-from serve_app.core.reading import UNREAD, ElementText, Reading, TextChange
-from serve_app.ocr.elements import look_up
+from serve_app.core.reading import UNREAD, Reading, TextChange
 from serve_app.schema import ImageComparisonConfig, TextKind, TextStatus
 
 RESERVE_S: Final = 0.5  # of the caller's time, kept for the report
@@ -40,7 +40,7 @@ def read_pair(
     laid = pair.lay(measured)
     if laid is None:
         return Reading("nothing_to_read", engine=reader.engine, model=reader.model)
-    is_whole = bool(config.focus_elements) or any(measurement.is_text(name) for name in config.comparison_aspects)
+    is_whole = bool(config.focus_elements) or any(is_text(name) for name in config.comparison_aspects)
     try:
         found = ocr.read(reader, laid, whole=is_whole, stop=stop.sooner(_until(stop.deadline, model_follows)))
     except ocr.ModelFilesWrong as exc:
@@ -51,7 +51,6 @@ def read_pair(
     return Reading(
         status=_status(found),
         changes=found.changes,
-        elements=tuple(_element(name, found) for name in config.focus_elements),
         num_lines=found.num_lines,
         unchanged=found.unchanged,
         engine=reader.engine,
@@ -69,11 +68,6 @@ def _status(found: ocr.Found) -> TextStatus:
     if not found.is_complete:
         return "timed_out"
     return "read" if found.num_lines else "nothing_to_read"
-
-
-def _element(name: str, found: ocr.Found) -> ElementText | None:
-    changes = [each for changes in found.changes for each in changes]
-    return look_up(name, found.read[0], found.read[1], changes) if found.is_complete else None
 
 
 def _turned(found: ocr.Found) -> ocr.Found:
