@@ -55,7 +55,7 @@ def test_each_request_is_counted_beside_serves_own_metrics(url: str) -> None:
     assert value(metrics, telemetry.ADMITTED, application=app) == 3
     assert value(metrics, telemetry.REQUESTS, application=app, path="/v1/compare", error="none") == 1
     assert value(metrics, telemetry.REQUESTS, application=app, error="image_unreadable", outcome="refused") == 1
-    for stage in ("queue", "prepare", "measure", "assess", "total"):
+    for stage in ("queue", "prepare", "measure", "read", "assess", "total"):
         assert value(metrics, f"{telemetry.STAGE_SECONDS}_count", application=app, stage=stage) == 1
     assert value(metrics, f"{telemetry.STAGE_SECONDS}_sum", application=app, stage="assess") >= 0.5
     assert f"ray_{telemetry.EXPECTED_WAIT_SECONDS}{{" in metrics

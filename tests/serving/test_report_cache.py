@@ -88,7 +88,8 @@ async def test_a_hit_takes_no_place_and_reaches_no_stage(open_service: Open) -> 
     computed, hit = service.records
     assert (computed.cached, computed.admitted, hit.cached, hit.admitted) == (False, True, True, False)
     assert computed.report_id == hit.report_id is not None
-    assert [stage for stage, _ in computed.stage_seconds()] == ["queue", "prepare", "measure", "read", "assess", "total"]
+    stages = ["queue", "prepare", "measure", "read", "assess", "total"]
+    assert [stage for stage, _ in computed.stage_seconds()] == stages
     assert [stage for stage, _ in hit.stage_seconds()] == ["total"]
 
 
