@@ -14,8 +14,8 @@ import torch
 from serve_app.core.byte_cache import OnLookup, uncounted
 from serve_app.vlm.local import loading, pretrained
 from serve_app.vlm.local.decoding import compiled
+from tests.gpu.pretend_card import CARD, Card, pretend_card
 from tests.vlm.local.test_pretrained import settings_for
-from tests.worlds.pretend_card import CARD, Card, pretend_card
 
 _FREE_BYTES = 64 << 30
 _SHORT = {"max_explanation_tokens": 4, "max_summary_tokens": 6}  # each operation takes Python there

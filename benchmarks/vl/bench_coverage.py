@@ -1,7 +1,7 @@
 """How often the similarity that true answers would give lies in a report's interval, and how wide the interval is.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.bench_coverage               # 50 drawn pairs, in English and in Chinese
-    OMP_NUM_THREADS=1 python -m benchmarks.bench_coverage --pairs 5
+    OMP_NUM_THREADS=1 python -m benchmarks.vl.bench_coverage               # 50 drawn pairs, in English and in Chinese
+    OMP_NUM_THREADS=1 python -m benchmarks.vl.bench_coverage --pairs 5
 
 Asks the checkpoint in tests/trained about pairs that it was not trained on, and the same weights with all logits times
 `SURE`: a model as sure of itself as instruction-tuned ones, and no righter. Each pair is asked once, then each rule for
