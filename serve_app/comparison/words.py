@@ -12,7 +12,8 @@ from serve_app import measurement, ocr
 from serve_app.comparison.verdict.wording import is_text
 from serve_app.core.clock import Deadline, Stop
 from serve_app.core.measured import Measurement
-from serve_app.core.reading import UNREAD, Reading, TextChange
+from serve_app.core.reading import UNREAD, ElementText, Reading, TextChange
+from serve_app.ocr.elements import look_up
 from serve_app.schema import ImageComparisonConfig, TextKind, TextStatus
 
 RESERVE_S: Final = 0.5  # of the caller's time, kept for the report
@@ -51,6 +52,7 @@ def read_pair(
     return Reading(
         status=_status(found),
         changes=found.changes,
+        elements=tuple(_element(name, found) for name in config.focus_elements),
         num_lines=found.num_lines,
         unchanged=found.unchanged,
         engine=reader.engine,
@@ -68,6 +70,11 @@ def _status(found: ocr.Found) -> TextStatus:
     if not found.is_complete:
         return "timed_out"
     return "read" if found.num_lines else "nothing_to_read"
+
+
+def _element(name: str, found: ocr.Found) -> ElementText | None:
+    changes = [each for changes in found.changes for each in changes]
+    return look_up(name, found.read[0], found.read[1], changes) if found.is_complete else None
 
 
 def _turned(found: ocr.Found) -> ocr.Found:
