@@ -43,7 +43,9 @@ def read_pair(
         return Reading("nothing_to_read", engine=reader.engine, model=reader.model)
     is_whole = bool(config.focus_elements) or any(is_text(name) for name in config.comparison_aspects)
     try:
-        found = ocr.read(reader, laid, whole=is_whole, stop=stop.sooner(_until(stop.deadline, model_follows)))
+        found = ocr.read(
+            reader, laid, whole=is_whole, stop=stop.sooner(until(stop.deadline, model_follows=model_follows))
+        )
     except ocr.ModelFilesWrong as exc:
         _logger.warning("no text is read: %s", exc)
         return Reading("not_installed")
@@ -61,7 +63,8 @@ def read_pair(
     )
 
 
-def _until(deadline: Deadline, model_follows: bool) -> Deadline:
+def until(deadline: Deadline, *, model_follows: bool) -> Deadline:
+    """When reading ends at the latest, so that the rest still comes before `deadline`."""
     left = deadline.remaining_s - RESERVE_S
     return Deadline.after(max(0.0, left * SHARE if model_follows else left))
 

@@ -53,6 +53,8 @@ def judge(one: Read, two: Read, is_changed: Changed, *, is_rough: bool, is_close
     """What became of the line; None where it can't be said. `is_close`: most of its pixels are what they were."""
     readable = [each.confidence >= READABLE and bool(letters.folded(each.text)) for each in (one, two)]
     if all(readable):
+        if not (letters.tells(one.text) and letters.tells(two.text)):
+            return None
         return _both(one, two, is_changed, is_rough=is_rough, is_close=is_close)
     if readable[0] and is_sure(one) and _is_nothing(two):
         return Judged("removed", one.text, "", least(one))

@@ -25,6 +25,7 @@ _LOOK_ALIKES: Final = (
 )
 _LOOKS: Final = {letter: group for group in _LOOK_ALIKES for letter in group}
 _CUT_OFF: Final = frozenset({"%", "96", "9", "6", "°"})  # a per cent sign whose end is cut off reads as digits
+_ALONE: Final = frozenset("2345679")
 # One sign in two scripts: which one a typeface draws isn't the picture's to say.
 _SCRIPTS: Final = str.maketrans("凈減況決沖涼湊淨準", "净减况决冲凉凑净准")
 
@@ -73,9 +74,10 @@ def is_ideograph(letter: str) -> bool:
 
 
 def tells(text: str) -> bool:
-    """Whether a line that stands in one picture alone says enough to be no speck: two letters, or one ideograph."""
+    """Whether it is surely text: two letters or more. One alone may be an icon, a ring or a bar that reads as one; a
+    digit may stand alone, but for those that look like such drawings."""
     letters = [letter for letter in text if letter.isalnum()]
-    return len(letters) >= 2 or any(is_ideograph(letter) for letter in letters)
+    return len(letters) >= 2 or "".join(letters) in _ALONE
 
 
 def word(text: str, start: int, end: int) -> str:
@@ -91,4 +93,4 @@ def word(text: str, start: int, end: int) -> str:
 
 
 def _grows(letter: str, beside: str) -> bool:
-    return not letter.isspace() and not is_ideograph(letter) and not is_ideograph(beside) and not beside.isspace()
+    return not letter.isspace() and not is_ideograph(letter) and not is_ideograph(beside)

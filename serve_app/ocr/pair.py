@@ -25,7 +25,7 @@ MOST_LINES: Final = 256  # read of one pair
 PARTS: Final = 10  # of a line, that are asked whether they changed
 MOSTLY: Final = 0.6  # of a line on changed pixels: it looks different as a whole, or is in one picture alone
 CLOSE: Final = 0.5  # ... less, and what is around the changed letters proves that nothing else did
-FAR: Final = 0.4  # of its box: less is an encoder's jitter, not a move
+FAR: Final = 0.4  # of its box's shorter side: less is an encoder's jitter, not a move
 SLOT: Final = 0.6  # of its height, that another text at the same place may begin or end elsewhere
 MARGIN: Final = 8  # pixels around a place that is read by itself: letters at its edge are found whole
 INNER: Final = 0.15  # of a line's height, above and below, where its neighbours' change may reach
@@ -178,7 +178,7 @@ def _statements(work: _Work, place: Place, quad: Quad, judged: Judged) -> Iterat
         yield Statement("changed", one, two, confidence, at)
     elif is_alone and judged.verdict in ("replaced", "removed", "added"):
         for kind, text, seen in (("removed", one, place.seen[0]), ("added", two, place.seen[1])):
-            if text and seen is not None and letters.tells(text):
+            if text and seen is not None:
                 texts = (text, "") if kind == "removed" else ("", text)
                 yield Statement("removed" if kind == "removed" else "added", *texts, confidence, at)
 
@@ -227,7 +227,7 @@ def _is_far(laid: Laid, spot: Spot) -> bool:
     one, two = spot.own
     if spot.kind != "moved" or spot.is_whole or laid.is_warped or one is None or two is None:
         return False
-    return abs(one.x - two.x) > FAR * one.width or abs(one.y - two.y) > FAR * one.height
+    return max(abs(one.x - two.x), abs(one.y - two.y)) > FAR * min(one.width, one.height)
 
 
 def _padded(box: Box, by: int, picture: Pixels) -> Box:

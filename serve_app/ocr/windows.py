@@ -10,7 +10,7 @@ from serve_app.core.pictures import Box
 from serve_app.ocr.detection import MOST_PIXELS
 from serve_app.ocr.quads import Quad, bounds
 
-SMALL: Final = 22  # pixels high: such a difference may be in letters that are found when enlarged
+SMALL: Final = 14  # pixels high: such a difference may be in letters that are found when enlarged
 ENLARGED: Final = 2
 OVERLAP: Final = 64  # rows that two strips share: a line is whole in one of them
 EDGE: Final = 2  # pixels: a line that comes so near may go on outside

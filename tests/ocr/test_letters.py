@@ -1,0 +1,67 @@
+"""Strings as they were read, held against each other."""
+
+from __future__ import annotations
+
+import pytest
+
+from serve_app.ocr import letters
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [("Price  12", "Price 12"), ("１２：３０", "12:30"), ("凈含量", "净含量"), ("A B", "AB")],
+)
+def test_what_a_reader_may_write_either_way_is_folded(one: str, two: str) -> None:
+    assert letters.folded(one) == letters.folded(two)
+
+
+def test_capitals_count() -> None:
+    assert letters.folded("Sale") != letters.folded("SALE")
+
+
+def test_stretches_are_where_two_lines_differ() -> None:
+    assert letters.stretches("12.80", "13.90") == [(1, 2, 1, 2), (3, 4, 3, 4)]
+    assert letters.stretches("abc", "abxc") == [(2, 2, 2, 3)]
+    assert letters.stretches("same", "same") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "end", "word"),
+    [
+        ("Price $12.80 each", 7, 8, "$12.80"),
+        ("Price $12.80 each", 0, 1, "Price"),
+        ("日期 2026年5月", 3, 4, "2026"),
+        ("请置于阴凉处保存", 6, 7, "保"),
+        ("two words", 4, 4, "words"),
+        ("end", 3, 3, "end"),
+        ("a  b", 1, 3, "a  b"),
+    ],
+)
+def test_a_change_grows_to_whole_words_in_scripts_that_have_them(text: str, start: int, end: int, word: str) -> None:
+    assert letters.word(text, start, end) == word
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "alike"),
+    [
+        ("0", "O", True),
+        ("l", "I", True),
+        ("已", "己", True),
+        ("%", "96", True),
+        ("", "6", True),
+        ("s", "S", True),
+        ("12", "13", False),
+        ("O", "8", False),
+        ("", "x", False),
+    ],
+)
+def test_letters_that_a_few_pixels_tell_apart(one: str, two: str, alike: bool) -> None:
+    assert letters.look_alike(one, two) is alike
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("OK", True), ("口", False), ("O", False), ("1", False), ("7", True), ("-", False), ("总计", True)],
+)
+def test_one_sign_alone_may_be_a_drawing(text: str, says: bool) -> None:
+    assert letters.tells(text) is says
