@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from serve_app.core.reading import TextChange
 from serve_app.schema import TextKind
 from tests.worlds import wording
 from tests.worlds.wording import Event, TextPair
-from tests.worlds.wording.faces import CHINESE_PACKAGE, has_chinese
+from tests.worlds.wording.faces import PACKAGES, has_chinese, has_prices
 from tests.worlds.wording.truth import changed_words
 
 SEED = 1
@@ -24,14 +23,15 @@ EXACT = (  # nothing but what the pair is about differs, and both pictures have 
 )
 SLANTED = ("turned2", "h_tilt", "h_turned7", "h_same", "h_packaging")  # upright boxes of slanted lines are loose
 NOTHING = ("recoloured", "picture", "barcode", "chart", "curve", "icon", "shapes", "noise", "h_same")
-needs_chinese = pytest.mark.skipif(
-    not has_chinese(), reason=f"no typeface with Chinese is installed (apt install {CHINESE_PACKAGE})"
-)
+INSTALL = f"apt install {' '.join(PACKAGES)}"
+needs_chinese = pytest.mark.skipif(not has_chinese(), reason=f"no typeface with Chinese is installed: {INSTALL}")
 
 
 @pytest.fixture(scope="module")
 def world() -> list[TextPair]:
     """All but most of the photographs, which take half of the time."""
+    if not has_prices():
+        pytest.skip(f"no typeface with the signs of prices is installed: {INSTALL}")
     flat = [name for name in wording.GROUP_NAMES if name != "h_packaging"]
     return [*wording.drawn(SEED, flat), *wording.drawn(SEED, ["h_packaging"], most=2)]
 
@@ -40,11 +40,14 @@ def cut(picture: Pixels, box: Box) -> Pixels:
     return picture[box.y : box.bottom, box.x : box.right]
 
 
-def boxes(pair: TextPair) -> Iterator[tuple[str | None, Box | None, Box | None]]:
-    for line in pair.unchanged:
-        yield line.text, line.reference_box, line.candidate_box
-    for event in (*pair.events, *pair.also):
-        yield event.reference, event.reference_box, event.candidate_box
+def boxes(pair: TextPair) -> tuple[list[Box], list[Box]]:
+    """Of all lines, in each picture."""
+    events = (*pair.events, *pair.also)
+    reference = [event.reference_box for event in events if event.reference_box]
+    candidate = [event.candidate_box for event in events if event.candidate_box]
+    reference += [line.reference_box for line in pair.unchanged]
+    candidate += [line.candidate_box for line in pair.unchanged]
+    return reference, candidate
 
 
 def test_a_seed_draws_the_same_pairs_again_whatever_else_is_drawn(world: list[TextPair]) -> None:
@@ -103,8 +106,7 @@ def test_a_recoloured_line_has_its_words_and_other_colours(world: list[TextPair]
 
 def test_lines_stand_inside_their_picture_and_not_on_one_another(world: list[TextPair]) -> None:
     for pair in (*world, *wording.drawn(2, ["label", "jpeg60", "photo", "added", "moved", "h_faint"])):
-        for side, picture in ((1, pair.reference), (2, pair.candidate)):
-            placed = [box for line in boxes(pair) if (box := line[side]) is not None]
+        for placed, picture in zip(boxes(pair), (pair.reference, pair.candidate), strict=True):
             for at, box in enumerate(placed if pair.group not in SLANTED else ()):
                 assert min(box.x, box.y) >= 0, pair.name
                 assert box.right <= picture.shape[1], pair.name

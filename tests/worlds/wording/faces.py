@@ -11,7 +11,7 @@ from typing import Final
 from PIL import ImageFont
 
 FONTS: Final = Path("/usr/share/fonts")
-CHINESE_PACKAGE: Final = "fonts-wqy-microhei"  # Debian's smallest with all Chinese that is used here: 1.6 MB
+PACKAGES: Final = ("fonts-wqy-microhei", "fonts-dejavu-core")  # Debian's smallest that have all letters: 1.6 and 1.1 MB
 LOGICAL: Final = "logical"  # Pillow's own face stands for it; always there
 
 
@@ -66,6 +66,11 @@ def faces(*, chinese: bool, bold: bool | None = None) -> tuple[Face, ...]:
 
 def has_chinese() -> bool:
     return bool(faces(chinese=True))
+
+
+def has_prices() -> bool:
+    """Pillow's own face has neither sign."""
+    return any(face.has("¥€") for chinese in (False, True) for face in faces(chinese=chinese))
 
 
 @functools.lru_cache(512)

@@ -34,6 +34,21 @@ HAN_LOOK_ALIKES = (
 def look_alike(name: str, group: str, chance: Chance) -> TextPair:
     """One letter is another of nearly its shape, in a code or a Chinese phrase."""
     design = notice(chance, chinese=False)
+    at = next(at for at, line in enumerate(design.lines) if line.role == "free")
+    fit: list[Face] = []
+    while not fit:  # some faces draw I and l alike
+        text, other = _alike(chance)
+        line = design.lines[at].saying(text)
+        several = faces(chinese=any(map(is_han, text)))
+        fit = [face for face in several if face.has(text + other) and _tells_apart(face, line, other)]
+    line = replace(line, face=one(chance, fit))
+    design = replace(design, lines=(*design.lines[:at], line, *design.lines[at + 1 :]))
+    lines = (*design.lines[:at], line.saying(other), *design.lines[at + 1 :])
+    return paired(name, group, design, Edit(lines))
+
+
+def _alike(chance: Chance) -> tuple[str, str]:
+    """A text, and the same with one letter another."""
     if has_chinese() and chance.random() < 0.5:
         old, new, text = one(chance, HAN_LOOK_ALIKES)
     else:
@@ -42,21 +57,11 @@ def look_alike(name: str, group: str, chance: Chance) -> TextPair:
         head, tail = say.lot(chance), say.digits(chance, 3)
         text = one(chance, (f"LOT {head}{old}{tail}", f"Code {old}{head}-{tail}", f"REF {head[:2]}{old}{head[2:]}"))
     where = text.index(old, text.find(" ") + 1)  # LOT has an O of its own
-    other = text[:where] + new + text[where + 1 :]
-    at = next(at for at, line in enumerate(design.lines) if line.role == "free")
-    line = replace(design.lines[at], text=text)
-    line = replace(line, face=one(chance, [face for face in _fit(text, new) if _tells_apart(face, line, other)]))
-    design = replace(design, lines=(*design.lines[:at], line, *design.lines[at + 1 :]))
-    lines = (*design.lines[:at], line.saying(other), *design.lines[at + 1 :])
-    return paired(name, group, design, Edit(lines))
-
-
-def _fit(text: str, new: str) -> list[Face]:
-    return [face for face in faces(chinese=any(map(is_han, text))) if face.has(text + new)]
+    return text, text[:where] + new + text[where + 1 :]
 
 
 def _tells_apart(face: Face, line: Line, other: str) -> bool:
-    """Some faces draw I and l alike; a dozen pixels must differ."""
+    """A dozen pixels differ."""
     one, two = (font(face, line.size).getmask2(text, "L")[0] for text in (line.text, other))
     if one.size != two.size:
         return True

@@ -6,15 +6,21 @@ from __future__ import annotations
 from typing import Literal
 
 from tests.worlds.wording.canvas import Colour, Line
-from tests.worlds.wording.faces import Face, faces, has_chinese
+from tests.worlds.wording.faces import PACKAGES, Face, faces, has_chinese
 from tests.worlds.wording.truth import is_han
 from tests.worlds.wording.vocabulary import Chance, one
 
 
 def a_face(chance: Chance, text: str, *, bold: bool | None = None) -> Face:
-    """One of those that have all its letters."""
-    chinese = any(map(is_han, text)) and has_chinese()
-    return one(chance, [face for face in faces(chinese=chinese, bold=bold) if face.has(text)] or faces(chinese=chinese))
+    """One of those that have all its letters; of the Chinese ones, which have Latin letters too, where no other has.
+
+    Raises LookupError where none has.
+    """
+    for chinese in (any(map(is_han, text)), True):
+        fit = [face for face in faces(chinese=chinese, bold=bold) if face.has(text)]
+        if fit:
+            return one(chance, fit)
+    raise LookupError(f"no typeface here has all letters of {text!r}: apt install {' '.join(PACKAGES)}")
 
 
 class Writer:

@@ -98,27 +98,42 @@ class Bent(Shot):
         return np.asarray(self.glare * (0.55 * stripe + 0.6 * spot))
 
 
+HOW = ("stand", "careful", "free", "careful", "free", "careful", "stand", "free")
+HANDS = {  # how far the second photograph is off: pixels, degrees, of the size, radians of the can, of its width
+    "stand": (0.0, 0.0, 0.0, 0.0, 0.0),
+    "careful": (9.0, 1.0, 0.015, 0.03, 0.03),
+    "free": (24.0, 2.5, 0.05, 0.08, 0.15),
+}
+
+
 def photographed(name: str, group: str, chance: Chance) -> TextPair:
-    """Two prints of one label, each photographed: on a fixed stand, or by hand. Every fourth pair: the same print."""
+    """Two prints of one label, each photographed: on a fixed stand, by a careful hand, by one that doesn't care. Every
+    fourth pair: the same print."""
     design = replace(label(chance), ground=TIN)
-    one = Bent(
+    first = Bent(
         wide=design.width,
         high=design.height,
         half=float(chance.uniform(0.7, 1.0)),
         drop=float(chance.uniform(0.01, 0.05)),
         turn=float(chance.uniform(-0.1, 0.1)),
-        size=float(chance.uniform(0.98, 1.08)),
+        size=float(chance.uniform(0.96, 1.06)),
         lamp=float(chance.uniform(-0.6, 0.6)),
         glare=float(chance.uniform(50, 120)),
         behind=int(chance.integers(1000)),
-        noise=3.0,
+        blur=float(chance.uniform(0.3, 0.9)),
+        noise=float(chance.uniform(2, 6)),
         quality=85,
     )
     number = int(name.rsplit("-", 1)[1])
-    two = replace(one, light=float(chance.uniform(0.94, 1.06)))
-    if number % 2:  # by hand
-        turn, lean = one.turn + float(chance.uniform(-0.03, 0.03)), float(chance.uniform(-1, 1))
-        shift = float(chance.uniform(-9, 9)), float(chance.uniform(-9, 9))
-        two = replace(two, turn=turn, lean=lean, shift=shift, size=one.size * float(chance.uniform(0.985, 1.015)))
+    far, degrees, size, angle, lamp = (each * float(chance.uniform(-1, 1)) for each in HANDS[HOW[number]])
+    second = replace(
+        first,
+        shift=(far, far * float(chance.uniform(-1, 1))),
+        lean=degrees,
+        size=first.size * (1 + size),
+        turn=first.turn + angle,
+        lamp=first.lamp + lamp,
+        light=float(chance.uniform(0.93, 1.07)),
+    )
     edit = unedited(design) if number % 4 == 3 else edits.changed(chance, design)
-    return paired(name, group, design, edit, (one, two), seed=int(chance.integers(1_000_000)))
+    return paired(name, group, design, edit, (first, second), seed=int(chance.integers(1_000_000)))
