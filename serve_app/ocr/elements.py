@@ -40,12 +40,11 @@ def look_up(
         kind = kind_of(name)
         return _of_text(_Wanted.of(name, is_quoted=False), page) if kind is None else _of_kind(kind, page)
     found = [_of_text(_Wanted.of(each, is_quoted=True), page) for each in quoted]
-    told = [each for each in found if each is not None]
-    # Of several texts the one that changed; all of them must be known for "unchanged", all absent for "absent".
-    told.sort(key=lambda each: (each.status == "absent", each.score))
-    if not told or (len(told) < len(found) and told[0].status in ("unchanged", "absent")):
-        return None
-    return told[0]
+    # Of several texts the one that changed; "unchanged" and "absent" only where all of them are.
+    first = min((each for each in found if each is not None), key=lambda each: each.score, default=None)
+    if first is None or first.status not in ("unchanged", "absent"):
+        return first
+    return first if all(each is not None and each.status == first.status for each in found) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ class _Page:
 
     @property
     def sure(self) -> Iterator[TextChange]:
-        return (each for each in self.changes if each.kind in SURE and each.kind != "code")
+        return (each for each in self.changes if each.kind in SURE)
 
     def strings(self) -> Iterator[str]:
         yield from (line.text for side in self.sides for line in side)

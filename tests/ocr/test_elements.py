@@ -108,6 +108,16 @@ def test_what_is_like_the_text_and_not_it_is_another_text() -> None:
     assert status('"¥12.80"', (*LABEL, "¥12.00"), (*LABEL, "¥19.00"), change("¥12.00", "¥19.00")) == "unchanged"
 
 
+def test_text_read_to_the_letter_is_not_the_line_that_is_only_like_it() -> None:
+    changed = change("Sawe changes", "Discard all")
+    assert status('"Save changes"', LABEL, without("Save changes"), changed) is None
+
+
+def test_what_a_code_says_may_be_quoted() -> None:
+    codes = change("6901234567892", "6901234567908", "code")
+    assert status('"6901234567892"', LABEL, LABEL, codes) == "changed"
+
+
 def test_a_text_typed_a_little_wrong_still_names_the_line_that_changed() -> None:
     candidate = swapped("Save changes", "Discard all")
     assert status('"Sawe changes"', LABEL, candidate, change("Save changes", "Discard all")) == "changed"
@@ -148,6 +158,7 @@ def test_only_a_quoted_text_like_which_nothing_was_read_is_absent() -> None:
     assert status('"Organic"', LABEL, LABEL) == "absent"
     assert status("Organic", LABEL, LABEL) is None
     assert status('"Save chats"', LABEL, LABEL) is None
+    assert status('"Save chats"', (long := ("Please do save changes before you leave",)), long) is None
     assert status('"Organic"', (), ()) is None
     assert status('"Organic"', LABEL, LABEL, change("Organ music", None, "removed")) is None
     assert status('"Organic" or "Gluten free"', LABEL, LABEL) == "absent"
@@ -157,6 +168,8 @@ def test_of_several_quoted_texts_the_changed_one_tells() -> None:
     candidate, price = swapped("¥12.80", "¥13.80"), change("¥12.80", "¥13.80")
     assert status('"LOT A9914" and "¥12.80"', LABEL, candidate, price) == "changed"
     assert status('"LOT A9914" and "LOT A9917"', LABEL, LABEL) is None
+    assert status('"LOT A9914" and "Organic"', LABEL, LABEL) is None
+    assert status('"Organic" and "¥12.80"', LABEL, candidate, price) == "changed"
 
 
 @pytest.mark.parametrize(
