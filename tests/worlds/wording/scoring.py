@@ -64,7 +64,7 @@ def _tells(change: TextChange, event: Event) -> bool:
 
 def _is_whole(change: TextChange, event: Event) -> bool:
     said = plain(change.reference), plain(change.candidate)
-    return change.kind == event.kind and said == (plain(event.reference), plain(event.candidate))
+    return said == (plain(event.reference), plain(event.candidate))
 
 
 def _is_true_word(old: str | None, new: str | None, event: Event) -> bool:
