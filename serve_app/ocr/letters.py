@@ -55,9 +55,39 @@ def alike(one: str, two: str) -> float:
 
 
 def stretches(one: Sequence[str], two: Sequence[str]) -> list[Stretch]:
-    """Where two sequences of plain letters differ, from the start."""
-    matcher = SequenceMatcher(None, one, two, autojunk=False)
-    return [Stretch(*places) for tag, *places in matcher.get_opcodes() if tag != "equal"]
+    """Where two sequences of plain letters differ, from the start, by the fewest letters changed, gained or lost: those
+    that changed stay at their place (".00" and ".80" differ in one letter, not in a gained and a lost one).
+
+    Wagner and Fischer, The String-to-String Correction Problem, JACM 1974.
+    """
+    costs = _costs(one, two)
+    found: list[Stretch] = []
+    i, j = len(one), len(two)
+    while i or j:
+        if i and j and one[i - 1] == two[j - 1] and costs[i][j] == costs[i - 1][j - 1]:
+            i, j = i - 1, j - 1
+            continue
+        end = (i, j)
+        while (i or j) and not (i and j and one[i - 1] == two[j - 1] and costs[i][j] == costs[i - 1][j - 1]):
+            if i and j and costs[i][j] == costs[i - 1][j - 1] + 1:
+                i, j = i - 1, j - 1
+            elif i and costs[i][j] == costs[i - 1][j] + 1:
+                i -= 1
+            else:
+                j -= 1
+        found.append(Stretch(i, end[0], j, end[1]))
+    return found[::-1]
+
+
+def _costs(one: Sequence[str], two: Sequence[str]) -> list[list[int]]:
+    """Letters changed, gained or lost between every two beginnings."""
+    rows = [list(range(len(two) + 1))]
+    for i, letter in enumerate(one, 1):
+        above, row = rows[-1], [i]
+        for j, other in enumerate(two, 1):
+            row.append(min(above[j - 1] + (letter != other), above[j] + 1, row[-1] + 1))
+        rows.append(row)
+    return rows
 
 
 def look_alike(one: str, two: str) -> bool:
@@ -90,6 +120,18 @@ def word(text: str, start: int, end: int) -> str:
     while end < len(text) and _grows(text[end], text[end - 1 : end]):
         end += 1
     return text[start:end].strip()
+
+
+def changed_words(one: str, two: str) -> tuple[str, str]:
+    """What is between what two texts begin and end with alike, grown to whole words."""
+    start = _common(one, two)
+    same = min(_common(one[::-1], two[::-1]), len(one) - start, len(two) - start)
+    return word(one, start, len(one) - same), word(two, start, len(two) - same)
+
+
+def _common(one: str, two: str) -> int:
+    """Letters that both begin with."""
+    return next((i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), min(len(one), len(two)))
 
 
 def _grows(letter: str, beside: str) -> bool:

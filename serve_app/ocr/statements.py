@@ -58,7 +58,7 @@ class Statement:
                 letters.word(self.two, min(each.two[0] for each in here), max(each.two[1] for each in here)),
             )
         elif self.kind == "changed":
-            words = (self.one, self.two)
+            words = letters.changed_words(self.one, self.two)
         return TextChange(self.kind, self.one or None, self.two or None, words[0], words[1], self.confidence)
 
 

@@ -20,6 +20,7 @@ from ray import serve
 from serve_app.settings import MIB, Limits, ModelSettings, ScriptedSettings, Settings
 from tests.cluster.conftest import Deploy
 from tests.cluster.waiting import eventually
+from tests.ocr.drawn import changed, picture
 from tests.worlds import checkpoints
 from tests.worlds.samples import card, encoded
 
@@ -143,6 +144,19 @@ def test_a_request_leaves_one_json_line_in_the_log(measured_url: str) -> None:
     eventually(logged, within_s=10)
     assert any(json.loads(line).get("verdict") for line in lines)
     assert "a secret word" not in "".join(lines)
+
+
+def test_a_changed_word_is_read_in_the_replica_and_stays_out_of_its_logs(measured_url: str) -> None:
+    one, two = (encoded(Image.fromarray(picture(changed("A9914", word)))) for word in ("A9914", "K7705"))
+    report = compare(measured_url, first=one, second=two).json()["data"]
+    assert report["measurement"]["text"]["status"] == "read"
+    (found,) = report["differences"]
+    assert (found["text"]["reference"], found["text"]["candidate"]) == ("LOT A9914", "LOT K7705")
+    assert report["summary"].startswith('Text changed from "A9914" to "K7705".')
+    assert report["timings_ms"]["read"] > 0
+    logs = "".join(log.read_text() for log in serve_logs().glob("replica_*"))
+    assert "K7705" not in logs
+    assert "A9914" not in logs
 
 
 def test_the_scripted_model_names_what_was_measured(slow_url: str) -> None:

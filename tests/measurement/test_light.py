@@ -11,7 +11,9 @@ from serve_app import measurement
 from serve_app.comparison.sentences import SENTENCES
 from serve_app.core.measured import MeasuredDifference, Measurement, Tone
 from serve_app.core.pictures import Box, Pixels
+from serve_app.measurement.change import surround
 from serve_app.measurement.lighting import light
+from serve_app.measurement.lighting.lit import Light, Lit
 from serve_app.measurement.tiles import Grid
 from tests.measurement.test_measure import assert_lawful, flat, raster
 from tests.worlds.copied import words
@@ -135,3 +137,14 @@ def test_it_is_told_in_words(language: str) -> None:
     told = say.light_of(Tone(-0.05, 0.2, 0.1, 0.03))
     assert all(part in told for part in ("5%", "22%", "10%", "3%"))
     assert say.light_of(Tone(0.005, 0.0, 0.0, 0.0)) == say.light.format(what=say.lights["curve"])
+
+
+@pytest.mark.parametrize("falls_off", [0.0, 0.2])
+def test_a_view_of_nothing_of_a_relit_picture_is_empty(falls_off: float) -> None:
+    one = np.full((40, 40, 3), 100, np.uint8)
+    made = Lit(one, one, Light(np.ones(3), np.ones(3), np.full(3, 0.1), np.full(5, falls_off)))
+    assert made[0:0, 0:5].shape == (0, 5, 3)
+    assert made[3:9, 7:7].shape == (6, 0, 3)
+    assert made[3:9, 7:9].shape == (6, 2, 3)
+    for x, y in ((0, 0), (30, 0), (0, 30), (30, 30)):  # beside a box at the edge lies nothing
+        assert surround(made, Box(x, y, 10, 10)).shape == (3,)  # type: ignore[arg-type]

@@ -69,6 +69,8 @@ class Lit:
 
     def _made(self, rows: slice, columns: slice) -> Pixels:
         view, other = (np.ascontiguousarray(each[rows, columns]) for each in (self._picture, self._other))
+        if not view.size:
+            return view  # beside a box at the picture's edge: OpenCV makes None of nothing
         out = cv2.LUT(view, self._table) if self._light is None else self._fallen_off(view, rows, columns)
         same = (view == MASK_GREY) & (other == MASK_GREY)
         if same.any():

@@ -14,6 +14,7 @@ from serve_app.measurement.placing.masking import in_raster, originally
 from serve_app.measurement.placing.placed import Placed, within
 from serve_app.measurement.tiles import CELL
 
+PAGE: Final = 0.25  # of a picture
 SURE: Final = 0.5  # confidence of an alignment from which on a place of the grid means something
 
 
@@ -76,5 +77,10 @@ def _spots(
             each.kind,
             () if came else tuple(dict.fromkeys(box for box in on_grid if box is not None)),
             (one, two),
-            is_whole=is_frame or (has_bands and each.kind == "moved"),
+            is_whole=is_frame or (has_bands and each.kind == "moved" and _is_page(one, pictures[0])),
         )
+
+
+def _is_page(box: Box | None, raster: Raster) -> bool:
+    """What rows that came in pushed down is no place either, unless it is a line or two."""
+    return box is None or box.area > PAGE * raster.width * raster.height
