@@ -136,7 +136,7 @@ def test_the_box_of_a_line_is_where_its_ink_is(name: str, x: int) -> None:
     rows, columns = np.nonzero(np.abs(bare - written).max(axis=2) > 60)
     box = shot.box(line)
     found = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
-    assert found == pytest.approx((box.x, box.y, box.right, box.bottom), abs=4)
+    assert found == pytest.approx((box.x, box.y, box.right, box.bottom), abs=4 * shot.scale)
 
 
 def test_a_file_holds_the_pixels_of_its_picture(world: list[TextPair]) -> None:
