@@ -12,10 +12,14 @@ import pytest
 import zxingcpp
 from PIL import Image, ImageDraw
 
+from serve_app import ocr
+from serve_app.core.clock import Deadline, Stop
 from serve_app.core.laid import Laid, Spot
 from serve_app.core.pictures import Box, Pixels
 from serve_app.ocr import codes
 from serve_app.ocr.codes import Code, CodeChange, changed_codes, is_bare, read_codes, said_of, with_opencv, with_zxing
+from serve_app.ocr.quads import Quad
+from serve_app.ocr.recognition import Read
 
 TEXTS: Final = {
     "QRCode": ("https://a.example/price/1", "https://a.example/price/2"),
@@ -99,6 +103,18 @@ def test_a_damaged_code_is_not_read_otherwise() -> None:
         draw = ImageDraw.Draw(code)
         draw.rectangle((code.width * 0.3, 0, code.width * 0.6, code.height), fill=255)
         assert read_codes(pixels(a_label((code, PLACE)))) == []
+
+
+def test_bars_too_narrow_to_be_sure_of_are_not_read() -> None:
+    """At 1.39 pixels a bar this code was read as 5980023717954, check digit and all."""
+    code = drawn("EAN13", "6980824717954", 2)
+    whole = pixels(a_label((code, PLACE)))
+    for scale, expected in ((0.69, []), (0.9, ["6980824717954"])):
+        smaller = np.asarray(cv2.resize(whole, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+        assert texts(read_codes(smaller)) == expected
+    narrow = pixels(a_label((drawn("EAN13", "6980824717954", 1), PLACE)))
+    assert zxingcpp.read_barcodes(np.ascontiguousarray(narrow[..., 0]))
+    assert read_codes(narrow) == []
 
 
 def test_several_codes_come_from_the_top() -> None:
@@ -264,3 +280,26 @@ def test_codes_far_from_what_differs_and_of_whole_frames_are_not_looked_for(monk
     monkeypatch.setattr(codes, "read_codes", lambda part: seen.append(part.shape) or [])
     list(said_of(laid(first, second, Box(100, 100, 9, 9), Box(120, 120, 9, 9), Box(2500, 100, 9, 9))))
     assert seen == [(449, 449, 3)] * 2 + [(429, 649, 3)] * 2
+
+
+class NoLines:
+    """A reader that finds no line."""
+
+    engine = model = "none"
+
+    def find_lines(self, pixels: Pixels, scale: int = 1) -> list[Quad]:
+        return []
+
+    def read_lines(self, strips: Sequence[Pixels]) -> list[Read]:
+        return []
+
+
+def test_what_is_read_of_a_pair_has_its_codes_under_their_difference() -> None:
+    pictures = [a_label((drawn("QRCode", text), PLACE)) for text in TEXTS["QRCode"]]
+    on_it, beside = Box(120, 170, 20, 20), Box(400, 400, 20, 20)
+    read = ocr.read(NoLines(), laid(*pictures, beside, on_it), whole=False, stop=Stop(Deadline.after(30)))
+    assert [[change.kind for change in found] for found in read.changes] == [[], ["code"]]
+    assert (read.changes[1][0].reference, read.changes[1][0].candidate) == TEXTS["QRCode"]
+    assert read.num_lines == 1
+    late = ocr.read(NoLines(), laid(*pictures, on_it), whole=False, stop=Stop(Deadline.after(-1)))
+    assert late.changes == ((),)
