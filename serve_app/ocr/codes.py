@@ -88,7 +88,7 @@ def read_codes(pixels: Pixels, reader: ReadsCodes | None = None) -> list[Code]:
 def with_zxing(grey: Pixels) -> list[Code]:
     import zxingcpp  # in the extra `text`
 
-    wanted = [getattr(zxingcpp.BarcodeFormat, name) for name in FORMATS]
+    wanted = zxingcpp.BarcodeFormats([zxingcpp.BarcodeFormat[name] for name in FORMATS])
     found = []
     for code in zxingcpp.read_barcodes(grey, formats=wanted):
         place = code.position

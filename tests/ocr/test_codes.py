@@ -149,7 +149,7 @@ def test_both_readers_read_a_qr_code(reader: codes.ReadsCodes) -> None:
 
 
 def test_without_zxing_opencv_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codes.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     image = a_label((drawn("EAN13", TEXTS["EAN13"][0]), (20, 300)), (drawn("QRCode", "only this", 5), (400, 120)))
     assert texts(read_codes(pixels(image))) == ["only this"]
 
@@ -238,19 +238,19 @@ def laid(first: Image.Image, second: Image.Image, *spots: Box, is_whole: bool = 
 @pytest.mark.parametrize("kind", TEXTS)
 def test_of_a_pair_each_changed_code_is_said_from_a_few_of_its_pixels(kind: str) -> None:
     before, after = TEXTS[kind]
-    pictures = [a_label((drawn(kind, text), PLACE)) for text in (before, after)]
-    apart = np.abs(pixels(pictures[0]).astype(int) - pixels(pictures[1])).max(axis=2) > 40
+    one, two = (a_label((drawn(kind, text), PLACE)) for text in (before, after))
+    apart = np.abs(pixels(one).astype(int) - pixels(two)).max(axis=2) > 40
     rows, columns = np.nonzero(apart)
     spot = Box(int(columns[0]), int(rows[0]), 8, 8)
-    (said,) = said_of(laid(*pictures, spot))
+    (said,) = said_of(laid(one, two, spot))
     assert (said.kind, said.one.lstrip("0"), said.two.lstrip("0")) == ("code", before.lstrip("0"), after.lstrip("0"))
     assert said.at[0].overlap(spot) > 0
     change = said.of(0, Spot("changed", (said.at[0],), (None, None)))
     assert change is not None
     assert (change.kind, change.reference_word, change.candidate_word) == ("code", None, None)
-    (said,) = said_of(laid(pictures[0], a_label(), spot))
+    (said,) = said_of(laid(one, a_label(), spot))
     assert (said.one.lstrip("0"), said.two) == (before.lstrip("0"), "")
-    (said,) = said_of(laid(a_label(), pictures[1], spot))
+    (said,) = said_of(laid(a_label(), two, spot))
     assert (said.one, said.two.lstrip("0")) == ("", after.lstrip("0"))
 
 
@@ -277,7 +277,12 @@ def test_codes_far_from_what_differs_and_of_whole_frames_are_not_looked_for(monk
     assert list(said_of(laid(first, second, Box(2500, 100, 20, 20)))) == []
     assert list(said_of(laid(first, second, Box(0, 0, *large), is_whole=True))) == []
     seen: list[tuple[int, ...]] = []
-    monkeypatch.setattr(codes, "read_codes", lambda part: seen.append(part.shape) or [])
+
+    def looks(part: Pixels) -> list[Code]:
+        seen.append(part.shape)
+        return []
+
+    monkeypatch.setattr(codes, "read_codes", looks)
     list(said_of(laid(first, second, Box(100, 100, 9, 9), Box(120, 120, 9, 9), Box(2500, 100, 9, 9))))
     assert seen == [(449, 449, 3)] * 2 + [(429, 649, 3)] * 2
 
@@ -295,11 +300,11 @@ class NoLines:
 
 
 def test_what_is_read_of_a_pair_has_its_codes_under_their_difference() -> None:
-    pictures = [a_label((drawn("QRCode", text), PLACE)) for text in TEXTS["QRCode"]]
+    one, two = (a_label((drawn("QRCode", text), PLACE)) for text in TEXTS["QRCode"])
     on_it, beside = Box(120, 170, 20, 20), Box(400, 400, 20, 20)
-    read = ocr.read(NoLines(), laid(*pictures, beside, on_it), whole=False, stop=Stop(Deadline.after(30)))
+    read = ocr.read(NoLines(), laid(one, two, beside, on_it), whole=False, stop=Stop(Deadline.after(30)))
     assert [[change.kind for change in found] for found in read.changes] == [[], ["code"]]
     assert (read.changes[1][0].reference, read.changes[1][0].candidate) == TEXTS["QRCode"]
     assert read.num_lines == 1
-    late = ocr.read(NoLines(), laid(*pictures, on_it), whole=False, stop=Stop(Deadline.after(-1)))
+    late = ocr.read(NoLines(), laid(one, two, on_it), whole=False, stop=Stop(Deadline.after(-1)))
     assert late.changes == ((),)
