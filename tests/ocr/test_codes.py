@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import cv2
@@ -205,8 +206,9 @@ def test_a_plain_place_is_bare_and_a_damaged_or_covered_code_is_not(kind: str) -
     whole = pixels(a_label((drawn(kind, TEXTS[kind][0]), PLACE)))
     (found,) = read_codes(whole)
     assert is_bare(whole, pixels(a_label()), found.box)
-    blurred = np.asarray(cv2.GaussianBlur(whole, (0, 0), 2))
-    assert not is_bare(whole, blurred, found.box)
+    for sigma in (2, 12):
+        blurred = np.asarray(cv2.GaussianBlur(whole, (0, 0), sigma))
+        assert not is_bare(whole, blurred, found.box)
     covered = whole.copy()
     covered[found.box.y : found.box.y + found.box.height * 2 // 3, found.box.x : found.box.right] = 250
     assert not is_bare(whole, covered, found.box)
@@ -268,6 +270,22 @@ def test_of_a_pair_whose_code_is_damaged_or_poorer_nothing_is_said(kind: str) ->
     for other in (damaged, blurred, recompressed(whole, 30)):
         assert list(said_of(laid(whole, other, box))) == []
         assert list(said_of(laid(other, whole, box))) == []
+
+
+def test_a_code_is_said_where_it_is_and_another_elsewhere_is_another() -> None:
+    one, two = (drawn("QRCode", text) for text in TEXTS["QRCode"])
+    size, left, right = (2000, 1400), (1000, 900), (1200, 900)
+    first, second, elsewhere = (a_label(each, size=size) for each in ((one, left), (two, left), (two, right)))
+    spot = Box(1020, 920, 30, 30)
+    (said,) = said_of(laid(first, second, spot))
+    assert (said.one, said.two) == TEXTS["QRCode"]
+    assert said.at[0].fit(Box(1012, 912, one.width - 24, one.height - 24)) > 0.9
+    assert [(said.one, said.two) for said in said_of(laid(first, elsewhere, spot))] == [
+        (TEXTS["QRCode"][0], ""),
+        ("", TEXTS["QRCode"][1]),
+    ]
+    unseen = replace(laid(first, second, spot), is_changed=lambda box: False)
+    assert list(said_of(unseen)) == []
 
 
 def test_codes_far_from_what_differs_and_of_whole_frames_are_not_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
