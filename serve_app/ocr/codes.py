@@ -8,6 +8,7 @@ there, damaged or blurred: that one came or went is said only where the other pi
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -31,7 +32,10 @@ SAME_PLACE: Final = 0.3  # intersection over union: another code may be larger o
 # Light and dark that a place without a code still has, in deviations of the code's own; how far its mean must be off.
 BARE: Final = 0.25
 GREY: Final = 0.5
-_SURE: Final = 0.99  # a bar code's check digit lets one misreading in ten through; two scan lines must agree before
+# Narrowest bars across. One misreading in ten passes a check digit: with bars of less than 1.5 pixels, 3 of 2,000 did.
+_BARS: Final = {"EAN13": 95, "UPCA": 95, "EAN8": 67}
+LEAST_BAR: Final = 1.5
+_SURE: Final = 0.99
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +88,13 @@ def read_codes(pixels: Pixels, reader: ReadsCodes | None = None) -> list[Code]:
 def with_zxing(grey: Pixels) -> list[Code]:
     import zxingcpp  # in the extra `text`
 
-    wanted = [getattr(zxingcpp.BarcodeFormat, name) for name in FORMATS]
+    wanted = zxingcpp.BarcodeFormats([zxingcpp.BarcodeFormat[name] for name in FORMATS])
     found = []
     for code in zxingcpp.read_barcodes(grey, formats=wanted):
         place = code.position
         corners = [(at.x, at.y) for at in (place.top_left, place.top_right, place.bottom_right, place.bottom_left)]
-        if code.text:
+        bar = math.dist(corners[0], corners[1]) / _BARS.get(code.format.name, 1)
+        if code.text and bar >= LEAST_BAR:
             found.append(Code(code.text, code.format.name, _four(corners)))
     return found
 

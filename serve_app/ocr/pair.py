@@ -11,7 +11,7 @@ from serve_app.core.clock import Stop
 from serve_app.core.laid import Laid, Spot
 from serve_app.core.pictures import Box, Pixels
 from serve_app.core.reading import TextChange, TextLine
-from serve_app.ocr import judging, letters, lines, quads, windows
+from serve_app.ocr import codes, judging, letters, lines, quads, windows
 from serve_app.ocr.judging import Judged
 from serve_app.ocr.lines import Place
 from serve_app.ocr.quads import Quad
@@ -71,7 +71,7 @@ def read(reader: Reads, laid: Laid, *, whole: bool, stop: Stop) -> Found:
     Ends early, with what it has, when `stop` says so. Each call of a network takes 0.3 s at most.
     """
     work = _Work(reader, laid, stop)
-    statements = [*_came(work), *_moved(work), *_around(work)]
+    statements = [*_came(work), *_moved(work), *_around(work), *_codes(work)]
     rows = tuple(_all_lines(work)) if whole else ()
     return Found(
         changes=by_spot(settled(statements), laid.spots),
@@ -80,6 +80,13 @@ def read(reader: Reads, laid: Laid, *, whole: bool, stop: Stop) -> Found:
         unchanged=_unchanged(rows) if whole and work.is_complete else None,
         is_complete=work.is_complete,
     )
+
+
+def _codes(work: _Work) -> Iterator[Statement]:
+    if work.goes_on():
+        for said in codes.said_of(work.laid):
+            work.num_lines += 1
+            yield said
 
 
 def _came(work: _Work) -> Iterator[Statement]:

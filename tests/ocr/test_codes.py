@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import cv2
@@ -12,10 +13,14 @@ import pytest
 import zxingcpp
 from PIL import Image, ImageDraw
 
+from serve_app import ocr
+from serve_app.core.clock import Deadline, Stop
 from serve_app.core.laid import Laid, Spot
 from serve_app.core.pictures import Box, Pixels
 from serve_app.ocr import codes
 from serve_app.ocr.codes import Code, CodeChange, changed_codes, is_bare, read_codes, said_of, with_opencv, with_zxing
+from serve_app.ocr.quads import Quad
+from serve_app.ocr.recognition import Read
 
 TEXTS: Final = {
     "QRCode": ("https://a.example/price/1", "https://a.example/price/2"),
@@ -101,6 +106,18 @@ def test_a_damaged_code_is_not_read_otherwise() -> None:
         assert read_codes(pixels(a_label((code, PLACE)))) == []
 
 
+def test_bars_too_narrow_to_be_sure_of_are_not_read() -> None:
+    """At 1.39 pixels a bar this code was read as 5980023717954, check digit and all."""
+    code = drawn("EAN13", "6980824717954", 2)
+    whole = pixels(a_label((code, PLACE)))
+    for scale, expected in ((0.69, []), (0.9, ["6980824717954"])):
+        smaller = np.asarray(cv2.resize(whole, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+        assert texts(read_codes(smaller)) == expected
+    narrow = pixels(a_label((drawn("EAN13", "6980824717954", 1), PLACE)))
+    assert zxingcpp.read_barcodes(np.ascontiguousarray(narrow[..., 0]))
+    assert read_codes(narrow) == []
+
+
 def test_several_codes_come_from_the_top() -> None:
     image = a_label((drawn("EAN13", TEXTS["EAN13"][0]), (20, 300)), (drawn("QRCode", "second"), (400, 120)))
     assert texts(read_codes(pixels(image))) == ["second", TEXTS["EAN13"][0]]
@@ -133,7 +150,7 @@ def test_both_readers_read_a_qr_code(reader: codes.ReadsCodes) -> None:
 
 
 def test_without_zxing_opencv_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codes.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     image = a_label((drawn("EAN13", TEXTS["EAN13"][0]), (20, 300)), (drawn("QRCode", "only this", 5), (400, 120)))
     assert texts(read_codes(pixels(image))) == ["only this"]
 
@@ -189,8 +206,9 @@ def test_a_plain_place_is_bare_and_a_damaged_or_covered_code_is_not(kind: str) -
     whole = pixels(a_label((drawn(kind, TEXTS[kind][0]), PLACE)))
     (found,) = read_codes(whole)
     assert is_bare(whole, pixels(a_label()), found.box)
-    blurred = np.asarray(cv2.GaussianBlur(whole, (0, 0), 2))
-    assert not is_bare(whole, blurred, found.box)
+    for sigma in (2, 12):
+        blurred = np.asarray(cv2.GaussianBlur(whole, (0, 0), sigma))
+        assert not is_bare(whole, blurred, found.box)
     covered = whole.copy()
     covered[found.box.y : found.box.y + found.box.height * 2 // 3, found.box.x : found.box.right] = 250
     assert not is_bare(whole, covered, found.box)
@@ -222,19 +240,19 @@ def laid(first: Image.Image, second: Image.Image, *spots: Box, is_whole: bool = 
 @pytest.mark.parametrize("kind", TEXTS)
 def test_of_a_pair_each_changed_code_is_said_from_a_few_of_its_pixels(kind: str) -> None:
     before, after = TEXTS[kind]
-    pictures = [a_label((drawn(kind, text), PLACE)) for text in (before, after)]
-    apart = np.abs(pixels(pictures[0]).astype(int) - pixels(pictures[1])).max(axis=2) > 40
+    one, two = (a_label((drawn(kind, text), PLACE)) for text in (before, after))
+    apart = np.abs(pixels(one).astype(int) - pixels(two)).max(axis=2) > 40
     rows, columns = np.nonzero(apart)
     spot = Box(int(columns[0]), int(rows[0]), 8, 8)
-    (said,) = said_of(laid(*pictures, spot))
+    (said,) = said_of(laid(one, two, spot))
     assert (said.kind, said.one.lstrip("0"), said.two.lstrip("0")) == ("code", before.lstrip("0"), after.lstrip("0"))
     assert said.at[0].overlap(spot) > 0
     change = said.of(0, Spot("changed", (said.at[0],), (None, None)))
     assert change is not None
     assert (change.kind, change.reference_word, change.candidate_word) == ("code", None, None)
-    (said,) = said_of(laid(pictures[0], a_label(), spot))
+    (said,) = said_of(laid(one, a_label(), spot))
     assert (said.one.lstrip("0"), said.two) == (before.lstrip("0"), "")
-    (said,) = said_of(laid(a_label(), pictures[1], spot))
+    (said,) = said_of(laid(a_label(), two, spot))
     assert (said.one, said.two.lstrip("0")) == ("", after.lstrip("0"))
 
 
@@ -254,6 +272,22 @@ def test_of_a_pair_whose_code_is_damaged_or_poorer_nothing_is_said(kind: str) ->
         assert list(said_of(laid(other, whole, box))) == []
 
 
+def test_a_code_is_said_where_it_is_and_another_elsewhere_is_another() -> None:
+    one, two = (drawn("QRCode", text) for text in TEXTS["QRCode"])
+    size, left, right = (2000, 1400), (1000, 900), (1200, 900)
+    first, second, elsewhere = (a_label(each, size=size) for each in ((one, left), (two, left), (two, right)))
+    spot = Box(1020, 920, 30, 30)
+    (said,) = said_of(laid(first, second, spot))
+    assert (said.one, said.two) == TEXTS["QRCode"]
+    assert said.at[0].fit(Box(1012, 912, one.width - 24, one.height - 24)) > 0.9
+    assert [(said.one, said.two) for said in said_of(laid(first, elsewhere, spot))] == [
+        (TEXTS["QRCode"][0], ""),
+        ("", TEXTS["QRCode"][1]),
+    ]
+    unseen = replace(laid(first, second, spot), is_changed=lambda box: False)
+    assert list(said_of(unseen)) == []
+
+
 def test_codes_far_from_what_differs_and_of_whole_frames_are_not_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     code_before, code_after = (drawn("QRCode", text) for text in TEXTS["QRCode"])
     large = (3000, 480)
@@ -261,6 +295,34 @@ def test_codes_far_from_what_differs_and_of_whole_frames_are_not_looked_for(monk
     assert list(said_of(laid(first, second, Box(2500, 100, 20, 20)))) == []
     assert list(said_of(laid(first, second, Box(0, 0, *large), is_whole=True))) == []
     seen: list[tuple[int, ...]] = []
-    monkeypatch.setattr(codes, "read_codes", lambda part: seen.append(part.shape) or [])
+
+    def looks(part: Pixels) -> list[Code]:
+        seen.append(part.shape)
+        return []
+
+    monkeypatch.setattr(codes, "read_codes", looks)
     list(said_of(laid(first, second, Box(100, 100, 9, 9), Box(120, 120, 9, 9), Box(2500, 100, 9, 9))))
     assert seen == [(449, 449, 3)] * 2 + [(429, 649, 3)] * 2
+
+
+class NoLines:
+    """A reader that finds no line."""
+
+    engine = model = "none"
+
+    def find_lines(self, pixels: Pixels, scale: int = 1) -> list[Quad]:
+        return []
+
+    def read_lines(self, strips: Sequence[Pixels]) -> list[Read]:
+        return []
+
+
+def test_what_is_read_of_a_pair_has_its_codes_under_their_difference() -> None:
+    one, two = (a_label((drawn("QRCode", text), PLACE)) for text in TEXTS["QRCode"])
+    on_it, beside = Box(120, 170, 20, 20), Box(400, 400, 20, 20)
+    read = ocr.read(NoLines(), laid(one, two, beside, on_it), whole=False, stop=Stop(Deadline.after(30)))
+    assert [[change.kind for change in found] for found in read.changes] == [[], ["code"]]
+    assert (read.changes[1][0].reference, read.changes[1][0].candidate) == TEXTS["QRCode"]
+    assert read.num_lines == 1
+    late = ocr.read(NoLines(), laid(one, two, on_it), whole=False, stop=Stop(Deadline.after(-1)))
+    assert late.changes == ((),)
