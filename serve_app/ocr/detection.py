@@ -13,7 +13,7 @@ from serve_app.core.pictures import Pixels
 from serve_app.ocr.network import SIDES, Network, Numbers
 from serve_app.ocr.quads import Quad, from_rectangle, joined
 
-MOST_PIXELS: Final = 512 * 1024  # of one call, after enlarging: 200 MB of the network's buffers
+MOST_PIXELS: Final = 384 * 1024  # of one call, after enlarging: 110 MB of the network's buffers
 TEXT: Final = 0.3  # of the map: a pixel of text
 SURE: Final = 0.5  # mean of the map over a line
 GROWTH: Final = 1.6

@@ -5,7 +5,7 @@ the text, the forward recursion for the likelihood of a text."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -18,7 +18,7 @@ from serve_app.ocr.network import Network, Numbers
 
 HEIGHT: Final = 48  # pixels, of what the network reads
 LEAST_WIDTH: Final = 160  # of its input: shorter words alone are read worse
-MOST_WIDTH: Final = 1600  # 33 times as wide as high: a longer line is squeezed
+MOST_WIDTH: Final = 1600  # of all lines of a call; 33 times as wide as high: a longer line is squeezed
 AT_ONCE: Final = 4  # lines a call
 STEP: Final = 8  # pixels a column of its output
 KEPT: Final = 1e-5  # a symbol less likely in every column is forgotten ...
@@ -77,18 +77,29 @@ class Read:
 
 def read_lines(network: Network, symbols: Sequence[str], strips: Sequence[Pixels]) -> list[Read]:
     """What each strip (height, width, 3), RGB, says, in their order."""
+    scaled = [_scaled(strip) for strip in strips]
     found: dict[int, Read] = {}
-    order = sorted(range(len(strips)), key=lambda i: strips[i].shape[1] / strips[i].shape[0])
-    for start in range(0, len(order), AT_ONCE):
-        indices = order[start : start + AT_ONCE]
-        scaled = [_scaled(strips[i]) for i in indices]
-        widest = max(LEAST_WIDTH, *(each.shape[1] for each in scaled))
-        batch = np.zeros((len(scaled), 3, HEIGHT, -(-widest // STEP) * STEP), np.float32)
-        for own, strip in zip(batch, scaled, strict=True):
-            own[:, :, : strip.shape[1]] = strip.transpose(2, 0, 1)[::-1].astype(np.float32) / 127.5 - 1
-        for i, strip, chances in zip(indices, scaled, network(batch), strict=True):
-            found[i] = _read(chances, symbols, strip.shape[1] / batch.shape[3])
+    for indices in _batches([each.shape[1] for each in scaled]):
+        lines = [scaled[i] for i in indices]
+        widest = max(LEAST_WIDTH, *(each.shape[1] for each in lines))
+        batch = np.zeros((len(lines), 3, HEIGHT, -(-widest // STEP) * STEP), np.float32)
+        for own, line in zip(batch, lines, strict=True):
+            own[:, :, : line.shape[1]] = line.transpose(2, 0, 1)[::-1].astype(np.float32) / 127.5 - 1
+        for i, line, chances in zip(indices, lines, network(batch), strict=True):
+            found[i] = _read(chances, symbols, line.shape[1] / batch.shape[3])
     return [found[i] for i in range(len(strips))]
+
+
+def _batches(widths: Sequence[int]) -> Iterator[list[int]]:
+    """Lines of nearly one width, few at once, and fewer of long ones: each column of the output is 75 kB."""
+    batch: list[int] = []
+    for i in sorted(range(len(widths)), key=widths.__getitem__):
+        if batch and (len(batch) == AT_ONCE or (len(batch) + 1) * widths[i] > MOST_WIDTH):
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
 
 
 def _scaled(strip: Pixels) -> Pixels:

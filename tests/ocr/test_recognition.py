@@ -91,6 +91,13 @@ def test_lines_are_read_in_small_batches_and_come_back_in_their_order() -> None:
     assert all(batch.shape[2] == HEIGHT and batch.shape[3] % STEP == 0 for batch in network.asked)
 
 
+def test_of_long_lines_fewer_are_read_at_once() -> None:
+    network = Recorded(columns(1, 0))
+    read_lines(network, SYMBOLS, [strip(width) for width in (1500, 700, 600, 100)])
+    assert [(len(batch), batch.shape[3]) for batch in network.asked] == [(2, 600), (1, 704), (1, 1504)]
+    assert all(len(batch) * batch.shape[3] <= MOST_WIDTH for batch in network.asked)
+
+
 def test_what_is_read_is_bounded() -> None:
     network = Recorded(columns(1, 0))
     read_lines(network, SYMBOLS, [strip(9000, 20)])
