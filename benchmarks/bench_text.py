@@ -134,7 +134,11 @@ async def run(settings: Settings, pairs: Iterable[TextPair], *, tells: bool, fol
     all_told = []
     async with open_here(settings) as here:
         for pair in pairs:
-            told = await told_by(here, pair)
+            try:
+                told = await told_by(here, pair)
+            except Exception as exc:
+                exc.add_note(f"comparing {pair.name}")
+                raise
             all_told.append(told)
             if tells:
                 for line in complaints(told):
