@@ -11,6 +11,7 @@ from serve_app.comparison.dialogue import prompt
 from serve_app.core import reading
 from serve_app.core.inquiry import ModelIdentity
 from serve_app.core.pictures import Upload
+from serve_app.ocr import installation
 from serve_app.schema import ImageComparisonConfig
 from serve_app.settings import ModelSettings
 
@@ -34,7 +35,7 @@ def report_id(reference: Upload, candidate: Upload, config: ImageComparisonConfi
             __version__,
             measurement.VERSION,
             prompt.version(model) if model.engine != "none" else "",
-            reading.VERSION if config.read_text else "",
+            *((reading.VERSION, *installation.parts()) if config.read_text else ()),
         ],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

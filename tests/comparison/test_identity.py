@@ -9,8 +9,10 @@ import pytest
 from serve_app import measurement
 from serve_app.comparison import identity
 from serve_app.comparison.dialogue import prompt
+from serve_app.core import reading
 from serve_app.core.inquiry import ModelIdentity
 from serve_app.core.pictures import Upload
+from serve_app.ocr import installation, model_files
 from serve_app.settings import ModelSettings
 from tests.worlds.samples import config
 
@@ -52,6 +54,26 @@ def test_other_files_config_and_versions_have_another_id(monkeypatch: pytest.Mon
     monkeypatch.setattr(measurement, "VERSION", "another")
     others.append(identity.report_id(A, B, config(), MODEL))
     assert len({first, alone, *others}) == 7
+
+
+def test_what_reads_is_part_of_the_id_where_text_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ids() -> tuple[str, str]:
+        installation.parts.cache_clear()
+        return identity.report_id(A, B, config(), MODEL), identity.report_id(A, B, config(read_text=False), MODEL)
+
+    before = ids()
+    with monkeypatch.context() as without:
+        without.setattr(model_files, "find", lambda: None)
+        bare = ids()
+    with monkeypatch.context() as without:
+        without.setattr(model_files, "find", lambda: "files")
+        without.setattr("importlib.util.find_spec", lambda name: None)
+        no_zxing = ids()
+        without.setattr(reading, "VERSION", "another")
+        another = ids()
+    installation.parts.cache_clear()
+    assert len({before[0], bare[0], no_zxing[0], another[0], before[1]}) == 5
+    assert {bare[1], no_zxing[1], another[1]} == {before[1]}
 
 
 def test_a_digest_is_computed_once() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,14 @@ from serve_app.core.assessed import Assessment
 from serve_app.core.clock import Deadline
 from serve_app.core.habits import CONVENTIONS
 from serve_app.core.inquiry import ModelIdentity
+from serve_app.core.measured import Examination
 from serve_app.core.pictures import Box, Upload
+from serve_app.core.reading import Reading
 from serve_app.errors import DeadlineExceeded, ModelFailed
 from serve_app.local import open_pipeline
 from serve_app.schema import ComparisonReport
 from serve_app.settings import ModelSettings, ScriptedSettings, Settings
-from tests.worlds.samples import assessed, card, config, encoded, upload
+from tests.worlds.samples import assessed, card, config, encoded, examined, measured, upload
 
 Photo = Callable[[], Any]
 PHOTOS = [data.astronaut, data.coffee, data.chelsea, data.rocket]
@@ -359,3 +363,20 @@ async def test_every_field_of_the_config_changes_what_is_done(local: Pipeline) -
     assert {*others, "processing_timeout"} == type(config()).model_fields.keys()
     for name, value in others.items():
         assert (await compare(local, first, second, **{name: value})).report_id != plain
+
+
+async def test_time_spent_reading_is_work_and_no_waiting() -> None:
+    class Reads:
+        async def examine(self, *asked: Any) -> Examination:
+            await asyncio.sleep(0.03)
+            found = examined(measured(0.5), (None,) * 4)
+            return replace(found, prepare_ms=1.0, measure_ms=2.0, reading=Reading("read", read_ms=20.0))
+
+        async def assess(self, *asked: Any) -> Assessment:
+            raise AssertionError("there is no model")
+
+    made = await compare(Pipeline(Reads(), Reads(), Settings()), encoded(card()), encoded(card("red")))
+    spent = made.timings_ms
+    assert (spent.prepare, spent.measure, spent.read, spent.assess) == (1.0, 2.0, 20.0, 0.0)
+    assert spent.queue == pytest.approx(spent.total - 23.0, abs=0.1)
+    assert spent.queue > 0

@@ -19,6 +19,7 @@ from serve_app.core.clock import Deadline
 from serve_app.core.inquiry import ModelIdentity
 from serve_app.core.measured import Examination, Visual
 from serve_app.core.pictures import Upload
+from serve_app.core.reading import UNREAD, Reading
 from serve_app.errors import ComparisonError, DeadlineExceeded, ImageRejected, ModelFailed, Overloaded
 from serve_app.schema import ComparisonReport, ImageComparisonConfig
 from serve_app.settings import CacheSettings, Limits, ModelSettings, Settings
@@ -41,6 +42,7 @@ class World:
         self.cancelled = asyncio.Event()
         self.faults: list[Exception | None] = []
         self.model_fault: Exception | None = None
+        self.reading = UNREAD
         self.model = ModelIdentity("scripted", None, None)
         self.deadlines: list[Deadline] = []
         self.names: list[str] = []
@@ -69,7 +71,8 @@ class World:
         if self.faults and (fault := self.faults.pop(0)) is not None:
             raise fault
         visuals = (Visual("overlay", b"a picture"),) if config.visuals else ()
-        return replace(examined(measured(0.5), (None,) * len(config.comparison_aspects)), visuals=visuals)
+        found = examined(measured(0.5), (None,) * len(config.comparison_aspects))
+        return replace(found, visuals=visuals, reading=self.reading)
 
     async def assess(self, config: ImageComparisonConfig, examination: Examination, deadline: Deadline) -> Assessment:
         if self.model_fault is not None:
@@ -235,6 +238,16 @@ async def test_a_fallback_for_want_of_the_leaders_time_is_not_what_others_get() 
     world.model_fault = None
     assert (await world.compare(**asked)).model.status == "answered", "a fallback is kept for nobody"
     assert (await world.compare(**asked)).cached
+
+
+async def test_a_report_whose_text_was_not_read_in_time_is_kept_for_nobody() -> None:
+    world = World()
+    world.reading = Reading("timed_out")
+    assert (await world.compare()).measurement.text.status == "timed_out"
+    world.reading = Reading("nothing_to_read")
+    again = await world.compare()
+    assert (again.measurement.text.status, again.cached) == ("nothing_to_read", False)
+    assert (await world.compare()).cached
 
 
 def refusing(*, before_s: float) -> Any:
