@@ -25,6 +25,7 @@ from serve_app.serving.api.pages.assets import add_assets
 from serve_app.serving.api.pages.docs import add_docs
 from serve_app.serving.api.pages.examples import Described
 from serve_app.serving.api.reception import Reception
+from serve_app.serving.api.stream import add_stream
 from serve_app.serving.api.streams import Streams
 from serve_app.serving.readiness import Readiness
 from serve_app.settings import Settings
@@ -75,6 +76,7 @@ def create_app(
     add_operations(app, settings, readiness, door.admission)
     add_compare(app, pipeline, remembering)
     streams = Streams(logger)
+    add_stream(app, pipeline, remembering, streams)
     add_jobs(app, jobs, streams)
     add_batches(app, batches, streams)
     return app
