@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -13,11 +14,13 @@ from starlette.types import Message
 
 from serve_app.comparison.examiner import Examiner
 from serve_app.core.assessed import Assessment
+from serve_app.core.measured import Examination
+from serve_app.core.reading import Reading, TextChange
 from serve_app.errors import ModelFailed, Overloaded
-from serve_app.schema import ComparisonReport, Envelope
+from serve_app.schema import ComparisonReport, Envelope, ImageComparisonConfig
 from serve_app.settings import Access, Limits, PreprocessingSettings
 from tests.serving.test_api import A, B, Service, keys_file, open_service
-from tests.worlds.samples import assessed
+from tests.worlds.samples import assessed, examined, measured
 
 __all__ = ["keys_file", "open_service"]  # fixtures
 STREAM = "/v1/compare/stream"
@@ -128,6 +131,22 @@ async def test_what_was_measured_comes_while_the_model_is_at_work(service: Servi
     gate.set()
     assert await caller.until("report") == ALL
     await caller.task
+
+
+async def test_what_was_read_is_told_after_what_was_measured(open_service: Open) -> None:
+    service = open_service()
+    changed = TextChange("changed", "Now 12.80", "Now 13.80", "12.80", "13.80", 0.9)
+
+    async def examine(asked: Any, other: Any, config: ImageComparisonConfig, deadline: Any) -> Examination:
+        pair = examined(measured(0.5), (None,) * len(config.comparison_aspects))
+        return replace(pair, reading=Reading("read", ((changed,),), num_lines=2, engine="e", model="m"))
+
+    service.stages.examine = examine  # type: ignore[assignment, method-assign]
+    events = parsed((await streamed(service)).text)
+    assert [event.name for event in events] == [*ALL[:4], "text", *ALL[4:]]
+    told = events[4]["data"]
+    assert (told["text"]["status"], told["text"]["lines"]) == ("read", 2)
+    assert told["differences"][0]["text"]["candidate_word"] == "13.80"
 
 
 async def test_who_leaves_ends_the_work(service: Service) -> None:

@@ -29,9 +29,10 @@ from serve_app.schema import (
     ImageComparisonConfig,
     ImagesReport,
     MeasurementReport,
+    TextEvidenceReport,
     TimingsReport,
-    Unit,
 )
+from serve_app.schema.words import Unit
 from serve_app.serving.api import body, envelope
 from serve_app.serving.api.arrival import Arrival, arrival
 from serve_app.serving.api.compare import CACHE_CONTROL, freshness, note, promised
@@ -65,7 +66,7 @@ class Measured(BaseModel):
 class Read(BaseModel):
     """`text`: what was read in the pair, and the differences that have words."""
 
-    text: Any
+    text: TextEvidenceReport
     differences: tuple[Difference, ...]
 
 
@@ -192,8 +193,7 @@ def _measured(config: ImageComparisonConfig, examination: Examination) -> list[S
         images=found.images,
     )
     events = [ServerSentEvent(event="measurement", data=told)]
-    text = getattr(found.measurement, "text", None)
-    if text is not None and text.status == "read":
-        worded = tuple(each for each in found.differences if getattr(each, "text", None) is not None)
-        events.append(ServerSentEvent(event="text", data=Read(text=text, differences=worded)))
+    if found.measurement.text.status == "read":
+        worded = tuple(each for each in found.differences if each.text is not None)
+        events.append(ServerSentEvent(event="text", data=Read(text=found.measurement.text, differences=worded)))
     return events
