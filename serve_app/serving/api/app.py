@@ -24,6 +24,7 @@ from serve_app.serving.api.operations import add_operations
 from serve_app.serving.api.pages.assets import add_assets
 from serve_app.serving.api.pages.docs import add_docs
 from serve_app.serving.api.pages.examples import Described
+from serve_app.serving.api.pages.page import add_page
 from serve_app.serving.api.reception import Reception
 from serve_app.serving.api.stream import add_stream
 from serve_app.serving.api.streams import Streams
@@ -73,6 +74,7 @@ def create_app(
     app.add_exception_handler(HTTPException, _refuse_route)
     add_assets(app)
     add_docs(app)
+    add_page(app)
     add_operations(app, settings, readiness, door.admission)
     add_compare(app, pipeline, remembering)
     streams = Streams(logger)
