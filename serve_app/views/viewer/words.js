@@ -1,101 +1,18 @@
-// All that the page and the report say, in both languages; what a file or a model says is data and stands nowhere here.
+// What the page and the report say, in the language of now; what a file or a model says is data and no word of ours.
 
-const WORDS = {
-  title: ["PairLens: what differs?", "PairLens：哪里不同？"],
-  reference: ["Reference", "参考图"],
-  candidate: ["Candidate", "待比图"],
-  "view.slider": ["Slider", "滑动"],
-  "view.onion": ["Onion skin", "叠加"],
-  "view.side": ["Side by side", "并排"],
-  "view.blink": ["Blink", "闪烁"],
-  "view.heat": ["Heat map", "热图"],
-  "viewer.bar": ["View of the pair", "查看方式"],
-  "viewer.views": ["Views, keys 1 to 5", "视图，按键 1 至 5"],
-  "viewer.canvas": [
-    "Both pictures. Keys: 1 to 5 views, plus and minus zoom, 0 fits, arrows move, n and p go from difference to difference",
-    "两张图。按键：1 至 5 切换视图，加减号缩放，0 适应窗口，方向键移动，n 和 p 在差异间跳转",
-  ],
-  "viewer.range": ["Position of the slider or share of the candidate", "滑块位置或待比图的比例"],
-  "viewer.fit": ["Fit", "适应"],
-  "viewer.boxes": ["Boxes", "标框"],
-  "viewer.aligned": ["Aligned", "对齐"],
-  "viewer.ignore": ["Ignore boxes", "忽略区域"],
-  "key.out": ["Zoom out (-)", "缩小 (-)"],
-  "key.in": ["Zoom in (+)", "放大 (+)"],
-  "key.one": ["One pixel is one pixel", "原始像素"],
-  "key.fit": ["All of it (0)", "全图 (0)"],
-  "key.previous": ["Previous difference (p)", "上一处差异 (p)"],
-  "key.next": ["Next difference (n)", "下一处差异 (n)"],
-  "key.boxes": ["Show the boxes (b)", "显示标框 (b)"],
-  "key.aligned": ["Lay the candidate on the reference as it was found to lie", "按检测到的位置叠放待比图"],
-  "key.ignore": ["Draw, move and delete boxes to ignore (i, Delete)", "绘制、移动、删除忽略区域（i、Delete）"],
-  "key.png": ["Save what is seen as PNG", "将当前画面存为 PNG"],
-  match: ["match", "一致"],
-  mismatch: ["mismatch", "不一致"],
-  uncertain: ["uncertain", "不确定"],
-  "why.identical": ["Both pictures are the same, pixel for pixel.", "两张图逐像素相同。"],
-  "why.above": ["Similarity {similarity} ({low} to {high}) reaches the threshold {threshold}.", "相似度 {similarity}（{low} 至 {high}）达到阈值 {threshold}。"],
-  "why.below": ["Similarity {similarity} ({low} to {high}) is below the threshold {threshold}.", "相似度 {similarity}（{low} 至 {high}）低于阈值 {threshold}。"],
-  "why.inside": ["The threshold {threshold} lies between {low} and {high}, where the similarity may be.", "阈值 {threshold} 落在相似度可能的区间 {low} 至 {high} 之内。"],
-  "why.none": ["Nothing that anybody would see differs (similarity {similarity}, {low} to {high}).", "没有可见的差异（相似度 {similarity}，{low} 至 {high}）。"],
-  "why.differences": ["{count} differences are more than were allowed (similarity {similarity}, {low} to {high}).", "{count} 处差异超过允许的数量（相似度 {similarity}，{low} 至 {high}）。"],
-  "why.changed_ratio": ["{ratio} of the pixels changed, more than was allowed (similarity {similarity}, {low} to {high}).", "{ratio} 的像素有变化，超过允许的比例（相似度 {similarity}，{low} 至 {high}）。"],
-  "why.text": ["A text changed for sure (similarity {similarity}, {low} to {high}).", "文字确实发生了变化（相似度 {similarity}，{low} 至 {high}）。"],
-  similarity: ["Similarity {similarity}, between {low} and {high}; threshold {threshold}", "相似度 {similarity}，区间 {low} 至 {high}；阈值 {threshold}"],
-  texts: ["Text that changed", "文字变化"],
-  differences: ["{count} differences, most severe first", "{count} 处差异，按严重程度排列"],
-  further: ["and {count} more, too small or too many to list", "另有 {count} 处未列出"],
-  nothing: ["Nothing visible differs.", "没有可见的差异。"],
-  aspects: ["Aspects", "比较方面"],
-  measured: ["measured", "测量"],
-  model: ["model", "模型"],
-  focus: ["Focus elements", "关注元素"],
-  read: ["What was read", "文字识别"],
-  "read.read": ["{lines} lines, by {model}", "识别 {lines} 行（{model}）"],
-  "read.nothing_to_read": ["No text in the changed places", "变化处没有文字"],
-  "read.not_installed": ["No reader is installed", "未安装文字识别"],
-  "read.timed_out": ["Not read in time", "识别超时"],
-  "read.not_asked": ["Not asked for", "未要求识别"],
-  times: ["Where the time went: {total}", "耗时：共 {total}"],
-  "time.queue": ["waiting", "等待"],
-  "time.prepare": ["decoding", "解码"],
-  "time.measure": ["measuring", "测量"],
-  "time.read": ["reading", "识字"],
-  "time.assess": ["model", "模型"],
-  "kind.changed": ["changed", "改变"],
-  "kind.added": ["added", "新增"],
-  "kind.removed": ["removed", "消失"],
-  "kind.moved": ["moved", "移动"],
-  "kind.same": ["same words", "文字相同"],
-  "kind.code": ["code", "条码"],
-  "evidence.confirmed": ["✓ pixels and model", "✓ 像素与模型"],
-  "evidence.measured_only": ["pixels", "像素"],
-  "evidence.model_only": ["model only", "仅模型"],
-  "evidence.refuted": ["refuted", "已否定"],
-  "status.unchanged": ["unchanged", "未变"],
-  "status.changed": ["changed", "改变"],
-  "status.added": ["added", "新增"],
-  "status.removed": ["removed", "消失"],
-  "status.absent": ["absent", "不存在"],
-  "status.unassessed": ["not assessed", "未评估"],
-  facts: ["Facts", "数据"],
-  "fact.changed": ["{ratio} of the pixels changed, SSIM {ssim}, colour ΔE {delta}", "{ratio} 的像素变化，SSIM {ssim}，色差 ΔE {delta}"],
-  "fact.alignment": ["how it lies", "对齐方式"],
-  "fact.id": ["report", "报告"],
-  warnings: ["To be known", "注意"],
-  severity: ["severity {severity}", "严重程度 {severity}"],
-};
-
+let words = {};
 let language = "en";
 
-export const speak = (code) => {
-  language = code === "zh" ? "zh" : "en";
-};
+export function speak(code, table) {
+	language = code;
+	words = table;
+}
+
 export const spoken = () => language;
-export const learn = (words) => Object.assign(WORDS, words);
+export const isSaid = (name) => Object.hasOwn(words, name);
 
 /** A sentence of ours with values in its gaps; an unknown name is told as it is. */
 export function t(name, values = {}) {
-  const told = Object.hasOwn(WORDS, name) ? WORDS[name][language === "zh" ? 1 : 0] : name.split(".").at(-1);
-  return told.replace(/\{(\w+)\}/g, (gap, key) => (Object.hasOwn(values, key) ? String(values[key]) : gap));
+	const told = isSaid(name) ? words[name] : name.split(".").at(-1);
+	return told.replace(/\{(\w+)\}/g, (gap, key) => (Object.hasOwn(values, key) ? String(values[key]) : gap));
 }

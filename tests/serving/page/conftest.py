@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from serve_app.comparison.assessor import Assessor
 from serve_app.comparison.examiner import Examiner
@@ -54,4 +54,4 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
-Served = Callable[..., str]
+expect.set_options(timeout=15_000)  # what other tests leave of the machine may be little
