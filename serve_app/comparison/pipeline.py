@@ -13,6 +13,7 @@ from serve_app.comparison import identity
 from serve_app.comparison.dialogue import prompt
 from serve_app.comparison.sentences import SENTENCES
 from serve_app.comparison.verdict import report
+from serve_app.comparison.watching import UNWATCHED, Watching
 from serve_app.core.assessed import Assessment
 from serve_app.core.clock import Deadline, StageName
 from serve_app.core.measured import Examination
@@ -91,16 +92,19 @@ class Pipeline:
         config: ImageComparisonConfig,
         deadline: Deadline,
         turns: Turns = UNHINDERED,
+        watching: Watching = UNWATCHED,
     ) -> ComparisonReport:
         """Examine the pair, ask the model about what was found, build the report; each stage when it is its turn.
 
-        Raises `ComparisonError` and its kinds; `DeadlineExceeded` once `deadline` has passed.
+        `watching` hears of it meanwhile. Raises `ComparisonError` and its kinds; `DeadlineExceeded` once `deadline` has
+        passed.
         """
         reference, candidate = await digested(reference, candidate)
-        async with turns.at("examine", deadline):
+        async with _turn("examine", deadline, turns, watching):
             examination = await self._examiner.examine(reference, candidate, config, deadline)
+        watching.examined(examination)
         deadline.check()
-        assessment = await self._assess(config, examination, deadline, turns)
+        assessment = await self._assess(config, examination, deadline, turns, watching)
         deadline.check()
         timings = _timings(examination, assessment, (time.time() - deadline.started) * 1000)
         # Of the model that has answered: before its first answer, a hub's branch is not known as a commit.
@@ -108,26 +112,36 @@ class Pipeline:
         return report.build(config, examination, assessment, timings, report_id, self.warnings(config))
 
     async def _assess(
-        self, config: ImageComparisonConfig, examination: Examination, deadline: Deadline, turns: Turns
+        self,
+        config: ImageComparisonConfig,
+        examination: Examination,
+        deadline: Deadline,
+        turns: Turns,
+        watching: Watching,
     ) -> Assessment:
         if not self._is_asked:
             return Assessment(self._identity, "disabled")
         if examination.measurement.identical:
             return self._unanswered("skipped")
         if config.on_model_failure == "error":
-            return await self._ask(config, examination, deadline, turns)
+            return await self._ask(config, examination, deadline, turns, watching)
         until = Deadline(deadline.at - REPORT_RESERVE_S, deadline.timeout_s - REPORT_RESERVE_S)
         try:
-            return await self._ask(config, examination, until, turns)
+            return await self._ask(config, examination, until, turns, watching)
         except DeadlineExceeded:
             return self._unanswered("timed_out")
         except (ModelFailed, Unavailable, ImageTooLarge):  # too large for the model: it was measured
             return self._unanswered("failed")
 
     async def _ask(
-        self, config: ImageComparisonConfig, examination: Examination, deadline: Deadline, turns: Turns
+        self,
+        config: ImageComparisonConfig,
+        examination: Examination,
+        deadline: Deadline,
+        turns: Turns,
+        watching: Watching,
     ) -> Assessment:
-        async with turns.at("assess", deadline):
+        async with _turn("assess", deadline, turns, watching):
             assessment = await self._assessor.assess(config, examination, deadline)
         self._identity = assessment.model  # with the revision that was really loaded
         return assessment
@@ -142,6 +156,16 @@ class Pipeline:
             return ()
         said = SENTENCES[config.language].clamped
         return (said.format(asked_s=config.processing_timeout, ceiling_s=self._ceiling_s),)
+
+
+@asynccontextmanager
+async def _turn(name: StageName, deadline: Deadline, turns: Turns, watching: Watching) -> AsyncIterator[None]:
+    """Inside the stage, once it is its turn; `watching` hears of that, and of an end that was no failure."""
+    watching.at(name, "waiting")
+    async with turns.at(name, deadline):
+        watching.at(name, "working")
+        yield
+    watching.at(name, "done")
 
 
 async def digested(*uploads: Upload) -> tuple[Upload, ...]:

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 from pydantic import ValidationError
 
 from serve_app.comparison.pipeline import UNHINDERED, Pipeline, Turns, digested
+from serve_app.comparison.watching import UNWATCHED, Audience, Watching
 from serve_app.core.clock import Deadline
 from serve_app.core.pictures import Upload
 from serve_app.errors import ComparisonError, DeadlineExceeded, Overloaded
@@ -82,20 +83,22 @@ class Remembered:
         *,
         owner: str = "",
         freshness: Freshness = "any",
+        watching: Watching = UNWATCHED,
     ) -> ComparisonReport:
         """The report that there is, or the one that is being computed, or one computed now, in a `place`.
 
         What was computed for one `owner` is told to no other. `cached` says that it was not computed for this request:
-        then `timings_ms` are this request's own, all of it waiting. Raises `ComparisonError` and its kinds, and
-        `DeadlineExceeded` by this request's own clock, whoever else waits.
+        then `timings_ms` are this request's own, all of it waiting. `watching` hears how the computation gets on, from
+        its begin on, whoever began it. Raises `ComparisonError` and its kinds, and `DeadlineExceeded` by this request's
+        own clock, whoever else waits.
         """
         deadline.check()
         if self._reports is None:
             with place() as turns:
-                return await self._pipeline.compare(reference, candidate, config, deadline, turns)
+                return await self._pipeline.compare(reference, candidate, config, deadline, turns, watching)
         reference, candidate = await digested(reference, candidate)
         question = _Question(reference, candidate, self._pipeline.within_ceiling(config), owner, freshness)
-        outcome, is_mine = await self._outcome(self._reports, question, deadline, place)
+        outcome, is_mine = await self._outcome(self._reports, question, deadline, place, watching)
         if isinstance(outcome, DeadlineExceeded) and not is_mine:
             raise deadline.exceeded()
         if isinstance(outcome, ComparisonError):
@@ -105,13 +108,13 @@ class Remembered:
         return self._told(outcome.report, config, deadline, cached=outcome.was_kept or not is_mine)
 
     async def _outcome(
-        self, reports: Reports, question: _Question, deadline: Deadline, place: Place
+        self, reports: Reports, question: _Question, deadline: Deadline, place: Place, watching: Watching
     ) -> tuple[_Outcome | ComparisonError, bool]:
         """What came of the question, and whether it was this request that set it off."""
         earlier: _Outcome | ComparisonError | None = None
         while True:
             flight, is_mine = self._flight(reports, question, deadline, place)
-            outcome = await flight.joined(deadline)
+            outcome = await flight.joined(deadline, watching)
             if earlier is not None and isinstance(outcome, Overloaded):
                 return earlier, False  # what was left to this one is not enough for a try of its own
             if is_mine or deadline.at < flight.deadline.at + WORTH_A_TRY_S or not _was_short_of_time(outcome):
@@ -119,30 +122,39 @@ class Remembered:
             earlier = None if isinstance(outcome, Overloaded) else outcome
 
     def _flight(self, reports: Reports, question: _Question, deadline: Deadline, place: Place) -> tuple[_Flight, bool]:
+        audience = Audience()
         if question.freshness != "any":
-            return _Flight(self._computed(reports, question, deadline, place), deadline, self._detached()), True
+            work = self._computed(reports, question, deadline, place, audience)
+            return _Flight(work, deadline, self._detached(), audience), True
         key = self._key(question.owner, question.id_by(self._pipeline))
         if (flight := self._flights.get(key)) is not None:
             return flight, False
-        work = self._found_or_computed(reports, key, question, deadline, place)
-        flight = self._flights[key] = _Flight(work, deadline, self._detached(), lambda: self._flights.pop(key, None))
+        work = self._found_or_computed(reports, key, question, deadline, place, audience)
+        flight = _Flight(work, deadline, self._detached(), audience, lambda: self._flights.pop(key, None))
+        self._flights[key] = flight
         return flight, True
 
     async def _found_or_computed(
-        self, reports: Reports, key: str, question: _Question, deadline: Deadline, place: Place
+        self,
+        reports: Reports,
+        key: str,
+        question: _Question,
+        deadline: Deadline,
+        place: Place,
+        watching: Watching,
     ) -> _Outcome | ComparisonError:
         kept = await reports.get(key)
         if kept is not None and (report := _read(kept)) is not None:
             return _Outcome(report, was_kept=True)
-        return await self._computed(reports, question, deadline, place)
+        return await self._computed(reports, question, deadline, place, watching)
 
     async def _computed(
-        self, reports: Reports, question: _Question, deadline: Deadline, place: Place
+        self, reports: Reports, question: _Question, deadline: Deadline, place: Place, watching: Watching
     ) -> _Outcome | ComparisonError:
         try:
             with place() as turns:
                 report = await self._pipeline.compare(
-                    question.reference, question.candidate, question.config, deadline, turns
+                    question.reference, question.candidate, question.config, deadline, turns, watching
                 )
         except ComparisonError as refusal:
             return refusal.bare()  # as a value, without the frames that hold the pictures
@@ -190,7 +202,7 @@ class _Outcome:
 class _Flight:
     """One computation on a task of its own, and how many wait for it: it ends by its own clock, or with the last.
 
-    `on_end`: called once it can be joined no longer.
+    `audience`: of what happens in it. `on_end`: called once it can be joined no longer.
     """
 
     def __init__(
@@ -198,24 +210,28 @@ class _Flight:
         work: Coroutine[Any, Any, _Outcome | ComparisonError],
         deadline: Deadline,
         context: contextvars.Context,
+        audience: Audience,
         on_end: Callable[[], object] = lambda: None,
     ) -> None:
         self.deadline = deadline
         self._num_waiting = 0
+        self._audience = audience
         self._on_end = on_end
         self._task = asyncio.get_running_loop().create_task(work, context=context)
         self._task.add_done_callback(self._ended)
 
-    async def joined(self, deadline: Deadline) -> _Outcome | ComparisonError:
+    async def joined(self, deadline: Deadline, watching: Watching) -> _Outcome | ComparisonError:
         """Its outcome. Raises `DeadlineExceeded` where this one's time is over before, and whatever bug ended it."""
         patience_s = None if deadline.at >= self.deadline.at else deadline.remaining_s
         self._num_waiting += 1
+        self._audience.join(watching)
         try:
             await asyncio.wait({self._task}, timeout=patience_s)
             if not self._task.done():
                 raise deadline.exceeded()
             return self._task.result()
         finally:
+            self._audience.leave(watching)
             self._num_waiting -= 1
             if not self._num_waiting and not self._task.done():
                 self._task.cancel()  # nobody pays for nobody

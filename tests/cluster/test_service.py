@@ -278,3 +278,16 @@ def test_a_real_checkpoint_answers_through_http(deploy: Deploy, tmp_path: Path) 
         assert report["model"]["tokens"]["prompt"] > 0
         assert all(0 <= aspect["score"] <= 1 for aspect in report["aspects"])
         assert str(tmp_path) not in json.dumps(report["aspects"])
+
+
+def test_the_measurement_is_streamed_while_the_model_works(slow_url: str) -> None:
+    files = [("files", ("a", A)), ("files", ("b", B))]
+    came: dict[str, float] = {}
+    headers = {"cache-control": "no-store"}
+    with httpx2.stream("POST", f"{slow_url}/v1/compare/stream", files=files, headers=headers, timeout=60) as answer:
+        assert answer.status_code == 200
+        for line in answer.iter_lines():
+            if line.startswith("event: "):
+                came.setdefault(line.removeprefix("event: "), time.monotonic())
+    assert list(came) == ["progress", "measurement", "report"]
+    assert came["report"] - came["measurement"] > JOB_S / 2

@@ -786,6 +786,7 @@ async def test_every_answer_of_a_route_is_described_in_openapi(open_service: Cal
         "/version": anywhere,
         "/v1/limits": anywhere | {401, 403},
         "/v1/compare": {200, *(kind.status for kind in every_kind(ComparisonError))} - of_jobs_only,
+        "/v1/compare/stream": {200, *(kind.status for kind in every_kind(ComparisonError))} - of_jobs_only,
     }
 
 

@@ -21,7 +21,12 @@ from serve_app.serving.api.compare import add_compare
 from serve_app.serving.api.door import Door, open_door
 from serve_app.serving.api.jobs import JobDesk, add_jobs
 from serve_app.serving.api.operations import add_operations
+from serve_app.serving.api.pages.assets import add_assets
+from serve_app.serving.api.pages.docs import add_docs
+from serve_app.serving.api.pages.examples import Described
+from serve_app.serving.api.pages.page import add_page
 from serve_app.serving.api.reception import Reception
+from serve_app.serving.api.stream import add_stream
 from serve_app.serving.api.streams import Streams
 from serve_app.serving.readiness import Readiness
 from serve_app.settings import Settings
@@ -53,11 +58,13 @@ def create_app(
             yield
         await remembering.aclose()
 
-    app = FastAPI(
+    app = Described(
         title="PairLens",
         version=__version__,
         description="Compares two images and says, with evidence, whether and where they differ.",
         lifespan=lifespan,
+        docs_url=None,  # FastAPI's own load their scripts from another host
+        redoc_url=None,
         redirect_slashes=False,  # a redirect has no envelope, and its Location is the caller's own Host
     )
     app.add_middleware(
@@ -65,9 +72,13 @@ def create_app(
     )
     app.add_exception_handler(ComparisonError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_route)
+    add_assets(app)
+    add_docs(app)
+    add_page(app)
     add_operations(app, settings, readiness, door.admission)
     add_compare(app, pipeline, remembering)
     streams = Streams(logger)
+    add_stream(app, pipeline, remembering, streams)
     add_jobs(app, jobs, streams)
     add_batches(app, batches, streams)
     return app

@@ -16,7 +16,7 @@ from serve_app.serving import telemetry
 from serve_app.serving.api import body, envelope
 from serve_app.serving.api.arrival import Arrival, arrival
 
-_CACHE_CONTROL: Final[dict[str, Any]] = {
+CACHE_CONTROL: Final[dict[str, Any]] = {
     "name": "Cache-Control",
     "in": "header",
     "description": "no-cache: compute the report anew. no-store: keep it for nobody, either.",
@@ -31,7 +31,7 @@ def add_compare(app: FastAPI, pipeline: Pipeline, remembered: Remembered) -> Non
         "/v1/compare",
         response_model=Envelope[ComparisonReport],
         responses=envelope.responses(400, 413, 415, 422, 429, *envelope.KEYED),
-        openapi_extra={"requestBody": body.described(), "parameters": [_CACHE_CONTROL]},
+        openapi_extra={"requestBody": body.described(), "parameters": [CACHE_CONTROL]},
         summary="Compare two images",
     )
     async def compare(request: Request) -> Response:
@@ -46,7 +46,7 @@ def add_compare(app: FastAPI, pipeline: Pipeline, remembered: Remembered) -> Non
             owner=arrived.record.key_name or "",
             freshness=freshness(request),
         )
-        _note(arrived.record, report)
+        note(arrived.record, report)
         return envelope.success(report, arrived.request_id)
 
 
@@ -73,7 +73,7 @@ def promised(arrived: Arrival, deadline: Deadline, config: ImageComparisonConfig
         ticket.leave()
 
 
-def _note(record: telemetry.RequestRecord, report: ComparisonReport) -> None:
+def note(record: telemetry.RequestRecord, report: ComparisonReport) -> None:
     record.verdict = report.verdict
     record.report_id = report.report_id
     record.model_status = report.model.status

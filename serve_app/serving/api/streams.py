@@ -40,21 +40,26 @@ class Streams:
             raise Overloaded("Too many streams are open here already.", retry_after_s=RETRY_AFTER_S)
 
     async def told(
-        self, caller: str, happened: AsyncGenerator[T, None], sent: Callable[[T], ServerSentEvent]
+        self,
+        caller: str,
+        happened: AsyncGenerator[T, None],
+        sent: Callable[[T], ServerSentEvent],
+        failed: Callable[[ComparisonError], ServerSentEvent] | None = None,
     ) -> AsyncGenerator[ServerSentEvent, None]:
         """What happened, as events; a fault is the last of them: an exception would cut the stream off without a
-        word."""
+        word. `failed`: how it is told, by default as its `ErrorReport`."""
+        failed = failed or _broken
         self._open[caller] += 1
         try:
             async with aclosing(happened):
                 async for each in happened:
                     yield sent(each)
         except ComparisonError as exc:
-            yield _broken(exc)
+            yield failed(exc)
         except Exception as bug:  # noqa: BLE001
             where = "".join(traceback.format_tb(bug.__traceback__))
             self._logger.error("bug: %s\n%s", type(bug).__name__, where)  # noqa: TRY400 - its text may quote a caller
-            yield _broken(ComparisonError("Something went wrong here; the request is in our log."))
+            yield failed(ComparisonError("Something went wrong here; the request is in our log."))
         finally:
             self._open -= Counter((caller,))
 

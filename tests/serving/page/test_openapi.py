@@ -1,0 +1,66 @@
+"""The OpenAPI page: every answer and refusal has an example that is true, and what can be sent can be."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import jsonschema
+import pytest
+
+from serve_app import errors
+from serve_app.errors import ComparisonError
+from serve_app.schema import ComparisonReport, Envelope
+from serve_app.serving.api.pages.examples import REFUSALS, sample
+from serve_app.settings import Settings
+from tests.serving.page.conftest import app_of
+from tests.worlds.samples import card
+
+STATUSES = {kind.type: kind.status for kind in vars(errors).values() if hasattr(kind, "status")}
+
+
+@pytest.fixture
+async def client(tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
+    transport = httpx2.ASGITransport(app_of(Settings(), tmp_path))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as opened:
+        yield opened
+
+
+async def test_every_answer_has_an_example_as_its_schema_says(client: httpx2.AsyncClient) -> None:
+    page = (await client.get("/openapi.json")).json()
+    seen = 0
+    for operations in page["paths"].values():
+        for operation in operations.values():
+            for status, answer in operation["responses"].items():
+                for kind, content in answer.get("content", {}).items():
+                    if kind == "application/json":
+                        check(page, content, int(status))
+                        seen += 1
+    assert seen > 60
+
+
+def check(page: dict[str, Any], content: dict[str, Any], status: int) -> None:
+    assert content["example"]["code"] == status
+    schema = {**content.get("schema", {}), "components": page["components"]}
+    jsonschema.Draft202012Validator(schema).validate(content["example"])
+
+
+def test_every_refusal_is_one_that_there_is() -> None:
+    assert {status: STATUSES[kind] for status, (kind, _) in REFUSALS.items()} == {each: each for each in REFUSALS}
+    assert {kind.status for kind in every_kind(ComparisonError)} == set(REFUSALS)
+
+
+def every_kind(kind: type[ComparisonError]) -> set[type[ComparisonError]]:
+    return {kind}.union(*map(every_kind, kind.__subclasses__()))
+
+
+async def test_the_example_can_be_sent_and_gets_the_answer_that_it_says(client: httpx2.AsyncClient) -> None:
+    answer = await client.post("/v1/compare", json=sample()["request"])
+    told = Envelope[ComparisonReport].model_validate_json(answer.content).data
+    said = ComparisonReport.model_validate(sample()["report"])
+    assert told is not None
+    assert (told.verdict, told.images) == (said.verdict, said.images)
+    assert [each.candidate_box for each in told.differences] == [each.candidate_box for each in said.differences]
+    assert told.images.reference.width == card().width
