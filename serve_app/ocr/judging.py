@@ -19,6 +19,7 @@ from serve_app.ocr.recognition import Read
 READABLE: Final = 0.8  # mean probability of a line's letters
 SURE: Final = 0.9  # ... of a line that only one picture has
 LETTER: Final = 0.5  # least probability of each letter that changed
+ROUGH_LETTER: Final = 0.7  # ... where a picture was resampled or compressed
 NOTHING: Final = 0.5  # mean probability below which a place reads as nothing
 GAP: Final = 6.0  # nats: readings of one line differ by less, true changes nearly always by 11 and more
 CLOSE_GAP: Final = 3.0  # ... where nothing but these letters changed: 0 and O, 末 and 未 differ by 3 to 6
@@ -85,7 +86,8 @@ def _both(one: Read, two: Read, is_changed: Changed, *, is_rough: bool, is_close
     if letters.alike(own, other) < HALF:
         return Judged("replaced", one.text, two.text, min(least(one), least(two)))
     found = letters.stretches(sides[0].plain, sides[1].plain)
-    held = [each for each in found if _is_sure(sides, each) and is_changed(*_span(sides, each))]
+    letter = ROUGH_LETTER if is_rough else LETTER
+    held = [each for each in found if _least(sides, each) >= letter and is_changed(*_span(sides, each))]
     texts = _agreed(sides, found, held)
     gaps = {each: _gap(sides, texts, each) for each in held}
     least_gap = CLOSE_GAP if is_close and not is_rough else GAP
@@ -93,9 +95,7 @@ def _both(one: Read, two: Read, is_changed: Changed, *, is_rough: bool, is_close
     if not held:
         return None
     texts = _agreed(sides, found, held)
-    chance = min(sides[0].least(each.start, each.end) for each in held)
-    chance = min(chance, *(sides[1].least(each.other_start, each.other_end) for each in held))
-    surest = min(chance, 1 - math.exp(-min(gaps[each] for each in held)))
+    surest = min(min(_least(sides, each), 1 - math.exp(-gaps[each])) for each in held)
     changes = tuple(Change(texts.places[0][each], texts.places[1][each], *_span(sides, each)) for each in held)
     return Judged("changed", texts.one, texts.two, round(min(1.0, surest), 4), changes)
 
@@ -137,9 +137,8 @@ class _Side:
 _Sides = tuple[_Side, _Side]
 
 
-def _is_sure(sides: _Sides, stretch: Stretch) -> bool:
-    own, other = sides[0].least(stretch.start, stretch.end), sides[1].least(stretch.other_start, stretch.other_end)
-    return min(own, other) >= LETTER
+def _least(sides: _Sides, stretch: Stretch) -> float:
+    return min(sides[0].least(stretch.start, stretch.end), sides[1].least(stretch.other_start, stretch.other_end))
 
 
 def _span(sides: _Sides, stretch: Stretch) -> tuple[float, float]:

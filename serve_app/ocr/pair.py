@@ -24,7 +24,7 @@ from serve_app.schema import TextKind
 MOST_LINES: Final = 256  # read of one pair
 PARTS: Final = 10  # of a line, that are asked whether they changed
 MOSTLY: Final = 0.6  # of a line on changed pixels: it looks different as a whole, or is in one picture alone
-CLOSE: Final = 0.5  # ... less, and what is around the changed letters proves that nothing else did
+CLOSE: Final = 0.7  # ... less, and what is around the changed letters proves that nothing else did
 FAR: Final = 0.4  # of its box's shorter side: less is an encoder's jitter, not a move
 SLOT: Final = 0.6  # of its height, that another text at the same place may begin or end elsewhere
 MARGIN: Final = 8  # pixels around a place that is read by itself: letters at its edge are found whole
@@ -156,6 +156,8 @@ def _said(work: _Work, pictures: tuple[Pixels, Pixels], place: Place, one: Read,
     quad = place.quad
     judged = _judged(work.laid, quad, one, two)
     if judged is not None and judged.verdict == "changed" and _is_at_an_end(judged):
+        if work.laid.is_warped:
+            return  # the end may lie in a shade, or round a corner
         # A letter that only one of them has at its end may have been cut off in the other.
         quad = quads.longer(quad, min(quads.size(quad)))
         judged = _judged(work.laid, quad, *work.read(pictures, [quad])[0])
@@ -173,7 +175,7 @@ def _judged(laid: Laid, quad: Quad, one: Read, two: Read) -> Judged | None:
 def _statements(work: _Work, place: Place, quad: Quad, judged: Judged) -> Iterator[Statement]:
     at = (quads.bounds(quad),)
     one, two, confidence = judged.one, judged.two, judged.confidence
-    is_alone = work.laid.is_explained and _share(work.laid, quad) >= MOSTLY
+    is_alone = work.laid.is_explained and confidence >= judging.SURE and _share(work.laid, quad) >= MOSTLY
     if judged.verdict == "changed":
         stretches = tuple(
             Stretch(each.one, each.two, quads.bounds(quads.part(quad, each.start, each.end))) for each in judged.changes
@@ -184,8 +186,10 @@ def _statements(work: _Work, place: Place, quad: Quad, judged: Judged) -> Iterat
     elif judged.verdict == "replaced" and _is_one_slot(place):
         yield Statement("changed", one, two, confidence, at)
     elif is_alone and judged.verdict in ("replaced", "removed", "added"):
-        for kind, text, seen in (("removed", one, place.seen[0]), ("added", two, place.seen[1])):
-            if text and seen is not None:
+        is_replaced = judged.verdict == "replaced"
+        for kind, text, own in (("removed", one, 0), ("added", two, 1)):
+            # A line that is seen in both and can be read in one may well be the same.
+            if text and place.seen[own] is not None and (is_replaced or place.seen[1 - own] is None):
                 texts = (text, "") if kind == "removed" else ("", text)
                 yield Statement("removed" if kind == "removed" else "added", *texts, confidence, at)
 
