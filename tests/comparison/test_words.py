@@ -8,17 +8,21 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from serve_app import measurement, ocr
+from serve_app.comparison.examiner import Examiner
 from serve_app.comparison.words import RESERVE_S, read_pair, until
 from serve_app.core.clock import Deadline, Stop
-from serve_app.core.pictures import Pixels
+from serve_app.core.pictures import Pixels, Upload
 from serve_app.core.reading import Reading
 from serve_app.ocr.model_files import ModelFilesWrong
 from serve_app.ocr.quads import Quad
 from serve_app.ocr.recognition import Letter, Read
 from serve_app.schema import ImageComparisonConfig
+from serve_app.settings import MIB, Limits, PreprocessingSettings
 from tests.ocr.drawn import PAGE, changed, picture, raster, reader
+from tests.worlds.samples import config, encoded, soon
 
 
 @dataclass
@@ -125,3 +129,58 @@ def test_nothing_that_was_read_is_logged(caplog: pytest.LogCaptureFixture) -> No
         assert read(ONE, TWO, reads=reader()).changes
     assert "14.99" not in caplog.text
     assert "Price" not in caplog.text
+
+
+STRONGER = TWO.copy()
+STRONGER[240:290, 300:470] = (20, 90, 160)  # larger than a digit
+
+
+def upload(pixels: Pixels) -> Upload:
+    return Upload(encoded(Image.fromarray(pixels)))
+
+
+def examiner(budget_bytes: int = 1536 * MIB, reads: ocr.Reads | None = None) -> Examiner:
+    settings = PreprocessingSettings(memory_budget_bytes=budget_bytes)
+    return Examiner(Limits(), settings, shows_images=False, reader=reads)
+
+
+async def test_a_change_of_text_leads_the_differences() -> None:
+    found = await examiner(reads=reader()).examine(upload(ONE), upload(STRONGER), config(), soon())
+    first, second = found.measurement.differences
+    assert (first.reference_box, second.reference_box) != (None, None)
+    assert first.changed_pixels < second.changed_pixels
+    assert first.severity >= max(0.5, second.severity)
+    assert [len(changes) for changes in found.reading.changes] == [1, 0]
+    assert found.reading.status == "read"
+
+
+async def test_reading_takes_time_of_its_own() -> None:
+    found = await examiner(reads=reader()).examine(upload(ONE), upload(STRONGER), config(), soon())
+    assert found.reading.read_ms > 0
+    assert found.measure_ms > 0
+    without = await examiner().examine(upload(ONE), upload(STRONGER), config(), soon())
+    assert (without.reading.status, without.reading.read_ms) == ("not_installed", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("budget_bytes", "status"),
+    [(2 * ocr.WORKING_BYTES, "nothing_to_read"), (2 * ocr.WORKING_BYTES - 1, "not_installed")],
+)
+async def test_the_networks_memory_is_promised_before_any_pair(budget_bytes: int, status: str) -> None:
+    """A budget that wouldn't leave pairs as much again does without."""
+    pretended = Pretended()
+    stage = examiner(budget_bytes, pretended)
+    found = await stage.examine(upload(ONE), upload(STRONGER), config(), soon())
+    assert found.reading.status == status
+    taken = ocr.WORKING_BYTES if status != "not_installed" else 0
+    assert stage._budget.free_bytes == budget_bytes - taken
+
+
+async def test_ignored_places_are_never_read() -> None:
+    asked = config(ignore_regions=[[0, 100, 480, 50], [300, 240, 170, 50]], focus_elements=["“Price $14.99 each”"])
+    found = await examiner(reads=reader()).examine(upload(ONE), upload(STRONGER), asked, soon())
+    assert found.measurement.differences == ()
+    assert found.reading.status == "nothing_to_read"
+    asked = config(ignore_regions=[[300, 240, 170, 50]], focus_elements=["“Price $14.99 each”"])
+    found = await examiner(reads=reader()).examine(upload(ONE), upload(STRONGER), asked, soon())
+    assert [change.candidate for changes in found.reading.changes for change in changes] == ["Price $12.99 each"]
