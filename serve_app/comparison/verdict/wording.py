@@ -75,7 +75,7 @@ def _strings(found: TextChange) -> tuple[str, ...]:
 
 
 def _bare(text: str) -> str:
-    """Folded, one sign for two scripts' (净, 凈), without signs of currency, and without the stop or comma before a closing mark."""
+    """Folded, 净 for 凈, without signs of currency, and without the stop or comma before a closing mark."""
     kept = "".join(letter for letter in folded(letters.folded(text)) if unicodedata.category(letter) != "Sc")
     return kept.strip(".,;:!?。、…")
 
