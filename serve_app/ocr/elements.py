@@ -225,6 +225,8 @@ def _nowhere(wanted: _Wanted, page: _Page) -> ElementText | None:
 def _of_kind(kind: Kind, page: _Page) -> ElementText | None:
     """All that is of the kind counts as one element, where it is not much."""
     here = [[line for line in side if kind.found_in(line.text)] for side in page.sides]
+    if not any(here) and (barely := kind.barely()) is not None:
+        return _of_kind(barely, page)
     if not any(here) or max(map(len, here)) > FEW:
         return None
     before, after = (Counter(_found(kind, (line.text for line in side))) for side in here)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 _NUMBER: Final = r"\d+(?:[.,]\d+)*"
@@ -18,15 +18,22 @@ _MONTH: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`words`: by which people name it; `pattern`: what it looks like. `digits`: how many it has, if that tells."""
+    """`words`: by which people name it; `pattern`: what it looks like. `digits`: how many it has, if that tells.
+
+    `bare`: what it may look like where nothing of `pattern` is on the page.
+    """
 
     words: re.Pattern[str]
     pattern: re.Pattern[str]
     digits: range | None = None
+    bare: re.Pattern[str] | None = None
 
     def found_in(self, text: str) -> tuple[str, ...]:
         """What of `text` is of this kind, without spaces."""
-        return tuple(self._found_in(unicodedata.normalize("NFKC", text).casefold().replace("￥", "¥")))
+        return tuple(self._found_in(unicodedata.normalize("NFKC", text).casefold()))
+
+    def barely(self) -> Kind | None:
+        return None if self.bare is None else replace(self, pattern=self.bare, bare=None)
 
     def _found_in(self, text: str) -> Iterator[str]:
         for match in self.pattern.finditer(text):
@@ -35,9 +42,10 @@ class Kind:
                 yield found
 
 
-def _kind(english: str, chinese: str, pattern: str, digits: range | None = None) -> Kind:
+def _kind(english: str, chinese: str, pattern: str, digits: range | None = None, bare: str | None = None) -> Kind:
     """`english`: whole words; `chinese`: wherever they stand, for Chinese has no spaces."""
-    return Kind(re.compile(rf"(?<![a-z])(?:{english})(?![a-z])|{chinese}"), re.compile(pattern), digits)
+    words = re.compile(rf"(?<![a-z])(?:{english})(?![a-z])|{chinese}")
+    return Kind(words, re.compile(pattern), digits, None if bare is None else re.compile(bare))
 
 
 KINDS: Final = (
@@ -45,6 +53,8 @@ KINDS: Final = (
         r"prices?|costs?|amount",
         "价格|价钱|售价|单价|金额|总价|原价|现价",
         rf"(?:[¥$€£]|rmb|usd|eur|gbp|cny)\s?{_NUMBER}|(?<![\d.,]){_NUMBER}\s?(?:元|円|[¥€£]|rmb|usd|eur|gbp|cny)(?![a-z])",
+        # Two decimals without a unit: on a price tag the sign of the currency is drawn small, or not at all.
+        bare=r"(?<![\d.,:/-])\d{1,3}(?:[., ]?\d{3})*[.,]\d{2}(?![\d.,:/-]|\s?[a-z%°])",
     ),
     _kind(
         r"dates?",

@@ -179,6 +179,8 @@ def test_of_several_quoted_texts_the_changed_one_tells() -> None:
         ("Price tag", "12,50 €", "12,90 €"),
         ("价格", "￥12.80", "￥13.80"),
         ("商品售价", "12元", "13元"),
+        ("price", "12.99", "14.99"),
+        ("价格", "特价 1,299.00", "特价 1,199.00"),
         ("date", "Best before 2026-11-27", "Best before 2026-12-27"),
         ("Expiry date", "11/27/2026", "11/28/2026"),
         ("生产日期", "2026年11月27日", "2026年11月28日"),
@@ -206,6 +208,14 @@ def test_another_change_is_none_of_the_price() -> None:
     candidate = swapped("LOT A9914", "LOT A9915")
     assert status("price", LABEL, candidate, change("LOT A9914", "LOT A9915")) == "unchanged"
     assert status("date", LABEL, candidate, change("LOT A9914", "LOT A9915")) == "unchanged"
+
+
+def test_a_bare_number_is_a_price_only_where_none_has_a_currency() -> None:
+    before, after = ("¥12.80", "4.99"), ("¥12.80", "5.99")
+    assert status("price", before, after, change("4.99", "5.99")) == "unchanged"
+    assert status("price", before[1:], after[1:], change("4.99", "5.99")) == "changed"
+    for text in ("4.9", "4.99 kg", "4.99%", "1.4.99", "14:04.99", "version 4.99.1", "4.995", "499"):
+        assert status("price", (text,), (text,)) is None
 
 
 def test_of_many_prices_a_name_tells_none() -> None:

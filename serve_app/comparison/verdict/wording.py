@@ -17,6 +17,7 @@ from serve_app.core.assessed import Assessment
 from serve_app.core.measured import Examination
 from serve_app.core.quotes import folded, likeness, quotes
 from serve_app.core.reading import Reading, TextChange
+from serve_app.ocr import letters
 
 ALIKE: Final = 0.5  # a quotation is of a text that was read from here on
 _ASPECTS: Final = frozenset(["text", "texts", "wording", "words", "lettering", "文字", "文案", "文本", "措辞"])
@@ -74,8 +75,8 @@ def _strings(found: TextChange) -> tuple[str, ...]:
 
 
 def _bare(text: str) -> str:
-    """Folded, without signs of currency, and without the stop or comma before a closing mark."""
-    kept = "".join(letter for letter in folded(text) if unicodedata.category(letter) != "Sc")
+    """Folded, 净 for 凈, without signs of currency, and without the stop or comma before a closing mark."""
+    kept = "".join(letter for letter in folded(letters.folded(text)) if unicodedata.category(letter) != "Sc")
     return kept.strip(".,;:!?。、…")
 
 

@@ -43,6 +43,10 @@ def test_a_quotation_is_of_what_was_read_or_of_something_else(description: str, 
     assert misquotes(description, (PRICE,)) == is_other
 
 
+def test_a_sign_read_in_another_script_is_the_same() -> None:
+    assert not misquotes("“净含量”移动了", (TextChange("moved", "凈含量", "凈含量", None, None, 0.9),))
+
+
 def test_at_a_place_as_large_as_the_picture_other_text_may_stand_too() -> None:
     assert not misquotes('The word "SALE" is red.', (PRICE,), is_frame=True)
     assert misquotes(WRONG, (PRICE,), is_frame=True)
