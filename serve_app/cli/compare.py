@@ -36,6 +36,7 @@ def compare(
     ] = None,
     text_changes: Annotated[str | None, typer.Option(help="report, or mismatch: a sure change of text is one.")] = None,
     visual: Annotated[list[str] | None, typer.Option(help="KIND=FILE.png: overlay, heatmap or side_by_side.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the report as one HTML file that opens offline.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON, and nothing else.")] = False,
     server: Annotated[str | None, typer.Option(help="Ask this server, such as http://127.0.0.1:8000.")] = None,
     model: Annotated[str | None, typer.Option(help="Assess with this checkpoint: a folder or hub id.")] = None,
@@ -58,8 +59,11 @@ def compare(
             "visuals": list(files) or None,
         }
         wanted = config_of(config, {name: value for name, value in options.items() if value is not None})
-        report = asyncio.run(_compared(read(reference), read(candidate), wanted, server, model))
+        pair = read(reference), read(candidate)
+        report = asyncio.run(_compared(*pair, wanted if html is None else _with_pictures(wanted), server, model))
         _save_visuals(report, files)
+        if html is not None:
+            report = _save_html(report, wanted, html, f"{reference.name} – {candidate.name}")
     except CommandFailed as exc:
         fail(str(exc))
     _print(report, as_json=as_json)
@@ -103,10 +107,29 @@ def _save_visuals(report: ComparisonReport, files: dict[str, Path]) -> None:
         path = files.get(picture.kind)
         if path is None:
             continue
-        try:
-            path.write_bytes(base64.b64decode(picture.image.partition(",")[2]))
-        except OSError as exc:
-            raise CommandFailed(f"{path} can't be written: {exc.strerror}.") from exc
+        _written(path, base64.b64decode(picture.image.partition(",")[2]))
+
+
+def _with_pictures(config: ImageComparisonConfig) -> ImageComparisonConfig:
+    from serve_app.views import html_report  # templates and a decoder, for who wants a page
+
+    return html_report.wanted(config)
+
+
+def _save_html(report: ComparisonReport, config: ImageComparisonConfig, path: Path, title: str) -> ComparisonReport:
+    """Write the page; the report with no more pictures than `config` asks for."""
+    from serve_app.views import html_report
+
+    _written(path, html_report.html_report(report, config.language, title=title).encode())
+    asked = tuple(each for each in report.visuals if each.kind in config.visuals)
+    return report.model_copy(update={"visuals": asked})
+
+
+def _written(path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as exc:
+        raise CommandFailed(f"{path} can't be written: {exc.strerror}.") from exc
 
 
 def _print(report: ComparisonReport, *, as_json: bool) -> None:

@@ -101,7 +101,8 @@ class Measurement:
 @dataclass(frozen=True, slots=True)
 class Visual:
     kind: VisualKind
-    png: bytes
+    data: bytes
+    media_type: str = "image/png"
 
 
 @dataclass(frozen=True, slots=True)

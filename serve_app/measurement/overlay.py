@@ -30,13 +30,15 @@ _PAGE = (242, 242, 244)
 def draw(
     kind: VisualKind, placed: Placed | None, rasters: tuple[Raster, Raster], measured: Measurement, *, is_turned: bool
 ) -> Visual:
-    """One picture of what was found, at most `MOST_PIXELS` a panel.
+    """One picture of what was found, at most `MOST_PIXELS` a panel; or of one of the two as it is, as JPEG.
 
     overlay: the candidate, changed pixels tinted, every difference framed and numbered. heatmap: how far each
     pixel is off, on the faded reference. side_by_side: both pictures with the same numbers.
     `rasters`: reference and candidate. `placed`: both on one grid, None where they are identical; its first picture
     is the candidate where `is_turned`.
     """
+    if kind in ("reference", "candidate"):
+        return Visual(kind, _jpeg(rasters[kind == "candidate"]), "image/jpeg")
     if kind == "overlay":
         picture = _overlay(placed, 0 if is_turned else 1, rasters[1], measured)
     elif kind == "heatmap":
@@ -46,6 +48,12 @@ def draw(
     out = io.BytesIO()
     picture.save(out, "PNG", compress_level=3)
     return Visual(kind, out.getvalue())
+
+
+def _jpeg(raster: Raster) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(_shown(raster)).save(out, "JPEG", quality=90, subsampling=0)
+    return out.getvalue()
 
 
 def _overlay(placed: Placed | None, own: int, candidate: Raster, measured: Measurement) -> Image.Image:

@@ -50,7 +50,10 @@ class ImageComparisonConfig(BaseModel):
     language: Language = "en"
     on_model_failure: Literal["error", "measurement"] = "error"
     swap_check: bool = True
-    visuals: Annotated[tuple[VisualKind, ...], Field(max_length=3)] = ()
+    visuals: Annotated[
+        tuple[VisualKind, ...],
+        Field(max_length=5, description="reference and candidate: each upright as measured, at most 4 megapixels"),
+    ] = ()
     frame: Annotated[int, Field(ge=0, le=9999, description="Which page or frame of both files, counted from 0")] = 0
     read_text: Annotated[
         bool, Field(description="Say what text changed in the differences found, where a reader is installed")

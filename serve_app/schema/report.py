@@ -210,7 +210,7 @@ class TimingsReport(Out):
 
 class VisualReport(Out):
     kind: VisualKind
-    image: Annotated[str, Field(description="PNG as a data URL")]
+    image: Annotated[str, Field(description="A data URL: PNG, of reference and candidate JPEG")]
 
 
 class ComparisonReport(Out):

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 Language = Literal["en", "zh"]
-VisualKind = Literal["overlay", "heatmap", "side_by_side"]
+VisualKind = Literal["overlay", "heatmap", "side_by_side", "reference", "candidate"]
 Verdict = Literal["match", "mismatch", "uncertain"]
 VerdictReason = Literal["similarity", "differences", "changed_ratio", "text"]
 DifferenceKind = Literal["changed", "added", "removed", "moved"]

@@ -98,7 +98,7 @@ async def test_visuals_come_once_each_in_the_order_asked() -> None:
     asked = config(visuals=["heatmap", "overlay", "heatmap"])
     found = await examiner().examine(upload(), upload("red"), asked, soon())
     assert [visual.kind for visual in found.visuals] == ["heatmap", "overlay"]
-    assert all(visual.png.startswith(b"\x89PNG") for visual in found.visuals)
+    assert all(visual.data.startswith(b"\x89PNG") for visual in found.visuals)
 
 
 @pytest.mark.parametrize(

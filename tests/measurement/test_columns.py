@@ -52,7 +52,7 @@ def test_the_parts_that_are_drawn_lie_in_both_pictures(is_turned: bool) -> None:
     one, two = (pair.candidate, pair.reference) if is_turned else (pair.reference, pair.candidate)
     placed = measurement.place(raster(one), raster(two))
     drawn = placed.draw("overlay", placed.measure())
-    with Image.open(io.BytesIO(drawn.png)) as image:
+    with Image.open(io.BytesIO(drawn.data)) as image:
         assert image.size == (900, 600)
 
 

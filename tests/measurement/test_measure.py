@@ -277,7 +277,7 @@ def test_every_picture_can_be_drawn(kind: VisualKind, sizes: tuple[tuple[int, in
     pair = measurement.place(*rasters)
     drawn = pair.draw(kind, pair.measure())
     assert drawn.kind == kind
-    with Image.open(io.BytesIO(drawn.png)) as image:
+    with Image.open(io.BytesIO(drawn.data)) as image:
         image.load()
         assert image.format == "PNG"
 
@@ -297,7 +297,7 @@ def test_what_changed_is_tinted_where_it_lies_in_the_candidate(width: int, heigh
     shown = {}
     kinds: tuple[VisualKind, ...] = ("overlay", "heatmap")
     for kind in kinds:
-        with Image.open(io.BytesIO(pair.draw(kind, measured).png)) as image:
+        with Image.open(io.BytesIO(pair.draw(kind, measured).data)) as image:
             shown[kind] = np.asarray(image.convert("RGB")).astype(int)
     drawn = shown["heatmap" if is_turned else "overlay"]  # that on the picture with the square
     scale = drawn.shape[1] / width
@@ -330,6 +330,6 @@ def test_a_long_page_is_drawn_wide_enough_to_read() -> None:
     edited[9000:9020, 300:360] = 0
     rasters = raster(page), raster(edited)
     pair = measurement.place(*rasters)
-    with Image.open(io.BytesIO(pair.draw("overlay", pair.measure()).png)) as image:
+    with Image.open(io.BytesIO(pair.draw("overlay", pair.measure()).data)) as image:
         assert image.width > 400
         assert image.width * image.height <= 4_100_000

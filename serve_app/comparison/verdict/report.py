@@ -81,7 +81,10 @@ def _refuted(say: Sentences, told: wording.Told) -> tuple[str, ...]:
 
 def _visuals(examination: Examination) -> tuple[VisualReport, ...]:
     return tuple(
-        VisualReport(kind=visual.kind, image="data:image/png;base64," + base64.b64encode(visual.png).decode())
+        VisualReport(
+            kind=visual.kind,
+            image=f"data:{visual.media_type};base64,{base64.b64encode(visual.data).decode()}",
+        )
         for visual in examination.visuals
     )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
+from starlette.responses import HTMLResponse
 
 from serve_app.comparison.pipeline import Pipeline, Turns
 from serve_app.comparison.remembered import Freshness, Remembered
@@ -15,7 +17,15 @@ from serve_app.schema import ComparisonReport, Envelope, ImageComparisonConfig
 from serve_app.serving import telemetry
 from serve_app.serving.api import body, envelope
 from serve_app.serving.api.arrival import Arrival, arrival
+from serve_app.views import html_report
 
+HTML: Final = "text/html"
+# What the file says itself, once it is saved; here also that no other page may frame it.
+_OF_HTML: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "frame-ancestors 'none'",
+}
 CACHE_CONTROL: Final[dict[str, Any]] = {
     "name": "Cache-Control",
     "in": "header",
@@ -30,24 +40,35 @@ def add_compare(app: FastAPI, pipeline: Pipeline, remembered: Remembered) -> Non
     @app.post(
         "/v1/compare",
         response_model=Envelope[ComparisonReport],
-        responses=envelope.responses(400, 413, 415, 422, 429, *envelope.KEYED),
+        responses={**envelope.responses(400, 413, 415, 422, 429, *envelope.KEYED), 200: {"content": {HTML: {}}}},
         openapi_extra={"requestBody": body.described(), "parameters": [CACHE_CONTROL]},
-        summary="Compare two images",
+        summary="Compare two images; with `Accept: text/html` the report is one file for a browser",
     )
     async def compare(request: Request) -> Response:
         asked, arrived = await bodies.read(request), arrival(request)
+        is_html = wants_html(request)
+        config = html_report.wanted(asked.config) if is_html else asked.config
         deadline = pipeline.deadline(asked.config, arrived=arrived.time)
         report = await remembered.compare(
             asked.reference,
             asked.candidate,
-            asked.config,
+            config,
             deadline,
-            lambda: promised(arrived, deadline, asked.config),
+            lambda: promised(arrived, deadline, config),
             owner=arrived.record.key_name or "",
             freshness=freshness(request),
         )
         note(arrived.record, report)
+        if is_html:
+            made = await asyncio.to_thread(html_report.html_report, report, config.language)
+            return HTMLResponse(made, headers=_OF_HTML)
         return envelope.success(report, arrived.request_id)
+
+
+def wants_html(request: Request) -> bool:
+    """Whether the caller takes a page and no JSON; `*/*` asks for what is usual here."""
+    kinds = [part.partition(";")[0].strip().lower() for part in ",".join(request.headers.getlist("accept")).split(",")]
+    return HTML in kinds and "application/json" not in kinds
 
 
 def freshness(request: Request) -> Freshness:

@@ -37,6 +37,8 @@ async function sent(path, options = {}) {
 
 export const ask = async (path, options) => (await (await sent(path, options)).json()).data;
 
+export const blobOf = async (path, options) => (await sent(path, options)).blob();
+
 /** Each event of a stream as `[name, data]`, until the report; throws what the stream was refused or broken off with. */
 export async function* events(path, options) {
 	const reader = (await sent(path, options)).body.pipeThrough(new TextDecoderStream()).getReader();

@@ -1,6 +1,6 @@
 // The page: two pictures and a config in, what the service tells of them out. Decides nothing of a comparison.
 import "./viewer.js";
-import { ask, events, form, Trouble, useKey } from "./asking.js";
+import { ask, blobOf, events, form, Trouble, useKey } from "./asking.js";
 import { COPIES } from "./copying.js";
 import { el, milliseconds, picture, save } from "./dom.js";
 import { EXAMPLES } from "./examples.js";
@@ -259,7 +259,16 @@ function tellTakes() {
 		}),
 	);
 	const json = () => saveBlob("report.json", new Blob([JSON.stringify(now.report, null, 1)], { type: "application/json" }));
-	$("#takes").replaceChildren(...copies, button("JSON", json), button("PNG", () => viewer.download()));
+	$("#takes").replaceChildren(...copies, button("JSON", json), button("HTML", html), button("PNG", () => viewer.download()));
+}
+
+async function html() {
+	const files = SIDES.map((side) => now.files[side]);
+	try {
+		saveBlob("report.html", await blobOf("v1/compare", { method: "POST", body: form(files, now.config), headers: { Accept: "text/html" } }));
+	} catch (fault) {
+		trouble(said(fault), fault.detail);
+	}
 }
 
 function saveBlob(name, blob) {

@@ -38,7 +38,7 @@ export function reportOf(report, { pick = () => {}, point = () => {} } = {}) {
 		scale(report),
 		report.summary && el("p", {}, report.summary),
 		list(report, rows, pick, point),
-		report.aspects && aspects(report.aspects),
+		report.aspects && aspects(report.aspects, report.model.status === "answered"),
 		report.focus_elements?.length ? focus(report.focus_elements) : null,
 		read(report.measurement.text),
 		report.timings_ms && times(report.timings_ms),
@@ -146,18 +146,19 @@ function bar(value, name) {
 	return el("i", { class: name }, fill);
 }
 
-function aspects(found) {
+/** Without an answer of the model an aspect's score is the measured one. */
+function aspects(found, isAssessed) {
 	const row = (each) =>
 		el(
 			"tr",
 			{},
 			el("td", {}, each.name),
-			el("td", {}, el("span", { class: "bars", "aria-hidden": "true" }, bar(each.measured_score, "measured"), bar(each.score, "model"))),
+			el("td", {}, el("span", { class: "bars", "aria-hidden": "true" }, bar(each.measured_score, "measured"), isAssessed && bar(each.score, "model"))),
 			el("td", {}, score(each.measured_score)),
-			el("td", {}, score(each.score)),
+			isAssessed && el("td", {}, score(each.score)),
 		);
 	const told = (each) => el("tr", {}, el("td", { colspan: 4, class: "quiet" }, each.explanation));
-	const head = ["", "", t("measured"), t("model")].map((name) => (name ? el("th", { scope: "col" }, name) : el("td")));
+	const head = ["", "", t("measured"), ...(isAssessed ? [t("model")] : [])].map((name) => (name ? el("th", { scope: "col" }, name) : el("td")));
 	return [el("h2", {}, t("aspects")), el("table", { class: "grid" }, el("thead", {}, el("tr", {}, head)), el("tbody", {}, found.map((each) => [row(each), told(each)])))];
 }
 
