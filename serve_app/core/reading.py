@@ -84,4 +84,4 @@ class Reading:
         return tuple(change for found in self.changes for change in found if change.kind in SURE)
 
 
-UNREAD: Final = Reading("not_asked")
+UNREAD: Final = Reading("off")

@@ -116,7 +116,7 @@ class ToneReport(Out):
 class TextEvidenceReport(Out):
     """Whether text was read in this pair, and by what."""
 
-    status: TextStatus = "not_asked"
+    status: TextStatus = "off"
     lines: Annotated[int, Field(ge=0, description="Read in both pictures, in and around the differences")] = 0
     engine: str | None = None
     model: str | None = None

@@ -151,7 +151,7 @@ def _measured(report: ComparisonReport) -> str:
 
 def _text(found: TextEvidenceReport) -> str:
     """Nothing where nobody asked, or nothing differs."""
-    if found.status == "not_asked":
+    if found.status == "off":
         return ""
     if found.status == "not_installed":
         return "not read: no reader is installed (pip install 'pairlens[text]')"

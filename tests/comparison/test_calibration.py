@@ -118,7 +118,7 @@ def test_a_model_that_answers_in_pixels_is_asked_for_pixels_from_then_on() -> No
     assert model.asked == [("en", "thousandths")] * 2 + [("en", "pixels")] * 2 + [("zh", "pixels")] * 2
 
 
-def test_a_model_that_changes_its_numbers_with_the_question_is_believed_in_none_that_it_was_not_asked_for() -> None:
+def test_a_model_that_changes_its_numbers_with_the_question_is_believed_in_none_that_it_was_off_for() -> None:
     """Asked for thousandths it writes pixels, asked for pixels it writes thousandths, and else nothing."""
     model = Placing(*map(in_pixels, MARKS), ONE, TWO, None, ONE, TWO, None)
     assert calibration.calibrate(model)["en"].boxes is None

@@ -143,7 +143,7 @@ async def test_a_change_of_alpha_alone_is_a_difference(local: Pipeline) -> None:
     assert (await compare(local, encoded(first), encoded(second))).differences
 
 
-async def test_the_model_is_not_asked_about_equal_pixels() -> None:
+async def test_the_model_is_off_about_equal_pixels() -> None:
     async with open_pipeline(scripted(fails=True)) as failing:
         report = await compare(failing, encoded(card()), encoded(card(), "BMP"))
     assert (report.model.status, report.verdict) == ("skipped", "match")

@@ -73,7 +73,7 @@ def test_what_was_read_is_seen_from_the_reference_whichever_comes_first() -> Non
 
 def test_nothing_is_read_where_it_is_not_wanted_or_nothing_differs() -> None:
     pretended = Pretended()
-    assert read(ONE, TWO, ImageComparisonConfig(read_text=False), pretended).status == "not_asked"
+    assert read(ONE, TWO, ImageComparisonConfig(read_text=False), pretended).status == "off"
     assert read(ONE, ONE, reads=pretended).status == "nothing_to_read"
     assert read(ONE, TWO).status == "not_installed"
     assert pretended.asked == []

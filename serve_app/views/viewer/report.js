@@ -169,7 +169,7 @@ function focus(found) {
 }
 
 function read(text) {
-	if (!text || text.status === "not_asked") return null;
+	if (!text || text.status === "off") return null;
 	const model = [text.model, text.engine].filter(Boolean).join(", ");
 	return [el("h2", {}, t("read")), el("p", { class: "fact" }, t(`read.${text.status}`, { lines: text.lines, model }))];
 }

@@ -103,7 +103,7 @@ def test_fields_hold_what_was_read() -> None:
 
 
 def test_where_nothing_was_read_nothing_else_changes() -> None:
-    for status in ("not_asked", "not_installed", "timed_out", "nothing_to_read"):
+    for status in ("off", "not_installed", "timed_out", "nothing_to_read"):
         made = build(Reading(status))
         assert made.measurement.text.status == status
         assert (made.differences[0].text, made.differences[0].description) == (None, WHERE)

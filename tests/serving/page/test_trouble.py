@@ -122,7 +122,7 @@ def test_what_would_not_help_is_not_tried_again(page: Page, status: int, kind: s
     expect(page.locator("#stop")).to_be_hidden()
 
 
-def test_who_stops_is_not_asked_for_again(page: Page) -> None:
+def test_who_stops_is_off_for_again(page: Page) -> None:
     asked = answering(page, None)
     page.click("#compare")
     expect(page.locator("#trouble")).to_contain_text("can't be reached")
