@@ -31,11 +31,10 @@ class Laid:
 
     `on_black`: the same with transparency on black, where a picture has any. `pictures`: each one's own pixels.
     `spots`: of the measured differences, in their order. `is_changed`: whether anything in a box of the grid differs
-    visibly. `places`: a box of the grid in original pixels of each picture; `original`: a box of one picture's own
-    pixels (0: the first) in original ones. `is_turned`: the first picture is the candidate.
-    `is_rough`: one was resampled, or compressed more: letters may look other than they are. `is_warped`: it was turned
-    or tilted to meet the other. `is_explained`: the same place of the grid shows the same thing, as far as anything is
-    the same.
+    visibly. `own`: a box of the grid in each picture's own pixels; `original`: a box of one picture's own pixels (0:
+    the first) in original ones. `is_turned`: the first picture is the candidate. `is_rough`: one was resampled, or
+    compressed more: letters may look other than they are. `is_warped`: it was turned or tilted to meet the other.
+    `is_explained`: the same place of the grid shows the same thing, as far as anything is the same.
     """
 
     first: Pixels
@@ -44,7 +43,7 @@ class Laid:
     pictures: tuple[Pixels, Pixels]
     spots: tuple[Spot, ...]
     is_changed: Callable[[Box], bool]
-    places: Callable[[Box], tuple[Box, Box]]
+    own: Callable[[Box], tuple[Box, Box]]
     original: Callable[[Box, int], Box]
     is_turned: bool
     is_rough: bool
@@ -55,3 +54,8 @@ class Laid:
     def size(self) -> tuple[int, int]:
         """Width and height of the grid."""
         return int(self.first.shape[1]), int(self.first.shape[0])
+
+    def places(self, box: Box) -> tuple[Box, Box]:
+        """A box of the grid in original pixels of each picture."""
+        one, two = self.own(box)
+        return self.original(one, 0), self.original(two, 1)

@@ -3,6 +3,7 @@ No differences of its own: it names what was measured. Knows no config, no repor
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -26,6 +27,7 @@ PARTS: Final = 10  # of a line, that are asked whether they changed
 MOSTLY: Final = 0.6  # of a line on changed pixels: it looks different as a whole, or is in one picture alone
 CLOSE: Final = 0.7  # ... less, and what is around the changed letters proves that nothing else did
 FAR: Final = 0.4  # of its box's shorter side: less is an encoder's jitter, not a move
+ALIKE: Final = 0.8  # two readings of one line, cut otherwise
 SLOT: Final = 0.6  # of its height, that another text at the same place may begin or end elsewhere
 MARGIN: Final = 8  # pixels around a place that is read by itself: letters at its edge are found whole
 INNER: Final = 0.15  # of a line's height, above and below, where its neighbours' change may reach
@@ -189,9 +191,29 @@ def _statements(work: _Work, place: Place, quad: Quad, judged: Judged) -> Iterat
         is_replaced = judged.verdict == "replaced"
         for kind, text, own in (("removed", one, 0), ("added", two, 1)):
             # A line that is seen in both and can be read in one may well be the same.
-            if text and place.seen[own] is not None and (is_replaced or place.seen[1 - own] is None):
+            if not text or place.seen[own] is None or not (is_replaced or place.seen[1 - own] is None):
+                continue
+            if not _stands_still(work, at[0], own, text):
                 texts = (text, "") if kind == "removed" else ("", text)
                 yield Statement("removed" if kind == "removed" else "added", *texts, confidence, at)
+
+
+def _stands_still(work: _Work, box: Box, own: int, text: str) -> bool:
+    """Where one picture lies further along the other, that was for what moved: a line that is in both at one place of
+    their frames is neither gone nor new."""
+    places = work.laid.own(box)
+    other = work.laid.pictures[1 - own]
+    here = places[own]
+    if (
+        places[0] == places[1]
+        or here.x < 0
+        or here.y < 0
+        or here.right > other.shape[1]
+        or here.bottom > other.shape[0]
+    ):
+        return False
+    ((read, _),) = work.read((other, other), [quads.quad_of(here)])
+    return letters.alike(letters.folded(read.text), letters.folded(text)) >= ALIKE
 
 
 def _is_at_an_end(judged: Judged) -> bool:
@@ -298,13 +320,22 @@ def _both_lists(
 
 
 def _unchanged(rows: Sequence[_Row]) -> float | None:
+    """By letters. A line that stands elsewhere now is the same line."""
     same = total = 0.0
-    for row in rows:
-        texts = [
-            letters.folded(read.text) if read is not None and read.confidence >= judging.READABLE else ""
-            for read in (row.one, row.two)
-        ]
-        longest = max(map(len, texts))
-        total += longest
-        same += longest if texts[0] == texts[1] else letters.alike(texts[0], texts[1]) * longest
+    gone, come = Counter[str](), Counter[str]()
+    for one, two in ((_readable(row.one), _readable(row.two)) for row in rows):
+        alike = letters.alike(one, two)
+        if alike >= judging.HALF:
+            total += max(len(one), len(two))
+            same += alike * max(len(one), len(two))
+        else:
+            gone[one] += 1
+            come[two] += 1
+    moved = gone & come
+    same += sum(len(text) * times for text, times in moved.items())
+    total += sum(len(text) * times for text, times in (gone | come).items())
     return round(same / total, 4) if total else None
+
+
+def _readable(read: Read | None) -> str:
+    return letters.folded(read.text) if read is not None and read.confidence >= judging.READABLE else ""

@@ -126,6 +126,30 @@ def test_all_lines_are_read_where_they_are_asked_for_and_in_their_places() -> No
     assert 0.95 < read.unchanged < 1
 
 
+def test_lines_that_stayed_are_not_gone_where_the_picture_was_laid_along_what_moved() -> None:
+    """Most of the picture went with the block: what is written in the frame is where it was."""
+    block = np.random.default_rng(2).integers(0, 2, (260, 300, 1)).astype(np.uint8).repeat(3, 2) * 255
+    rows = [(20, 14 + 19 * i, 15, f"Ingredients {i}: water, sugar") for i in range(3)]
+
+    def page(x: int, y: int) -> Pixels:
+        pixels = picture(rows, (640, 480)).copy()
+        pixels[y : y + 260, x : x + 300] = block
+        return pixels
+
+    kinds = {kind for kind, _, _ in said(page(90, 90), page(250, 180))}
+    assert not kinds - {"moved"}
+
+
+def test_a_line_that_moved_is_the_same_line_to_the_aspect() -> None:
+    two = picture([(260, 170, *line[2:]) if "LOT" in line[3] else line for line in PAGE])
+    read, _ = found(raster(picture()), raster(two), whole=True)
+    assert read.unchanged == 1.0
+    gone = picture([line for line in PAGE if "LOT" not in line[3]])
+    read, _ = found(raster(picture()), raster(gone), whole=True)
+    letters = sum(len(line[3].replace(" ", "")) for line in PAGE)
+    assert read.unchanged == pytest.approx(1 - len("LOTA9914") / letters, abs=0.001)
+
+
 def test_only_what_is_asked_for_is_read() -> None:
     read, _ = found(raster(picture()), raster(picture(changed("14.99", "12.99"))))
     assert read.read == ((), ())

@@ -38,10 +38,6 @@ def lay(
         raster = pictures[own]
         return within(originally(box, raster), (raster.original_width, raster.original_height)) or Box(0, 0, 1, 1)
 
-    def places(box: Box) -> tuple[Box, Box]:
-        one, two = placed.places(box)
-        return original(one, 0), original(two, 1)
-
     whole = Box(0, 0, grid.width, grid.height)
     return Laid(
         first=grid.first,
@@ -50,7 +46,7 @@ def lay(
         pictures=(pictures[0].pixels, pictures[1].pixels),
         spots=tuple(_spots(placed, pictures, differences)),
         is_changed=is_changed,
-        places=places,
+        own=placed.places,
         original=original,
         is_turned=is_turned,
         is_rough=bool(grid.jitter) or placed.coarseness > 1 or cells.leavings is not None,
