@@ -13,7 +13,7 @@ from serve_app.core.laid import Laid, Spot
 from serve_app.core.pictures import Box, Pixels
 from serve_app.core.reading import TextChange, TextLine
 from serve_app.ocr import codes, judging, letters, lines, quads, windows
-from serve_app.ocr.judging import Judged
+from serve_app.ocr.judging import Change, Judged
 from serve_app.ocr.lines import Place
 from serve_app.ocr.quads import Quad
 from serve_app.ocr.reader import Reads
@@ -27,6 +27,7 @@ PARTS: Final = 10  # of a line, that are asked whether they changed
 MOSTLY: Final = 0.6  # of a line on changed pixels: it looks different as a whole, or is in one picture alone
 CLOSE: Final = 0.7  # ... less, and what is around the changed letters proves that nothing else did
 FAR: Final = 0.4  # of its box's shorter side: less is an encoder's jitter, not a move
+LOOSE: Final = 0.3  # of the picture
 ALIKE: Final = 0.8  # two readings of one line, cut otherwise
 SLOT: Final = 0.6  # of its height, that another text at the same place may begin or end elsewhere
 MARGIN: Final = 8  # pixels around a place that is read by itself: letters at its edge are found whole
@@ -155,23 +156,30 @@ def _around(work: _Work) -> Iterator[Statement]:
 
 
 def _said(work: _Work, pictures: tuple[Pixels, Pixels], place: Place, one: Read, two: Read) -> Iterator[Statement]:
-    quad = place.quad
-    judged = _judged(work.laid, quad, one, two)
+    quad, laid = place.quad, work.laid
+    is_loose = _is_loose(laid, place.box)
+    judged = _judged(laid, quad, one, two, is_loose=is_loose)
     if judged is not None and judged.verdict == "changed" and _is_at_an_end(judged):
-        if work.laid.is_warped:
+        if laid.is_warped or is_loose:
             return  # the end may lie in a shade, or round a corner
         # A letter that only one of them has at its end may have been cut off in the other.
         quad = quads.longer(quad, min(quads.size(quad)))
-        judged = _judged(work.laid, quad, *work.read(pictures, [quad])[0])
+        judged = _judged(laid, quad, *work.read(pictures, [quad])[0], is_loose=is_loose)
         if judged is not None and judged.verdict not in ("changed", "same"):
             return
-    if judged is not None:
+    if judged is not None and not (is_loose and any(_is_gain_or_loss(each) for each in judged.changes)):
         yield from _statements(work, place, quad, judged)
 
 
-def _judged(laid: Laid, quad: Quad, one: Read, two: Read) -> Judged | None:
+def _judged(laid: Laid, quad: Quad, one: Read, two: Read, *, is_loose: bool) -> Judged | None:
     is_close = _share(laid, quad) < CLOSE
-    return judging.judge(one, two, _changed(laid, quad), is_rough=laid.is_rough, is_close=is_close)
+    return judging.judge(one, two, _changed(laid, quad), is_rough=laid.is_rough or is_loose, is_close=is_close)
+
+
+def _is_loose(laid: Laid, box: Box) -> bool:
+    """One difference as large as a page lies over it, as of two photographs: that a pixel changed proves nothing."""
+    size = LOOSE * laid.size[0] * laid.size[1]
+    return any(place.area >= size and place.overlap(box) for spot in laid.spots for place in spot.at)
 
 
 def _statements(work: _Work, place: Place, quad: Quad, judged: Judged) -> Iterator[Statement]:
@@ -204,26 +212,21 @@ def _stands_still(work: _Work, box: Box, own: int, text: str) -> bool:
     places = work.laid.own(box)
     other = work.laid.pictures[1 - own]
     here = places[own]
-    if (
-        places[0] == places[1]
-        or here.x < 0
-        or here.y < 0
-        or here.right > other.shape[1]
-        or here.bottom > other.shape[0]
-    ):
+    if places[0] == places[1] or here.overlap(Box(0, 0, other.shape[1], other.shape[0])) < here.area:
         return False
     ((read, _),) = work.read((other, other), [quads.quad_of(here)])
     return letters.alike(letters.folded(read.text), letters.folded(text)) >= ALIKE
 
 
+def _is_gain_or_loss(change: Change) -> bool:
+    return change.one[0] == change.one[1] or change.two[0] == change.two[1]
+
+
 def _is_at_an_end(judged: Judged) -> bool:
     """A change that is letters more at the line's end, or fewer."""
+    ends = ((0, 0), (len(judged.one), len(judged.two)))
     return any(
-        (each.one[0] == each.one[1] or each.two[0] == each.two[1])
-        and (
-            (each.one[0] == 0 and each.two[0] == 0)
-            or (each.one[1] == len(judged.one) and each.two[1] == len(judged.two))
-        )
+        _is_gain_or_loss(each) and ((each.one[0], each.two[0]) == ends[0] or (each.one[1], each.two[1]) == ends[1])
         for each in judged.changes
     )
 
