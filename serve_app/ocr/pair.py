@@ -179,7 +179,8 @@ def _judged(laid: Laid, quad: Quad, one: Read, two: Read, *, is_loose: bool) -> 
 def _is_loose(laid: Laid, box: Box) -> bool:
     """One difference as large as a page lies over it, as of two photographs: that a pixel changed proves nothing."""
     size = LOOSE * laid.size[0] * laid.size[1]
-    return any(place.area >= size and place.overlap(box) for spot in laid.spots for place in spot.at)
+    places = (place for spot in laid.spots if not spot.is_whole for place in spot.at)
+    return any(place.area >= size and place.overlap(box) for place in places)
 
 
 def _statements(work: _Work, place: Place, quad: Quad, judged: Judged) -> Iterator[Statement]:

@@ -52,7 +52,7 @@ class Statement:
 
     def _change(self, here: Sequence[Stretch]) -> TextChange:
         words: tuple[str | None, str | None] = (None, None)
-        if here:
+        if 0 < len(here) < len(self.stretches):
             words = (
                 letters.word(self.one, min(each.one[0] for each in here), max(each.one[1] for each in here)),
                 letters.word(self.two, min(each.two[0] for each in here), max(each.two[1] for each in here)),

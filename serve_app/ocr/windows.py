@@ -31,7 +31,12 @@ def around(spots: Sequence[Box], size: tuple[int, int]) -> list[Window]:
             windows.remove(other)
             window = Window(_union(window.box, other.box), max(window.scale, other.scale))
         windows.append(window)
-    return _settled(windows)
+    return [_affordable(window) for window in _settled(windows)]
+
+
+def _affordable(window: Window) -> Window:
+    """Enlarged only where one call takes it: on a whole page, specks would make it four times as dear."""
+    return window if window.box.area * window.scale**2 <= MOST_PIXELS else window._replace(scale=1)
 
 
 def _window(spot: Box, size: tuple[int, int]) -> Window:
