@@ -185,6 +185,7 @@ class Launch:
             (
                 f"PairLens is ready after {took_s:.0f} s ({engine}).",
                 "",
+                f"  Page       {url}/",
                 f"  API        {url}/v1/compare",
                 f"  Docs       {url}/docs",
                 f"  Dashboard  http://127.0.0.1:{self.dashboard_port} (asks for a token: cat {session.token_file})",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ def launched() -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+    asyncio.set_event_loop(None)  # playwright leaves its own, closed: who wants a loop next makes one
 
 
 class Complaints:

@@ -42,7 +42,8 @@ def add_compare(app: FastAPI, pipeline: Pipeline, remembered: Remembered) -> Non
         response_model=Envelope[ComparisonReport],
         responses={**envelope.responses(400, 413, 415, 422, 429, *envelope.KEYED), 200: {"content": {HTML: {}}}},
         openapi_extra={"requestBody": body.described(), "parameters": [CACHE_CONTROL]},
-        summary="Compare two images; with `Accept: text/html` the report is one file for a browser",
+        summary="Compare two images",
+        description="With `Accept: text/html` the report is one HTML file that opens offline.",
     )
     async def compare(request: Request) -> Response:
         asked, arrived = await bodies.read(request), arrival(request)

@@ -14,8 +14,8 @@ const SIDES = ["reference", "candidate"];
 const MOST_TRIES = 6;
 const asked = $("#asked");
 const viewer = $("pair-viewer");
-const now = { files: {}, many: [], report: null, config: null, shown: null, work: null };
-const work = new Work($("#work"), (report) => openAlone(report));
+const now = { files: {}, many: [], report: null, config: null, shown: null, work: null, left: new Map() };
+const work = new Work($("#work"), openAlone);
 
 async function say(code) {
 	const known = code === "zh" ? "zh" : "en";
@@ -178,7 +178,10 @@ async function isTriedAgain(fault, tries, mine) {
 	$("#key-form").hidden = ![401, 403].includes(fault.status);
 	const what = said(fault);
 	const wait = waitOf(fault, tries);
-	if (wait === null) return trouble(what, fault.detail) ?? false;
+	if (wait === null) {
+		$("#stages").replaceChildren();
+		return trouble(what, fault.detail);
+	}
 	for (let left = wait; left > 0; left -= 1) {
 		trouble(what, fault.detail, t("trouble.again", { seconds: left }));
 		await new Promise((done) => setTimeout(done, 1000));
@@ -220,8 +223,11 @@ async function open(report, config, files, pictures) {
 	if (isNew && now.shown === pictures) viewer.show({ reference, candidate });
 }
 
-/** A report whose pictures may be among the recent ones. */
-async function openAlone(report) {
+/** A report whose pictures may have been left by this page, or be among the recent ones. */
+async function openAlone(report, id, name) {
+	const [reference, ...candidates] = now.left.get(id) ?? [];
+	const candidate = candidates.find((file) => file.name === name) ?? candidates[0];
+	if (reference) return openKept({ report, config: configOf(), reference, candidate });
 	const mine = SIDES.map((side) => report.images[side].sha256);
 	const isOf = (entry) => SIDES.every((side, at) => entry.report.images[side].sha256 === mine[at]);
 	const known = (await recent()).find(isOf);
@@ -284,7 +290,8 @@ async function leave() {
 	trouble(null);
 	const headers = { "Idempotency-Key": crypto.randomUUID?.() ?? String(Math.random()) };
 	try {
-		await ask(files.length > 2 ? "v1/batches" : "v1/jobs", { method: "POST", body: form(files, configOf()), headers });
+		const { id } = await ask(files.length > 2 ? "v1/batches" : "v1/jobs", { method: "POST", body: form(files, configOf()), headers });
+		now.left.set(id, files);
 		work.look();
 	} catch (fault) {
 		trouble(said(fault), fault.detail);

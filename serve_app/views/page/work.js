@@ -8,7 +8,7 @@ const outcome = (name) => t(name === "added" || name === "removed" ? `kind.${nam
 const isAtWork = (each) => each.status === "queued" || each.status === "running";
 
 export class Work {
-	/** `open`: shows a report. */
+	/** `open`: shows the report of a job or batch, and of which candidate. */
 	constructor(section, open) {
 		this.section = section;
 		this.list = section.querySelector("#work-list");
@@ -52,7 +52,7 @@ export class Work {
 	}
 
 	async job(id) {
-		this.open((await ask(`v1/jobs/${id}`)).report);
+		this.open((await ask(`v1/jobs/${id}`)).report, id);
 	}
 
 	async batch(id, cursor = "", shown = []) {
@@ -65,7 +65,7 @@ export class Work {
 				el("td", { class: each.outcome }, outcome(each.outcome)),
 				el("td", {}, each.report?.similarity.toFixed(3) ?? ""),
 				el("td", {}, each.report?.summary ?? each.error?.detail ?? ""),
-				el("td", {}, each.report && el("button", { type: "button", onclick: () => this.open(each.report) }, t("do.show"))),
+				el("td", {}, each.report && el("button", { type: "button", onclick: () => this.open(each.report, id, each.candidate) }, t("do.show"))),
 			),
 		);
 		const more = page.next_cursor && page.results.length

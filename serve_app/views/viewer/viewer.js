@@ -509,7 +509,6 @@ export class PairViewer extends HTMLElement {
 		pen.fillStyle = getComputedStyle(this).getPropertyValue("--stage").trim() || "#ddd";
 		pen.fillRect(0, 0, this.canvas.width, this.canvas.height);
 		for (const pane of this.panes) this.paintPane(pen, pane, ratio);
-		this.painted = (this.painted ?? 0) + 1;
 	}
 
 	paintPane(pen, pane, ratio) {
@@ -614,19 +613,13 @@ export class PairViewer extends HTMLElement {
 		pen.strokeStyle = "#fff";
 		pen.lineWidth = 2;
 		pen.stroke();
-		pen.beginPath();
-		for (const side of [-1, 1]) {
-			pen.moveTo(at + 3 * side, height / 2 - 4);
-			pen.lineTo(at + 7 * side, height / 2);
-			pen.lineTo(at + 3 * side, height / 2 + 4);
-		}
-		pen.stroke();
 	}
 
 	paintName(pen, pane, ratio) {
 		const names = { blink: this.isCandidateTurn ? "candidate" : "reference" };
 		const name = pane.which === "both" ? names[this.view] : pane.which;
-		const both = this.view === "slider" ? ["reference", "candidate"] : [name];
+		const here = this.layers.reference === null && this.layers.candidate === null ? ["absent"] : [name];
+		const both = this.view === "slider" && here[0] !== "absent" ? ["reference", "candidate"] : here;
 		pen.setTransform(ratio, 0, 0, ratio, pane.x * ratio, 0);
 		pen.font = "600 12px system-ui, sans-serif";
 		both.filter(Boolean).forEach((each, at) => {

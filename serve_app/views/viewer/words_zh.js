@@ -23,7 +23,7 @@ export const WORDS = {
 	"key.previous": "上一处差异 (p)",
 	"key.next": "下一处差异 (n)",
 	"key.boxes": "显示标框 (b)",
-	"key.aligned": "按检测到的位置叠放待比图",
+	"key.aligned": "按检测位置叠放",
 	"key.ignore": "绘制、移动、删除忽略区域（i、Delete）",
 	"key.png": "将当前画面存为 PNG",
 	match: "一致",
@@ -136,4 +136,5 @@ export const WORDS = {
 	"trouble.503": "服务繁忙或尚未就绪。",
 	"trouble.504": "超过时限已终止。可重试或提交为任务。",
 	"trouble.507": "服务没有空间接收更多任务。",
+	absent: "此浏览器中没有原图。",
 };

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,8 +42,6 @@ def app_of(settings: Settings, folder: Path | None = None, pipeline_: Any = None
 def browser() -> Iterator[Browser]:
     with launched() as opened:
         yield opened
-    # Playwright's loop is gone; pytest-asyncio wants one that is not closed.
-    asyncio.set_event_loop(None)
 
 
 @pytest.fixture(scope="module")
