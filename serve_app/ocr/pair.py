@@ -4,7 +4,8 @@ No differences of its own: it names what was measured. Knows no config, no repor
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,10 +17,9 @@ from serve_app.ocr import codes, judging, letters, lines, quads, windows
 from serve_app.ocr.judging import Change, Judged
 from serve_app.ocr.lines import Place
 from serve_app.ocr.quads import Quad
-from serve_app.ocr.reader import Reads
+from serve_app.ocr.reader import OutOfTime, Reads, Timed
 from serve_app.ocr.recognition import Read
 from serve_app.ocr.statements import Statement, Stretch, by_spot, settled
-from serve_app.ocr.windows import Window
 from serve_app.schema import TextKind
 
 MOST_LINES: Final = 256  # read of one pair
@@ -32,6 +32,9 @@ ALIKE: Final = 0.8  # two readings of one line, cut otherwise
 SLOT: Final = 0.6  # of its height, that another text at the same place may begin or end elsewhere
 MARGIN: Final = 8  # pixels around a place that is read by itself: letters at its edge are found whole
 INNER: Final = 0.15  # of a line's height, above and below, where its neighbours' change may reach
+
+
+_ALONE: Final = frozenset({"replaced", "removed", "added"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +53,14 @@ class Found:
 class _Work:
     """One pair on its way through the steps."""
 
-    reader: Reads
+    reader: Timed
     laid: Laid
-    stop: Stop
     num_lines: int = 0
-    is_complete: bool = True
     told: set[int] = field(default_factory=set)  # differences that need no window any more
 
-    def goes_on(self) -> bool:
-        """Whether there is time, and room, for more: asked between windows, since no network can be interrupted."""
-        if self.stop.reason is not None:
-            self.is_complete = False
-        return self.is_complete and self.num_lines < MOST_LINES
+    @property
+    def has_room(self) -> bool:
+        return self.num_lines < MOST_LINES
 
     def read(self, pictures: tuple[Pixels, Pixels], places: Sequence[Quad]) -> list[tuple[Read, Read]]:
         self.num_lines += len(places)
@@ -71,25 +70,33 @@ class _Work:
 def read(reader: Reads, laid: Laid, *, whole: bool, stop: Stop) -> Found:
     """What the measured differences do to the text. `whole`: all lines of both pictures too.
 
-    Ends early, with what it has, when `stop` says so. Each call of a network takes 0.3 s at most.
+    Ends early, with what it has, when `stop` says so.
     """
-    work = _Work(reader, laid, stop)
-    statements = [*_came(work), *_moved(work), *_around(work), *_codes(work)]
-    rows = tuple(_all_lines(work)) if whole else ()
+    work = _Work(Timed(reader, stop), laid)
+    statements: list[Statement] = []
+    rows: list[_Row] = []
+    is_complete = False
+    with suppress(OutOfTime):
+        for step in (_came, _moved, _around, _codes):
+            for said in step(work):  # one by one: what was said before the time was over is kept
+                statements.append(said)  # noqa: PERF402
+        if whole:
+            rows += _all_lines(work)
+        is_complete = True
     return Found(
         changes=by_spot(settled(statements), laid.spots),
         read=_both_lists(laid, rows, statements),
         num_lines=work.num_lines,
-        unchanged=_unchanged(rows) if whole and work.is_complete else None,
-        is_complete=work.is_complete,
+        unchanged=_unchanged(rows) if whole and is_complete else None,
+        is_complete=is_complete,
     )
 
 
 def _codes(work: _Work) -> Iterator[Statement]:
-    if work.goes_on():
-        for said in codes.said_of(work.laid):
-            work.num_lines += 1
-            yield said
+    work.reader.check()
+    for said in codes.said_of(work.laid):
+        work.num_lines += 1
+        yield said
 
 
 def _came(work: _Work) -> Iterator[Statement]:
@@ -97,7 +104,7 @@ def _came(work: _Work) -> Iterator[Statement]:
     for index, spot in enumerate(work.laid.spots):
         own = 0 if spot.kind == "removed" else 1
         box = spot.own[own]
-        if spot.at or spot.is_whole or box is None or not work.goes_on():
+        if spot.at or spot.is_whole or box is None or not work.has_room:
             continue
         picture = work.laid.pictures[own]
         found = [
@@ -113,7 +120,7 @@ def _moved(work: _Work) -> Iterator[Statement]:
     """What the measurement found at two places, read at both: they may overlap."""
     for index, spot in enumerate(work.laid.spots):
         one, two = spot.own
-        if not _is_far(work.laid, spot) or one is None or two is None or not work.goes_on():
+        if not _is_far(work.laid, spot) or one is None or two is None or not work.has_room:
             continue
         texts = []
         for picture, box in zip(work.laid.pictures, (one, two), strict=True):
@@ -141,10 +148,10 @@ def _moved_lines(index: int, pairs: Iterable[tuple[Read, Read]]) -> Iterator[Sta
 def _around(work: _Work) -> Iterator[Statement]:
     """Lines on what differs, each read at one place in both pictures."""
     laid = work.laid
-    spots = [box for i, spot in enumerate(laid.spots) if not spot.is_whole and i not in work.told for box in spot.at]
+    spots = _places(laid, work.told)
     for window in windows.around(spots, laid.size):
         for pictures in lines.backgrounds(laid):
-            if not work.goes_on():
+            if not work.has_room:
                 return
             found = lines.find_places(work.reader, pictures, window, spots, laid.size)
             found = [each for each in found if any(each.box.overlap(spot) for spot in spots)]
@@ -176,17 +183,23 @@ def _judged(laid: Laid, quad: Quad, one: Read, two: Read, *, is_loose: bool) -> 
     return judging.judge(one, two, _changed(laid, quad), is_rough=laid.is_rough or is_loose, is_close=is_close)
 
 
+def _places(laid: Laid, told: Collection[int] = ()) -> list[Box]:
+    """Of what differs, on the grid; without what was told already."""
+    return [box for i, spot in enumerate(laid.spots) if not spot.is_whole and i not in told for box in spot.at]
+
+
 def _is_loose(laid: Laid, box: Box) -> bool:
     """One difference as large as a page lies over it, as of two photographs: that a pixel changed proves nothing."""
     size = LOOSE * laid.size[0] * laid.size[1]
-    places = (place for spot in laid.spots if not spot.is_whole for place in spot.at)
-    return any(place.area >= size and place.overlap(box) for place in places)
+    return any(place.area >= size and place.overlap(box) for place in _places(laid))
 
 
 def _statements(work: _Work, place: Place, quad: Quad, judged: Judged) -> Iterator[Statement]:
     at = (quads.bounds(quad),)
     one, two, confidence = judged.one, judged.two, judged.confidence
-    is_alone = work.laid.is_explained and confidence >= judging.SURE and _share(work.laid, quad) >= MOSTLY
+    # Where everything differs, another line at the place may be the neighbour of one that stayed.
+    is_placed = not _is_loose(work.laid, at[0])
+    is_alone = is_placed and work.laid.is_explained and confidence >= judging.SURE
     if judged.verdict == "changed":
         stretches = tuple(
             Stretch(each.one, each.two, quads.bounds(quads.part(quad, each.start, each.end))) for each in judged.changes
@@ -194,9 +207,9 @@ def _statements(work: _Work, place: Place, quad: Quad, judged: Judged) -> Iterat
         yield Statement("changed", one, two, confidence, at, stretches=stretches)
     elif judged.verdict == "same" and _share(work.laid, quad) >= MOSTLY:
         yield Statement("same", one, two, confidence, at)
-    elif judged.verdict == "replaced" and _is_one_slot(place):
+    elif judged.verdict == "replaced" and is_placed and _is_one_slot(place):
         yield Statement("changed", one, two, confidence, at)
-    elif is_alone and judged.verdict in ("replaced", "removed", "added"):
+    elif is_alone and judged.verdict in _ALONE and _share(work.laid, quad) >= MOSTLY:
         is_replaced = judged.verdict == "replaced"
         for kind, text, own in (("removed", one, 0), ("added", two, 1)):
             # A line that is seen in both and can be read in one may well be the same.
@@ -264,6 +277,8 @@ def _is_far(laid: Laid, spot: Spot) -> bool:
     one, two = spot.own
     if spot.kind != "moved" or spot.is_whole or laid.is_warped or one is None or two is None:
         return False
+    if any(_is_loose(laid, place) for place in spot.at):
+        return False
     return max(abs(one.x - two.x), abs(one.y - two.y)) > FAR * min(one.width, one.height)
 
 
@@ -287,23 +302,22 @@ class _Row:
     two: Read | None
 
 
-def _all_lines(work: _Work) -> Iterator[_Row]:
+def _all_lines(work: _Work) -> list[_Row]:
     """Every line of the grid; what didn't change is read once."""
-    laid = work.laid
-    whole = Window(Box(0, 0, *laid.size), 1)
-    for strip in windows.strips(whole):
-        if not work.goes_on():
-            return
-        first = lines.find_in(work.reader, laid.first, strip)
-        second = lines.find_in(work.reader, laid.second, strip) if laid.is_changed(strip) else []
-        places = lines.grouped(first, second)
-        still = [each for each in places if not laid.is_changed(_inner(each.box))]
-        other = [each for each in places if laid.is_changed(_inner(each.box))]
-        work.num_lines += len(still)
-        read_once = work.reader.read_lines([quads.cut(laid.first, each.quad) for each in still])
-        yield from (_Row(each.box, read, read) for each, read in zip(still, read_once, strict=True))
-        for place, (one, two) in zip(other, work.read((laid.first, laid.second), [e.quad for e in other]), strict=True):
-            yield _Row(place.box, one, two)
+    laid, whole = work.laid, Box(0, 0, *work.laid.size)
+    first = lines.find_in(work.reader, laid.first, whole)
+    changed = [window.box for window in windows.around(_places(laid), laid.size)]
+    second = [quad for box in changed for quad in lines.find_in(work.reader, laid.second, box)]
+    places = lines.grouped(first, second)[:MOST_LINES]
+    still = [each for each in places if not laid.is_changed(_inner(each.box))]
+    other = [each for each in places if laid.is_changed(_inner(each.box))]
+    work.num_lines += len(still)
+    once = work.reader.read_lines([quads.cut(laid.first, each.quad) for each in still])
+    twice = work.read((laid.first, laid.second), [each.quad for each in other])
+    return [
+        *(_Row(each.box, read, read) for each, read in zip(still, once, strict=True)),
+        *(_Row(each.box, one, two) for each, (one, two) in zip(other, twice, strict=True)),
+    ]
 
 
 def _both_lists(

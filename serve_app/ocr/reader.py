@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
+from serve_app.core.clock import Stop
 from serve_app.core.pictures import Pixels
 from serve_app.ocr import model_files, network
 from serve_app.ocr.detection import find_lines
 from serve_app.ocr.network import Network, Runtime
 from serve_app.ocr.quads import Quad
-from serve_app.ocr.recognition import Read, read_lines
+from serve_app.ocr.recognition import AT_ONCE, Read, read_lines
 
 # Both networks and what they need for a call of `detection.MOST_PIXELS`: what `benchmarks/bench_text.py` measures.
 WORKING_BYTES: Final = 350 * 2**20
@@ -35,6 +36,44 @@ class Reads(Protocol):
     def read_lines(self, strips: Sequence[Pixels]) -> list[Read]:
         """See `recognition.read_lines`."""
         ...
+
+
+class OutOfTime(Exception):
+    """Whoever asked has no more time for it."""
+
+
+class Timed:
+    """A reader until `stop`: asked between calls, since no network can be interrupted; each takes 0.3 s at most."""
+
+    def __init__(self, reader: Reads, stop: Stop) -> None:
+        self._reader = reader
+        self._stop = stop
+
+    @property
+    def engine(self) -> str:
+        return self._reader.engine
+
+    @property
+    def model(self) -> str:
+        return self._reader.model
+
+    def check(self) -> None:
+        """Raises `OutOfTime`."""
+        if self._stop.reason is not None:
+            raise OutOfTime
+
+    def find_lines(self, pixels: Pixels, scale: int = 1) -> list[Quad]:
+        """Raises `OutOfTime`."""
+        self.check()
+        return self._reader.find_lines(pixels, scale)
+
+    def read_lines(self, strips: Sequence[Pixels]) -> list[Read]:
+        """Raises `OutOfTime`."""
+        found: list[Read] = []
+        for start in range(0, len(strips), AT_ONCE):
+            self.check()
+            found += self._reader.read_lines(strips[start : start + AT_ONCE])
+        return found
 
 
 @dataclass(frozen=True, slots=True)

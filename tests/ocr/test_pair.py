@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from serve_app import ocr
+from serve_app.core.clock import Deadline, Stop
+from serve_app.core.laid import Laid, Spot
 from serve_app.core.pictures import MASK_GREY, Box, Pixels
-from tests.ocr.drawn import PAGE, changed, found, picture, raster, said
+from tests.ocr.drawn import PAGE, changed, found, picture, raster, reader, said
 
 
 def test_a_changed_word_is_said_with_both_lines_and_the_same_from_either_side() -> None:
@@ -162,3 +165,74 @@ def test_reading_ends_when_the_time_is_over() -> None:
     assert not read.is_complete
     assert read.num_lines == 0
     assert read.unchanged is None
+
+
+def test_a_row_that_is_gone_pulls_the_others_up_and_is_said_alone() -> None:
+    rows = [(30, 20 + 34 * i, 20, text) for i, text in enumerate(["Alpha 12", "Bravo 34", "Delta 56", "Echo 78"])]
+    less = [(30, 20 + 34 * i, 20, text) for i, text in enumerate(["Alpha 12", "Delta 56", "Echo 78"])]
+    one, two = picture(rows, (300, 240)), picture(less, (300, 240))
+    assert ("removed", "Bravo 34", None) in said(one, two)
+    assert {kind for kind, _, _ in said(one, two)} <= {"removed", "moved"}
+
+
+def test_a_row_that_came_without_letters_says_nothing() -> None:
+    one = picture([(30, 20, 20, "Alpha 12"), (30, 60, 20, "Delta 56"), (30, 100, 20, "Echo 78")], (300, 240))
+    two = np.concatenate([one[:55], np.full((40, 300, 3), 255, np.uint8), one[55:200]])
+    two[60:88, 30:58] = (200, 30, 30)  # a mark, in rows that are new
+    assert not {kind for kind, _, _ in said(one, two)} - {"moved"}
+
+
+def test_another_text_in_the_slot_of_one_is_a_change_and_elsewhere_one_goes_and_one_comes() -> None:
+    one = picture([(40, 60, 26, "Save")], (400, 160))
+    assert said(one, picture([(40, 60, 26, "Quit")], (400, 160))) == [("changed", "Save", "Quit")]
+    elsewhere = said(one, picture([(170, 96, 40, "Cow shed")], (400, 160)))
+    assert ("removed", "Save", None) in elsewhere
+    assert ("added", None, "Cow shed") in elsewhere
+
+
+def test_a_letter_more_at_the_end_is_said_with_its_word() -> None:
+    one, two = (picture([(40, 60, 26, text)], (400, 160)) for text in ("Green Tea", "Green Teas"))
+    assert said(one, two) == [("changed", "Green Tea", "Green Teas")]
+    read, is_turned = found(raster(one), raster(two))
+    words = [(each.reference_word, each.candidate_word) for each in read.changes[0]]
+    assert words == [("Teas", "Tea") if is_turned else ("Tea", "Teas")]
+
+
+def test_lines_of_several_strips_are_each_read_once() -> None:
+    rows = [(40, 10 + 60 * i, 26, f"Line {i} of many") for i in range(20)]
+    one = picture(rows, (900, 1220))
+    two = picture([(x, y, size, text.replace("Line 7", "Line 9")) for x, y, size, text in rows], (900, 1220))
+    read, is_turned = found(raster(one), raster(two), whole=True)
+    first = read.read[1 if is_turned else 0]
+    assert sorted(line.text for line in first) == sorted(text for _, _, _, text in rows)
+
+
+def test_a_page_of_noise_says_nothing_of_lines_that_lie_elsewhere() -> None:
+    """Two photographs that nothing laid on one another: all differs, and lines meet their neighbours."""
+    rng = np.random.default_rng(4)
+    rows = [(40, 16 + 34 * i, 22, text) for i, text in enumerate(
+        ["Olive oil", "No added colours", "Suitable for all", "Store it cool", "Keep it dry", "Best before May"]
+    )]  # fmt: skip
+
+    def photograph(down: int) -> Pixels:
+        pixels = picture([(x, y + down, size, text) for x, y, size, text in rows], (420, 260)).astype(np.int16)
+        return np.clip(pixels - 60 + rng.normal(0, 22, pixels.shape), 0, 255).astype(np.uint8)
+
+    spots = (Spot("changed", (Box(0, 0, 420, 260),), (Box(0, 0, 420, 260),) * 2),)
+    one, two = photograph(0), photograph(34)
+    laid = Laid(
+        first=one,
+        second=two,
+        on_black=None,
+        pictures=(one, two),
+        spots=spots,
+        is_changed=lambda box: True,
+        own=lambda box: (box, box),
+        original=lambda box, own: box,
+        is_turned=False,
+        is_rough=False,
+        is_warped=False,
+        is_explained=True,
+    )
+    read = ocr.read(reader(), laid, whole=False, stop=Stop(Deadline.after(60)))
+    assert not {each.kind for changes in read.changes for each in changes} - {"same"}
