@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from serve_app.ocr import judging
 from serve_app.ocr.judging import judge
-from serve_app.ocr.recognition import Letter, Read
+from tests.ocr.signs import line as read
 
 SURE, BARELY = 0.9999, 0.55
 
@@ -18,23 +17,6 @@ def everywhere(start: float, end: float) -> bool:
 
 def nowhere(start: float, end: float) -> bool:
     return False
-
-
-def read(text: str, chance: float = SURE, other: dict[int, tuple[str, float]] | None = None) -> Read:
-    """A line of `text`, each letter as sure as `chance`; `other`: at a letter, what it might be too and its chance."""
-    symbols = sorted({*text, *(symbol for symbol, _ in (other or {}).values())})
-    kept = {symbol: place for place, symbol in enumerate(symbols, 1)}
-    table = np.full((2 * len(text) + 1, len(symbols) + 1), 1e-6, np.float32)
-    table[::2, 0] = 1.0
-    letters = []
-    for i, symbol in enumerate(text):
-        rival = (other or {}).get(i)
-        own = 1 - rival[1] if rival else chance
-        table[2 * i + 1, kept[symbol]] = own
-        if rival:
-            table[2 * i + 1, kept[rival[0]]] = rival[1]
-        letters.append(Letter(symbol, own, (2 * i + 1.5) / len(table)))
-    return Read(tuple(letters), table, kept)
 
 
 def test_the_changed_letters_are_said_with_their_place() -> None:
@@ -58,7 +40,7 @@ def test_letters_on_unchanged_pixels_did_not_change() -> None:
 
 
 def test_where_readings_differ_and_pixels_do_not_the_surer_one_holds_for_both() -> None:
-    one, two = read("L0T 12", other={1: ("O", 0.3)}), read("LOT 13")
+    one, two = read("L0T 12", rivals={1: ("O", 0.3)}), read("LOT 13")
     judged = judge(one, two, lambda start, end: end > 0.7, is_rough=False)
     assert judged is not None
     assert (judged.one, judged.two) == ("LOT 12", "LOT 13")
@@ -67,7 +49,7 @@ def test_where_readings_differ_and_pixels_do_not_the_surer_one_holds_for_both() 
 @pytest.mark.parametrize(("rival", "is_said"), [(0.001, True), (0.01, False)])
 def test_each_picture_must_hold_its_own_letters_likelier_by_the_gap(rival: float, is_said: bool) -> None:
     """6 nats: the other letter is 400 times less likely."""
-    blurred = read("LOT 12", other={5: ("3", rival)})
+    blurred = read("LOT 12", rivals={5: ("3", rival)})
     for one, two in ((blurred, read("LOT 13")), (read("LOT 13"), blurred)):
         assert (judge(one, two, everywhere, is_rough=False) is not None) is is_said
 
@@ -81,18 +63,18 @@ def test_each_picture_must_hold_its_own_letters_likelier_by_the_gap(rival: float
 def test_less_will_do_where_nothing_else_of_the_line_changed(
     rival: float, is_close: bool, is_rough: bool, is_said: bool
 ) -> None:
-    one, two = read("LOT 10", other={5: ("O", rival)}), read("LOT 1O")
+    one, two = read("LOT 10", rivals={5: ("O", rival)}), read("LOT 1O")
     assert (judge(one, two, everywhere, is_rough=is_rough, is_close=is_close) is not None) is is_said
 
 
 @pytest.mark.parametrize(("is_rough", "is_said"), [(False, True), (True, False)])
 def test_look_alikes_take_twice_the_gap_in_a_resampled_picture(is_rough: bool, is_said: bool) -> None:
-    one, two = read("LOT 10", other={5: ("O", 1e-4)}), read("LOT 1O")  # 9 nats
+    one, two = read("LOT 10", rivals={5: ("O", 1e-4)}), read("LOT 1O")  # 9 nats
     assert (judge(one, two, everywhere, is_rough=is_rough) is not None) is is_said
 
 
 def test_a_letter_that_is_hardly_read_is_no_change() -> None:
-    unsure = read("LOT 12", other={5: ("7", 0.52)})
+    unsure = read("LOT 12", rivals={5: ("7", 0.52)})
     assert judge(unsure, read("LOT 13"), everywhere, is_rough=False) is None
 
 
