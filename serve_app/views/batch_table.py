@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 import os
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
 from serve_app.schema import PairReport
+from serve_app.views.inlined import read, rendered
 
 COLUMNS: Final = ("name", "outcome", "similarity", "differences", "summary", "reference", "candidate")
 # What a person looks at first.
 ORDER: Final = ("failed", "mismatch", "uncertain", "removed", "added", "match")
 # A spreadsheet takes a cell that begins so for a formula (OWASP, "CSV Injection").
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-_STYLE: Final = (
-    "body{font:15px/1.5 system-ui,sans-serif;margin:2rem;color:#222}table{border-collapse:collapse}"
-    "td,th{padding:.35rem .8rem;text-align:left;border-bottom:1px solid #ddd;vertical-align:top}"
-    ".match{color:#176f2c}.mismatch,.failed{color:#b3261e}.uncertain{color:#8a6100}.added,.removed{color:#5b3fa0}"
-    "td.number{text-align:right;font-variant-numeric:tabular-nums}"
-)
+# What a browser can show of a file, by its name; all else is a link.
+_SHOWN: Final = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif")
 
 
 def batch_csv(rows: Sequence[PairReport]) -> str:
@@ -40,7 +37,8 @@ def batch_csv(rows: Sequence[PairReport]) -> str:
 
 
 def batch_html(rows: Sequence[PairReport], folder: Path, *, only_changed: bool = False) -> str:
-    """One page, worst first, that opens without a network; its links lead from `folder` to the files.
+    """One page, worst first, to be filtered, that opens without a network; its links lead from `folder` to the files,
+    whose thumbnails are loaded once they are seen.
 
     `only_changed`: pairs that match are counted and not listed.
     """
@@ -48,12 +46,16 @@ def batch_html(rows: Sequence[PairReport], folder: Path, *, only_changed: bool =
     left = f"; {len(rows) - len(listed)} that match are not listed" if len(listed) < len(rows) else ""
     counts = Counter(row.outcome for row in rows)
     told = ", ".join(f"{counts[outcome]} {outcome}" for outcome in ORDER if counts[outcome])
-    body = "".join(_line(row, folder) for row in sorted(listed, key=_rank))
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>PairLens batch</title>'
-        f"<style>{_STYLE}</style><h1>{len(rows)} pairs</h1><p>{told}{left}</p>"
-        "<table><tr><th>pair<th>outcome<th>similarity"
-        f"<th>differences<th>what was found<th>files</tr>{body}</table></html>\n"
+    here = {row.outcome for row in listed}
+    return rendered(
+        "batch.html.jinja",
+        style=read("report/batch.css"),
+        script=read("report/batch.js"),
+        pictures="'self' file:",  # beside the page; a page from a disk has no self
+        num_pairs=len(rows),
+        told=told + left,
+        outcomes=[outcome for outcome in ORDER if outcome in here],
+        rows=[_line(row, folder) for row in sorted(listed, key=_rank)],
     )
 
 
@@ -61,17 +63,22 @@ def _rank(row: PairReport) -> tuple[int, float, str]:
     return ORDER.index(row.outcome), row.report.similarity if row.report else 0.0, row.name
 
 
-def _line(row: PairReport, folder: Path) -> str:
-    similarity, found = _numbers(row)
-    links = " ".join(
-        f'<a href="{html.escape(_link(path, folder))}">{side}</a>'
-        for side, path in (("reference", row.reference), ("candidate", row.candidate))
-        if path
-    )
-    return (
-        f'<tr><td>{html.escape(row.name)}<td class="{row.outcome}">{row.outcome}<td class="number">{similarity}'
-        f'<td class="number">{found}<td>{html.escape(_said(row))}<td>{links}</tr>\n'
-    )
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A row of the page. `files`: a side, its link, and whether a browser can show it."""
+
+    name: str
+    outcome: str
+    similarity: str
+    differences: str
+    said: str
+    files: tuple[tuple[str, str, bool], ...]
+
+
+def _line(row: PairReport, folder: Path) -> _Line:
+    sides = (("reference", row.reference), ("candidate", row.candidate))
+    files = tuple((side, _link(path, folder), path.lower().endswith(_SHOWN)) for side, path in sides if path)
+    return _Line(row.name, row.outcome, *_numbers(row), _said(row), files)
 
 
 def _link(path: str, folder: Path) -> str:

@@ -4,20 +4,18 @@ Knows no pipeline and no server. All that others wrote is text or data in it; it
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 import json
 import re
 from functools import cache
-from pathlib import Path
 from typing import Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
 from serve_app import __version__
 from serve_app.schema import ComparisonReport, ImageComparisonConfig, Language, VisualKind
+from serve_app.views.inlined import read, rendered
 
 VISUALS: Final[tuple[VisualKind, ...]] = ("reference", "candidate", "heatmap")
 # Of one picture. Three of them, a third larger in base64, and the viewer stay within 3 MB.
@@ -26,7 +24,6 @@ MOST_PIXELS: Final = 2_500_000
 # Each tried where the one before was too large: quality, and the share of the sides.
 _JPEGS: Final = ((85, 1.0), (70, 1.0), (60, 0.75), (50, 0.5), (40, 0.3), (30, 0.15))
 
-_HERE: Final = Path(__file__).parent
 _MODULES: Final = ("dom", "words", "words_now", "viewer", "report", "alone")
 _NAMES: Final[dict[str, str]] = {"reference": "reference", "candidate": "candidate", "heatmap": "heat"}
 _IMPORT: Final = re.compile(r'^import (\{[^}]*\}) from "\./(\w+)\.js";$', re.MULTILINE)
@@ -42,37 +39,19 @@ def html_report(report: ComparisonReport, language: Language, *, title: str = "P
     """One file, at most 3 MB for pictures of any size. `report` was asked for as `wanted` says; else it may have no
     pictures. Reduces them, which takes some tenths of a second."""
     pictures = {_NAMES[each.kind]: _reduced(each.image) for each in report.visuals if each.kind in _NAMES}
-    style, script = _style(), _script(language)
-    policy = (
-        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data: blob:; "
-        "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'"
-    )
     told = {"report": report.model_copy(update={"visuals": ()}).model_dump(mode="json"), "pictures": pictures}
-    return (
-        _environment()
-        .get_template("report.html.jinja")
-        .render(
-            language=language,
-            policy=policy,
-            version=__version__,
-            title=title,
-            style=Markup(style),
-            script=Markup(script),
-            told=Markup(_json(told)),
-            report=report,
-            pictures=pictures,
-        )
+    return rendered(
+        "report.html.jinja",
+        style=read("viewer/viewer.css", "report/report.css"),
+        script=_script(language),
+        pictures="data: blob:",
+        language=language,
+        version=__version__,
+        title=title,
+        told=Markup(_json(told)),
+        report=report,
+        shown=pictures,
     )
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(loader=FileSystemLoader(_HERE / "report"), autoescape=True, undefined=StrictUndefined)
-
-
-@cache
-def _style() -> str:
-    return "".join((_HERE / part).read_text("utf-8") for part in ("viewer/viewer.css", "report/report.css"))
 
 
 @cache
@@ -81,7 +60,7 @@ def _script(language: Language) -> str:
     that is opened from a disk, where every import is another origin's."""
     files = {name: f"viewer/{name}.js" for name in _MODULES}
     files |= {"words_now": f"viewer/words_{language}.js", "alone": "report/alone.js"}
-    parts = [_scoped(name, (_HERE / files[name]).read_text("utf-8")) for name in _MODULES]
+    parts = [_scoped(name, read(files[name])) for name in _MODULES]
     return '"use strict";\n' + "".join(parts)
 
 
@@ -89,10 +68,6 @@ def _scoped(name: str, module: str) -> str:
     exported = ", ".join(found.group(2) for found in _EXPORT.finditer(module))
     body = _EXPORT.sub(r"\1 \2", _IMPORT.sub(r"const \1 = module_\2;", module))
     return f"const module_{name} = (() => {{\n{body}\nreturn {{ {exported} }};\n}})();\n"
-
-
-def _hash(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def _json(value: object) -> str:
