@@ -6,7 +6,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
@@ -160,7 +161,8 @@ class Examiner:
         try:
             first = prepare(0)
         finally:
-            wait([beside])  # whatever became of the reference, the reserved memory is in use until here
+            with suppress(CancelledError):  # by `close`, before it began; `wait` would never hear of that
+                beside.exception()  # whatever became of the reference, the reserved memory is in use until here
         return first, beside.result()
 
     def _prepare(

@@ -18,6 +18,7 @@ from serve_app.ocr.recognition import Read
 
 READABLE: Final = 0.8  # mean probability of a line's letters
 SURE: Final = 0.9  # ... of a line that only one picture has
+ALONE: Final = 0.97  # ... of a digit that stands alone
 LETTER: Final = 0.5  # least probability of each letter that changed
 ROUGH_LETTER: Final = 0.7  # ... where a picture was resampled or compressed
 NOTHING: Final = 0.5  # mean probability below which a place reads as nothing
@@ -54,7 +55,7 @@ def judge(one: Read, two: Read, is_changed: Changed, *, is_rough: bool, is_close
     """What became of the line; None where it can't be said. `is_close`: most of its pixels are what they were."""
     readable = [each.confidence >= READABLE and bool(letters.folded(each.text)) for each in (one, two)]
     if all(readable):
-        if not (letters.tells(one.text) and letters.tells(two.text)):
+        if not (_tells(one) and _tells(two)):
             return None
         return _both(one, two, is_changed, is_rough=is_rough, is_close=is_close)
     if readable[0] and is_sure(one) and _is_nothing(two):
@@ -62,6 +63,11 @@ def judge(one: Read, two: Read, is_changed: Changed, *, is_rough: bool, is_close
     if readable[1] and is_sure(two) and _is_nothing(one):
         return Judged("added", "", two.text, least(two))
     return None
+
+
+def _tells(read: Read) -> bool:
+    """A digit alone may count something: where both pictures have one, it is no part of a drawing."""
+    return letters.tells(read.text) or (letters.is_digit(read.text) and read.confidence >= ALONE)
 
 
 def is_sure(read: Read) -> bool:

@@ -104,10 +104,13 @@ def is_ideograph(letter: str) -> bool:
 
 
 def tells(text: str) -> bool:
-    """Whether it is surely text: two letters or more. One alone may be an icon, a ring or a bar that reads as one; a
-    digit may stand alone, but for those that look like such drawings."""
-    letters = [letter for letter in text if letter.isalnum()]
-    return len(letters) >= 2 or "".join(letters) in _ALONE
+    """Whether it is surely text: two letters or more. One alone may be an icon, a ring or a bar that reads as one."""
+    return sum(letter.isalnum() for letter in text) >= 2
+
+
+def is_digit(text: str) -> bool:
+    """A digit alone, but for those that look like such drawings."""
+    return "".join(letter for letter in text if letter.isalnum()) in _ALONE
 
 
 def word(text: str, start: int, end: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import suppress
 
 import pytest
@@ -156,6 +157,20 @@ async def test_many_pairs_at_once_all_get_their_memory_back() -> None:
     found = await asyncio.gather(*pairs)
     assert len({each.measurement.similarity for each in found}) == 1
     assert shared._budget.free_bytes == BUDGET
+
+
+async def test_closing_ends_a_pair_whose_second_picture_still_waits() -> None:
+    stage = examiner(shows_images=False)
+    release = threading.Event()
+    for _ in range(PreprocessingSettings().threads):
+        stage._seconds.submit(release.wait)
+    pair = asyncio.ensure_future(stage.examine(upload(), upload("red"), config(), soon()))
+    while stage._seconds._work_queue.qsize() == 0:  # noqa: ASYNC110 (a pool tells nobody)
+        await asyncio.sleep(0.01)
+    stage.close()
+    release.set()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(pair, 20)
 
 
 def test_a_pair_inside_the_budget_decodes_together() -> None:

@@ -107,10 +107,12 @@ def test_one_sign_alone_may_be_an_icon(sign: str) -> None:
     assert judge(read(sign), read("X"), everywhere, is_rough=False) is None
 
 
-def test_a_digit_that_stands_alone_may_change() -> None:
+def test_a_digit_that_stands_alone_may_change_and_not_come_or_go() -> None:
     judged = judge(read("3"), read("7"), everywhere, is_rough=False)
     assert judged is not None
     assert judged.verdict == "replaced"
+    assert judge(read("3", 0.95), read("7"), everywhere, is_rough=False) is None
+    assert judge(read("3"), read(""), everywhere, is_rough=False) is None
 
 
 def test_letters_gained_and_lost_have_empty_stretches() -> None:

@@ -83,11 +83,20 @@ def test_letters_that_a_few_pixels_tell_apart(one: str, two: str, alike: bool) -
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
-    [("OK", True), ("口", False), ("O", False), ("1", False), ("7", True), ("-", False), ("总计", True)],
+    ("text", "says", "counts"),
+    [
+        ("OK", True, False),
+        ("口", False, False),
+        ("O", False, False),
+        ("1", False, False),
+        ("7", False, True),
+        ("-7", False, True),
+        ("12", True, False),
+        ("总计", True, False),
+    ],
 )
-def test_one_sign_alone_may_be_a_drawing(text: str, says: bool) -> None:
-    assert letters.tells(text) is says
+def test_one_sign_alone_may_be_a_drawing(text: str, says: bool, counts: bool) -> None:
+    assert (letters.tells(text), letters.is_digit(text)) == (says, counts)
 
 
 @pytest.mark.parametrize(

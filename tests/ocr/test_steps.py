@@ -204,3 +204,7 @@ def test_no_more_lines_are_read_than_a_pair_may_have() -> None:
     two[290:, :30] = RED
     found = read(texts, laid(one, two, spot(Box(0, 290, 30, 10))), whole=True)
     assert len(found.read[0]) <= MOST_LINES
+    came = [Spot("added", (), (box, box)) for box in boxes]
+    assert read(texts, laid(two, one, *came)).num_lines == pytest.approx(MOST_LINES, abs=20)
+    moved = [spot(box, "moved", box._replace(x=(box.x + 98) % 392)) for box in boxes]
+    assert read(texts, laid(one, one, *moved)).num_lines <= 2 * MOST_LINES
