@@ -87,7 +87,7 @@ def read(reader: Reads, laid: Laid, *, whole: bool, stop: Stop) -> Found:
         changes=by_spot(settled(statements), laid.spots),
         read=_both_lists(laid, rows, statements),
         num_lines=work.num_lines,
-        unchanged=_unchanged(rows) if whole and is_complete else None,
+        unchanged=_unchanged(rows),
         is_complete=is_complete,
     )
 

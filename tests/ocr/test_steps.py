@@ -51,6 +51,12 @@ def test_what_moved_is_paired_line_by_line_or_not_at_all() -> None:
     assert ("moved", "second line", "second line") not in said(texts, laid(one, alone, moved))
 
 
+def test_a_step_that_an_encoder_may_have_left_is_no_move() -> None:
+    plate, to = Box(60, 100, 160, 24), Box(64, 106, 160, 24)
+    pair = laid(page((plate, RED)), page((to, RED)), spot(plate, "moved", to))
+    assert not {kind for kind, _, _ in said({RED: line("first line")}, pair)} - {"same"}
+
+
 @pytest.mark.parametrize(
     ("change", "is_said"),
     [({}, True), ({"is_warped": True}, False), ({"spots": "whole"}, False), ({"spots": "page"}, False)],
