@@ -21,6 +21,7 @@ SURE: Final = 0.9  # ... of a line that only one picture has
 ALONE: Final = 0.97  # ... of a digit that stands alone
 LETTER: Final = 0.5  # least probability of each letter that changed
 ROUGH_LETTER: Final = 0.7  # ... where a picture was resampled or compressed
+BESIDE: Final = 1  # letter between two stretches of one change
 NOTHING: Final = 0.5  # mean probability below which a place reads as nothing
 GAP: Final = 6.0  # nats: readings of one line differ by less, true changes nearly always by 11 and more
 CLOSE_GAP: Final = 3.0  # ... where nothing but these letters changed: 0 and O, 末 and 未 differ by 3 to 6
@@ -93,7 +94,10 @@ def _both(one: Read, two: Read, is_changed: Changed, *, is_rough: bool, is_close
         return Judged("replaced", one.text, two.text, min(least(one), least(two)))
     found = letters.stretches(sides[0].plain, sides[1].plain)
     letter = ROUGH_LETTER if is_rough else LETTER
-    held = [each for each in found if _least(sides, each) >= letter and is_changed(*_span(sides, each))]
+    sure = [each for each in found if _least(sides, each) >= letter]
+    seen = [each for each in sure if is_changed(*_span(sides, each))]
+    # "cold" to "hot" is one change, though its c and h may differ by less than is seen: half of it would be no word.
+    held = [each for each in sure if any(_is_beside(each, other) for other in seen)]
     texts = _agreed(sides, found, held)
     gaps = {each: _gap(sides, texts, each) for each in held}
     least_gap = CLOSE_GAP if is_close and not is_rough else GAP
@@ -145,6 +149,10 @@ _Sides = tuple[_Side, _Side]
 
 def _least(sides: _Sides, stretch: Stretch) -> float:
     return min(sides[0].least(stretch.start, stretch.end), sides[1].least(stretch.other_start, stretch.other_end))
+
+
+def _is_beside(one: Stretch, other: Stretch) -> bool:
+    return max(one.start - other.end, other.start - one.end) <= BESIDE
 
 
 def _span(sides: _Sides, stretch: Stretch) -> tuple[float, float]:

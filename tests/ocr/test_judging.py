@@ -115,6 +115,16 @@ def test_a_digit_that_stands_alone_may_change_and_not_come_or_go() -> None:
     assert judge(read("3"), read(""), everywhere, is_rough=False) is None
 
 
+def test_of_a_word_that_changed_no_half_is_said() -> None:
+    judged = judge(read("is cold now"), read("is hot now"), lambda start, end: 0.35 < start < 0.6, is_rough=False)
+    assert judged is not None
+    assert (judged.one, judged.two) == ("is cold now", "is hot now")
+    far = judge(read("8 is cold now"), read("3 is hot now"), lambda start, end: 0.35 < start < 0.7, is_rough=False)
+    assert far is not None
+    assert far.two[2:] == "is hot now"
+    assert far.one[0] == far.two[0]  # nothing was seen there, and it is no part of this
+
+
 def test_letters_gained_and_lost_have_empty_stretches() -> None:
     judged = judge(read("Zürich"), read("Zürichsee"), everywhere, is_rough=False)
     assert judged is not None
