@@ -33,7 +33,7 @@ READERS: Final = 20
 WAITS_S: Final = 75.0
 BODIES_S: Final = Limits().max_body_timeout_s + 5
 # How long a connection may be held: nginx's 10 s of headers, and its 60 s without a byte taken. The others are held for
-# as long as they drip, as README and nginx.conf say.
+# as long as they drip, as docs/deployment.md and nginx.conf say.
 ENDED_S: Final = {"nginx headers": 15.0, "nginx readers": 70.0}
 READERS_MIB: Final = 64.0
 LEAVERS: Final = 500

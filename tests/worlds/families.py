@@ -1,4 +1,4 @@
-"""The families of checkpoints that are verified: what the README's table says and the tests go through.
+"""The families of checkpoints that are verified: what the table in docs/models.md says and the tests go through.
 Each entry makes a tiny random checkpoint; those that are not in checkpoints.py are made here.
 """
 

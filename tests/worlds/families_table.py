@@ -1,4 +1,4 @@
-"""The README's table of families, written from what the tests go through.
+"""The table of families in docs/models.md, written from what the tests go through.
 
 python -m tests.worlds.families_table     # rewrites it
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.worlds.families import FAMILIES
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 _BEGIN, _END = "<!-- families: python -m tests.worlds.families_table -->\n", "<!-- end of families -->\n"
 
 
@@ -23,17 +23,17 @@ def table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def in_readme() -> str:
+def on_the_page() -> str:
     """What stands between the two comments."""
-    _, _, rest = README.read_text(encoding="utf-8").partition(_BEGIN)
+    _, _, rest = PAGE.read_text(encoding="utf-8").partition(_BEGIN)
     return rest.partition(_END)[0]
 
 
 def rewrite() -> None:
-    text = README.read_text(encoding="utf-8")
+    text = PAGE.read_text(encoding="utf-8")
     before, _, rest = text.partition(_BEGIN)
     _, _, after = rest.partition(_END)
-    README.write_text(before + _BEGIN + table() + _END + after, encoding="utf-8")
+    PAGE.write_text(before + _BEGIN + table() + _END + after, encoding="utf-8")
 
 
 if __name__ == "__main__":

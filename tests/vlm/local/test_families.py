@@ -1,4 +1,4 @@
-"""What each family of checkpoints is said to do in the README, and what happens with families that can't do it.
+"""What each family of checkpoints is said to do in docs/models.md, and what happens with families that can't do it.
 
 That answers are right for every family is tested in test_vlm_pretrained.py, on the same checkpoints.
 """
@@ -24,8 +24,8 @@ from tests.worlds import checkpoints, families_table
 from tests.worlds.families import FAMILIES, Family
 
 
-def test_the_readmes_table_is_what_the_tests_go_through() -> None:
-    assert families_table.in_readme() == families_table.table()
+def test_the_table_of_the_docs_is_what_the_tests_go_through() -> None:
+    assert families_table.on_the_page() == families_table.table()
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
