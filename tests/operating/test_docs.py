@@ -259,6 +259,13 @@ def test_exit_codes_are_told() -> None:
     assert told == asking.EXIT_CODES
 
 
+def test_figures_beside_others_are_those_of_the_results() -> None:
+    told = [cells for cells in Page(ROOT / "docs/comparison.md").rows if re.match(r"\d+ MP", cells[0])]
+    assert len(told) == 3
+    results = Page(ROOT / "benchmarks/results/measurement.md").rows
+    assert [cells for cells in told if cells not in results] == []
+
+
 # Both READMEs, and the example.
 
 
