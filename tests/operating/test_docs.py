@@ -324,9 +324,9 @@ def test_the_command_of_the_readme_says_what_changed(drawn: Path, monkeypatch: p
 @needs_reader
 def test_the_answer_in_the_readme_is_what_its_request_gets(drawn: Path) -> None:
     (words,) = [words for words in README.commands if words[0] == "curl"]
-    files = [drawn / part.removeprefix("files=@") for part in after(words, "-F") if part.startswith("files=@")]
+    first, second = [drawn / part.removeprefix("files=@") for part in after(words, "-F") if part.startswith("files=@")]
     (config,) = configs(README)
-    report = pairlens.compare(*files, ImageComparisonConfig.model_validate_json(config))
+    report = pairlens.compare(first, second, ImageComparisonConfig.model_validate_json(config))
     shown = documents(README)[0]["data"]
     assert holds(shown, json.loads(report.model_dump_json()))
     assert not holds({**shown, "verdict": "match"}, json.loads(report.model_dump_json()))
