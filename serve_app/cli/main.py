@@ -11,6 +11,7 @@ import typer
 from serve_app import __version__
 from serve_app.cli.batch import batch
 from serve_app.cli.compare import compare
+from serve_app.cli.doctor import doctor
 from serve_app.cli.files import say
 from serve_app.cli.jobs import jobs
 from serve_app.cli.serve import serve
@@ -30,6 +31,7 @@ app.command()(compare)
 app.command()(batch)
 app.command()(serve)
 app.command()(size)
+app.command()(doctor)
 app.add_typer(jobs, name="jobs")
 
 

@@ -139,9 +139,14 @@ def started(dashboard_port: int) -> Iterator[Session]:
             shutil.rmtree(session.folder, ignore_errors=True)
 
 
-def _new_session() -> Session:
+def parent_folder() -> Path:
+    """Where a session's folder is made."""
     parent = tempfile.gettempdir()
-    folder = Path(tempfile.mkdtemp(prefix="pairlens-", dir=parent if len(parent) <= LONGEST_PARENT else "/tmp"))
+    return Path(parent if len(parent) <= LONGEST_PARENT else "/tmp")
+
+
+def _new_session() -> Session:
+    folder = Path(tempfile.mkdtemp(prefix="pairlens-", dir=parent_folder()))
     session = Session(folder, secrets.token_hex(32))
     session.token_file.touch(mode=0o600)
     session.token_file.write_text(session.token)
