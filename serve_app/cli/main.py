@@ -10,6 +10,7 @@ import typer
 
 from serve_app import __version__
 from serve_app.cli.batch import batch
+from serve_app.cli.bench import bench
 from serve_app.cli.compare import compare
 from serve_app.cli.doctor import doctor
 from serve_app.cli.files import say
@@ -32,6 +33,7 @@ app.command()(batch)
 app.command()(serve)
 app.command()(size)
 app.command()(doctor)
+app.command()(bench)
 app.add_typer(jobs, name="jobs")
 
 
