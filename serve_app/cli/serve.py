@@ -15,7 +15,9 @@ def serve(
     model: Annotated[str | None, typer.Option(help="Serve this checkpoint: a folder or hub id.")] = None,
     host: Annotated[str | None, typer.Option(help="Listen here instead of http_options.host.")] = None,
     port: Annotated[int | None, typer.Option(help="Listen here instead of http_options.port.")] = None,
-    dashboard_port: Annotated[int, typer.Option(help="Where Ray's dashboard listens, on 127.0.0.1.")] = 8265,
+    dashboard_port: Annotated[
+        int | None, typer.Option(help="Where Ray's dashboard listens, on 127.0.0.1; 8265 or the next that is free.")
+    ] = None,
 ) -> None:
     """Serve the HTTP API in the foreground; Ctrl-C ends all that it started."""
     from serve_app.operating import own_ray, serve_file

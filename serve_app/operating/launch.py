@@ -198,8 +198,13 @@ class Launch:
         )
 
 
-def serve(file: ServeFile, *, dashboard_port: int, say: Say) -> None:
-    """Serve `file` in the foreground until Ctrl-C or SIGTERM. Raises LaunchFailed."""
+def serve(file: ServeFile, *, dashboard_port: int | None, say: Say) -> None:
+    """Serve `file` in the foreground until Ctrl-C or SIGTERM. Raises LaunchFailed.
+
+    `dashboard_port` None: Ray's usual one, or the next that is free, so that a second service can stand beside a first.
+    """
+    if dashboard_port is None:
+        dashboard_port = chosen_dashboard_port(own_ray.DASHBOARD_PORT, service_port=file.port, say=say)
     # Serve's client logs each step; the files in the session's folder have them too.
     for name in ("ray", "ray.serve"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -211,6 +216,19 @@ def serve(file: ServeFile, *, dashboard_port: int, say: Say) -> None:
             raise LaunchFailed(str(exc)) from exc
         except SystemExit:  # what Ray's own handler of SIGTERM raises while it starts; all is ended by now
             say("Stopped; every process is gone.")
+
+
+def chosen_dashboard_port(usual: int, *, service_port: int, say: Say) -> int:
+    """The usual one without a word, another with one. Raises LaunchFailed."""
+    port = own_ray.free_port(usual, but=service_port)
+    if port is None:
+        last = usual + own_ray.NUM_PORTS_TRIED - 1
+        raise LaunchFailed(
+            f"No port from {usual} to {last} is free for Ray's dashboard; name one with --dashboard-port."
+        )
+    if port != usual:
+        say(f"Port {usual} is taken: Ray's dashboard listens on {port}.")
+    return port
 
 
 def check_model(settings: ModelSettings) -> None:

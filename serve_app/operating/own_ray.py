@@ -46,6 +46,11 @@ SERVE_ENVIRONMENT: Final = {
 }
 
 
+# Ray's own; `free_port` goes on from there, so far.
+DASHBOARD_PORT: Final = 8265
+NUM_PORTS_TRIED: Final = 100
+
+
 class RayFailed(Exception):
     """Ray did not start: one sentence for the operator."""
 
@@ -93,6 +98,12 @@ def port_is_free(host: str, port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def free_port(first: int, *, but: int, number: int = NUM_PORTS_TRIED) -> int | None:
+    """The first of `number` ports of 127.0.0.1, from `first` on, that nobody listens at and that isn't `but`."""
+    ports = (port for port in range(first, min(first + number, 2**16)) if port != but)
+    return next((port for port in ports if port_is_free("127.0.0.1", port)), None)
 
 
 def set_environment(*, this_machine_only: bool) -> None:

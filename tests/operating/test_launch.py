@@ -21,7 +21,7 @@ import psutil
 import pytest
 import yaml
 
-from serve_app.operating import launch, serve_file
+from serve_app.operating import launch, own_ray, serve_file
 from serve_app.operating.launch import Launch, LaunchFailed
 from serve_app.operating.serve_file import LOOPBACK
 from serve_app.settings import Access, CacheSettings, JobSettings, ModelSettings, WebhookSettings
@@ -46,6 +46,30 @@ def test_port_in_use_is_told_before_anything_starts(option: str) -> None:
 
         with pytest.raises(LaunchFailed, match=f"already in use; free it, or choose another with {option}\\."):
             a_launch(port=ports["--port"], dashboard_port=ports["--dashboard-port"]).run()
+
+
+def test_the_dashboard_takes_the_next_free_port_and_says_so() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        usual = taken.getsockname()[1]
+        said: list[str] = []
+        port = launch.chosen_dashboard_port(usual, service_port=usual + 1, say=said.append)
+
+        assert port >= usual + 2  # the service will listen on the one between
+        assert own_ray.port_is_free("127.0.0.1", port)
+        assert said == [f"Port {usual} is taken: Ray's dashboard listens on {port}."]
+        assert own_ray.free_port(usual, but=0, number=1) is None
+
+
+def test_a_usual_dashboard_port_that_is_free_is_taken_without_a_word() -> None:
+    usual, said = free_port(), list[str]()
+    assert launch.chosen_dashboard_port(usual, service_port=8000, say=said.append) == usual
+    assert said == []
+
+
+def test_no_free_port_for_the_dashboard_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own_ray, "port_is_free", lambda host, port: False)
+    with pytest.raises(LaunchFailed, match=r"No port from 8265 to 8364 is free .* --dashboard-port"):
+        launch.chosen_dashboard_port(8265, service_port=8000, say=print)
 
 
 def test_model_that_is_none_is_one_sentence(tmp_path: Path) -> None:
