@@ -16,6 +16,7 @@ SIZE: Final = (1200, 480)
 INK, FAINT, GOOD, BAD = "#1d2430", "#dfe3ea", "#1f6feb", "#d1242f"
 NUM_BARS: Final = 30
 Box = tuple[int, int, int, int]
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def ticks(end: float) -> Iterator[float]:
     yield from (end * part / 5 for part in range(6))
 
 
-def _frame(draw: ImageDraw.ImageDraw, axes: Axes, x_label: str, y_label: str, font: ImageFont.FreeTypeFont) -> None:
+def _frame(draw: ImageDraw.ImageDraw, axes: Axes, x_label: str, y_label: str, font: Font) -> None:
     left, upper, right, lower = axes.box
     for value in ticks(axes.top):
         _, y = axes.at(0, value)
