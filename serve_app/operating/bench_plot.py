@@ -15,6 +15,7 @@ from serve_app.operating.bench import Answer
 SIZE: Final = (1200, 480)
 INK, FAINT, GOOD, BAD = "#1d2430", "#dfe3ea", "#1f6feb", "#d1242f"
 NUM_BARS: Final = 30
+FEWEST: Final = 4  # answers at the end of an axis: its ticks are whole numbers
 Box = tuple[int, int, int, int]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -49,7 +50,7 @@ def plot(answers: Sequence[Answer], seconds: float, title: str) -> Image.Image:
         else:
             draw.line((x, y - 10, x, y), fill=BAD, width=2)
     counts = histogram(took, most)
-    bars = Axes((790, 60, 1170, 420), most, ceiling(max([*counts, 1])))
+    bars = Axes((790, 60, 1170, 420), most, ceiling(max([*counts, FEWEST])))
     _frame(draw, bars, "latency, ms", "answers", font)
     for number, count in enumerate(counts):
         left, upper = bars.at(most * number / NUM_BARS, count)
@@ -80,8 +81,13 @@ def ceiling(value: float) -> float:
 
 
 def ticks(end: float) -> Iterator[float]:
-    """Five or so, from 0 to `end`."""
-    yield from (end * part / 5 for part in range(6))
+    """Three to five round numbers after 0, the last one `end`, which is a `ceiling`.
+
+    >>> list(ticks(600.0)), list(ticks(8.0)), list(ticks(5.0))
+    ([0.0, 200.0, 400.0, 600.0], [0.0, 2.0, 4.0, 6.0, 8.0], [0.0, 1.0, 2.0, 3.0, 4.0, 5.0])
+    """
+    num_parts = {"3": 3, "6": 3, "1": 5, "5": 5}.get(f"{end:e}"[0], 4)
+    yield from (end * part / num_parts for part in range(num_parts + 1))
 
 
 def _frame(draw: ImageDraw.ImageDraw, axes: Axes, x_label: str, y_label: str, font: Font) -> None:

@@ -240,10 +240,12 @@ def ask_torch(program: str = _ASK_TORCH) -> Torch:
 
 def checkpoint(folder: Path, *, can_check: bool) -> Model:
     """`can_check`: whether what reads its architecture is installed. Loads no weights."""
-    if not folder.is_dir():
+    # Of os.path, which takes what this user may not see for absent, where pathlib raises.
+    if not os.path.isdir(folder):
         return Model(folder, is_folder=False)
-    weights = {path.name: path.stat().st_size for path in folder.glob("*.safetensors")}
-    has_config = (folder / "config.json").is_file()
+    named = _named_weights(folder) | {path.name for path in folder.glob("*.safetensors")}
+    weights = {name: os.path.getsize(folder / name) for name in named if os.path.isfile(folder / name)}
+    has_config = os.path.isfile(folder / "config.json")
     problem = ""
     if can_check and has_config and weights:
         try:
@@ -255,7 +257,7 @@ def checkpoint(folder: Path, *, can_check: bool) -> Model:
         is_folder=True,
         has_config=has_config,
         weights=tuple(weights.values()),
-        missing=tuple(sorted(_named_weights(folder) - weights.keys())),
+        missing=tuple(sorted(named - weights.keys())),  # in a hub's cache also links whose file never came
         problem=problem,
     )
 
@@ -287,9 +289,9 @@ def holder(port: int) -> Holder:
 
 def disk(folder: Path) -> Disk:
     """Of the nearest folder above it that is there, if it isn't."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
     usage = psutil.disk_usage(str(there))
-    return Disk(folder, usage.free, usage.total, there.is_dir() and os.access(there, os.W_OK | os.X_OK))
+    return Disk(folder, usage.free, usage.total, os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK))
 
 
 def _read(path: Path) -> str:

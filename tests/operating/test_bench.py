@@ -218,3 +218,12 @@ def _pixel(at: tuple[float, float]) -> tuple[int, int]:
 def test_a_histogram_holds_every_value() -> None:
     counts = bench_plot.histogram([0.0, 99.9, 100.0, 50.0], 100.0)
     assert (counts[0], counts[-1], counts[15], sum(counts)) == (1, 2, 1, 4)
+
+
+@pytest.mark.parametrize("most", [4, 7, 13, 55, 130, 999])
+def test_ticks_of_counts_are_whole_numbers_up_to_the_end_of_the_axis(most: int) -> None:
+    end = bench_plot.ceiling(most)
+    marks = list(bench_plot.ticks(end))
+    assert end >= most
+    assert marks[-1] == end
+    assert all(mark == round(mark) for mark in marks)
