@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,15 @@ from tests.rigs import postgres
 settings.register_profile("person", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if "CI" in os.environ else "person")
+
+
+@pytest.fixture(autouse=True)
+def loggers_as_they_were() -> Iterator[None]:
+    """A command that runs in this process quiets our loggers for good, which other tests listen to."""
+    ours = logging.getLogger("pairlens")
+    level = ours.level
+    yield
+    ours.setLevel(level)
 
 
 @pytest.fixture(scope="session")

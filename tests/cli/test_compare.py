@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import subprocess
 import sys
 from functools import partialmethod
@@ -25,13 +24,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def pairlens(*arguments: object) -> Result:
-    """The command in this process; it quiets our loggers for good, which other tests listen to."""
-    loggers = logging.getLogger("pairlens")
-    level = loggers.level
-    try:
-        return CliRunner().invoke(app, [str(each) for each in arguments])
-    finally:
-        loggers.setLevel(level)
+    """The command in this process."""
+    return CliRunner().invoke(app, [str(each) for each in arguments])
 
 
 @pytest.fixture(scope="module")

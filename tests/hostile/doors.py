@@ -128,7 +128,7 @@ def _configs() -> Iterator[Door]:
     words: dict[str, Any] = {
         "language": [MARK, "EN", "", "en\0", ["en"], None],
         "on_model_failure": [MARK, "", True],
-        "visuals": [[MARK], "overlay", ["overlay"] * 4, [None]],
+        "visuals": [[MARK], "overlay", ["overlay"] * 6, [None]],
         "swap_check": ["true", 1, None],
         "focus_elements": [["a" * 201], [""], [" "], ["a"] * 21, [1], [None], MARK, [[MARK]]],
         "comparison_aspects": [[], ["a" * 101], ["a"] * 13, MARK, [True]],
