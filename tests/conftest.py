@@ -21,12 +21,9 @@ settings.load_profile("ci" if "CI" in os.environ else "person")
 
 
 @pytest.fixture(autouse=True)
-def loggers_as_they_were() -> Iterator[None]:
-    """A command that runs in this process quiets our loggers for good, which other tests listen to."""
-    ours = logging.getLogger("pairlens")
-    level = ours.level
-    yield
-    ours.setLevel(level)
+def loggers_that_speak() -> None:
+    """A command that ran in this process, also in a module's fixture, has quieted our loggers for good."""
+    logging.getLogger("pairlens").setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")
