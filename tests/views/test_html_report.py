@@ -149,7 +149,7 @@ def test_none_of_forty_strings_runs(browser: Browser, tmp_path: Path) -> None:
     page.context.close()
 
 
-def test_two_photographs_of_12_megapixels_are_3_mb_and_drawn_within_a_second(browser: Browser, tmp_path: Path) -> None:
+def test_two_photographs_of_12_megapixels_are_3_mb_and_drawn(browser: Browser, tmp_path: Path) -> None:
     found = told_of(photograph(), photograph(True))
     page = html_report(found, "en")
     assert len(page.encode()) <= 3_000_000
