@@ -152,6 +152,21 @@ def test_lines_beside_what_differs_are_not_said() -> None:
     texts = {RED: line("Price 12"), BLUE: line("Price 13"), GREEN: line("Total 4"), GREY: line("Total 5")}
     pair = laid(page((PLATE, RED), (beside, GREEN)), page((PLATE, BLUE), (beside, GREY)), spot(PLATE))
     assert said(texts, pair) == [("changed", "Price 12", "Price 13")]
+    assert read(texts, pair).num_lines == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "words"),
+    [
+        ("Made with ripe fruit", "Made with organic fruit", ("ripe", "organic")),
+        ("Green Tea each", "Green Teas each", ("Tea", "Teas")),
+        ("Price 12.80 each", "Price $12.80 each", ("12.80", "$12.80")),
+    ],
+)
+def test_all_that_changed_of_a_line_is_told_in_whole_words(one: str, two: str, words: tuple[str, str]) -> None:
+    texts, pair = changed(one, two)
+    ((change,),) = read(texts, pair).changes
+    assert (change.reference_word, change.candidate_word) == words
 
 
 def test_what_is_whole_tells_of_no_place() -> None:
