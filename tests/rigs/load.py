@@ -89,7 +89,9 @@ def callers(
     url: str, number: int, *, config: dict[str, Any] | None = None, patience_s: float = 60.0, pause_s: float = 0.0
 ) -> Iterator[Load]:
     """`number` callers at work for as long as the block is open; at its end each waits for its last answer."""
-    load = Load(url, config or {}, pairs(8), patience_s, pause_s=pause_s)
+    # Reading text is work for the CPUs: on two of them it, and not the model, would be what callers wait for.
+    asked = {"read_text": False, **(config or {})}
+    load = Load(url, asked, pairs(8), patience_s, pause_s=pause_s)
     threads = [threading.Thread(target=load.call, args=(seed,), daemon=True) for seed in range(number)]
     for thread in threads:
         thread.start()
