@@ -31,8 +31,8 @@ def read_pair(
     *,
     model_follows: bool,
 ) -> Reading:
-    """What became of the text of the pair. Nothing is read where nothing visible differs. Raises nothing: what fails
-    is a report without text."""
+    """What became of the text of the pair. Nothing is read where nothing visible differs. Where the networks' files
+    aren't those that were tried, the report is one without text."""
     if not config.read_text:
         return UNREAD
     if reader is None:

@@ -12,7 +12,7 @@ from difflib import SequenceMatcher
 from typing import Final, NamedTuple
 
 from serve_app.core.pictures import Box
-from serve_app.core.quotes import quotes
+from serve_app.core.quotes import likeness, quotes
 from serve_app.core.reading import SURE, ElementText, TextChange, TextLine
 from serve_app.ocr import letters
 from serve_app.ocr.kinds import Kind, kind_of
@@ -70,7 +70,7 @@ class _Page:
     def box(self, side: int, text: str | None) -> Box | None:
         """Of the line that reads most like `text`."""
         own = _folded(text or "")
-        alike = [(letters.alike(own, _folded(line.text)), line.box) for line in self.sides[side]]
+        alike = [(likeness(own, _folded(line.text)), line.box) for line in self.sides[side]]
         best = max(alike, key=lambda each: each[0], default=None)
         return best[1] if own and best is not None and best[0] > UNLIKE else None
 
@@ -122,11 +122,11 @@ class _Wanted:
         """
         other, size = _folded(text), len(self.folded)
         if not self.is_quoted or len(other) <= size:
-            return letters.alike(self.folded, other)
+            return likeness(self.folded, other)
         common = SequenceMatcher(None, self.folded, other, autojunk=False).get_matching_blocks()
         longest = sorted(common, key=lambda block: block.size)[-STRETCHES:]
         starts = {min(max(0, there - here), len(other) - size) for here, there, _ in longest}
-        return max(letters.alike(self.folded, other[at : at + size]) for at in starts)
+        return max(likeness(self.folded, other[at : at + size]) for at in starts)
 
     def is_nearly(self, text: str | None) -> bool:
         """All of it, or whole words of it, but for a letter or two; never for a digit: that is another number."""
@@ -211,7 +211,7 @@ def _changed(wanted: _Wanted, page: _Page, num_before: int, num_after: int) -> T
 def _best_pair(reference: Lines, candidate: Lines) -> tuple[TextLine, TextLine]:
     """Of lines that hold one text, two that are alike in all else."""
     pairs = [(one, two) for one in reference for two in candidate]
-    return max(pairs, key=lambda pair: letters.alike(_folded(pair[0].text), _folded(pair[1].text)))
+    return max(pairs, key=lambda pair: likeness(_folded(pair[0].text), _folded(pair[1].text)))
 
 
 def _nowhere(wanted: _Wanted, page: _Page) -> ElementText | None:

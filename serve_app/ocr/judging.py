@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from serve_app.core.quotes import likeness
 from serve_app.ocr import letters
 from serve_app.ocr.letters import Stretch
 from serve_app.ocr.recognition import Read
@@ -90,7 +91,7 @@ def _both(one: Read, two: Read, is_changed: Changed, *, is_rough: bool, is_close
     own, other = (letters.folded(each.text) for each in (one, two))
     if own == other:
         return Judged("same", one.text, two.text, min(least(one), least(two)))
-    if letters.alike(own, other) < HALF:
+    if likeness(own, other) < HALF:
         return Judged("replaced", one.text, two.text, min(least(one), least(two)))
     found = letters.stretches(sides[0].plain, sides[1].plain)
     letter = ROUGH_LETTER if is_rough else LETTER

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from difflib import SequenceMatcher
 from typing import Final, NamedTuple
 
 # Letters that a few pixels tell apart, or none in some typefaces.
@@ -47,11 +46,6 @@ def plain(letter: str) -> str:
 def folded(text: str) -> str:
     """A text as it is compared: without spaces."""
     return "".join(plain(letter) for letter in text)
-
-
-def alike(one: str, two: str) -> float:
-    """0..1, of folded texts."""
-    return SequenceMatcher(None, one, two, autojunk=False).ratio()
 
 
 def stretches(one: Sequence[str], two: Sequence[str]) -> list[Stretch]:

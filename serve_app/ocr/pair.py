@@ -12,6 +12,7 @@ from typing import Final
 from serve_app.core.clock import Stop
 from serve_app.core.laid import Laid, Spot
 from serve_app.core.pictures import Box, Pixels
+from serve_app.core.quotes import likeness
 from serve_app.core.reading import TextChange, TextLine
 from serve_app.ocr import codes, judging, letters, lines, quads, windows
 from serve_app.ocr.judging import Change, Judged
@@ -32,8 +33,6 @@ ALIKE: Final = 0.8  # two readings of one line, cut otherwise
 SLOT: Final = 0.6  # of its height, that another text at the same place may begin or end elsewhere
 MARGIN: Final = 8  # pixels around a place that is read by itself: letters at its edge are found whole
 INNER: Final = 0.15  # of a line's height, above and below, where its neighbours' change may reach
-
-
 _ALONE: Final = frozenset({"replaced", "removed", "added"})
 
 
@@ -65,6 +64,11 @@ class _Work:
     def read(self, pictures: tuple[Pixels, Pixels], places: Sequence[Quad]) -> list[tuple[Read, Read]]:
         self.num_lines += len(places)
         return lines.read_places(self.reader, pictures, places)
+
+    def read_in(self, picture: Pixels, places: Sequence[Quad]) -> list[Read]:
+        """Lines of one picture."""
+        self.num_lines += len(places)
+        return self.reader.read_lines([quads.cut(picture, quad) for quad in places])
 
 
 def read(reader: Reads, laid: Laid, *, whole: bool, stop: Stop) -> Found:
@@ -110,10 +114,10 @@ def _came(work: _Work) -> Iterator[Statement]:
         found = [
             quad for quad in lines.find_in(work.reader, picture, _padded(box, MARGIN, picture)) if _middle_in(quad, box)
         ]
-        for one, two in work.read((picture, picture), found):
-            if judging.is_sure(one):
-                texts = (one.text, "") if own == 0 else ("", two.text)
-                yield Statement("removed" if own == 0 else "added", *texts, judging.least(one), spot=index)
+        for line in work.read_in(picture, found):
+            if judging.is_sure(line):
+                texts = (line.text, "") if own == 0 else ("", line.text)
+                yield Statement("removed" if own == 0 else "added", *texts, judging.least(line), spot=index)
 
 
 def _moved(work: _Work) -> Iterator[Statement]:
@@ -127,7 +131,7 @@ def _moved(work: _Work) -> Iterator[Statement]:
             # What stands beside it at one place doesn't belong to it.
             found = lines.find_in(work.reader, picture, _padded(box, MARGIN, picture), windows.scale_for(box))
             found = sorted((quad for quad in found if _middle_in(quad, box)), key=lambda quad: tuple(quad[0][::-1]))
-            texts.append([first for first, _ in work.read((picture, picture), found)])
+            texts.append(work.read_in(picture, found))
         if len(texts[0]) == len(texts[1]):
             said = list(_moved_lines(index, zip(*texts, strict=True)))
             if said:
@@ -228,8 +232,8 @@ def _stands_still(work: _Work, box: Box, own: int, text: str) -> bool:
     here = places[own]
     if places[0] == places[1] or here.overlap(Box(0, 0, other.shape[1], other.shape[0])) < here.area:
         return False
-    ((read, _),) = work.read((other, other), [quads.quad_of(here)])
-    return letters.alike(letters.folded(read.text), letters.folded(text)) >= ALIKE
+    (read,) = work.read_in(other, [quads.quad_of(here)])
+    return likeness(letters.folded(read.text), letters.folded(text)) >= ALIKE
 
 
 def _is_gain_or_loss(change: Change) -> bool:
@@ -311,8 +315,7 @@ def _all_lines(work: _Work) -> list[_Row]:
     places = lines.grouped(first, second)[:MOST_LINES]
     still = [each for each in places if not laid.is_changed(_inner(each.box))]
     other = [each for each in places if laid.is_changed(_inner(each.box))]
-    work.num_lines += len(still)
-    once = work.reader.read_lines([quads.cut(laid.first, each.quad) for each in still])
+    once = work.read_in(laid.first, [each.quad for each in still])
     twice = work.read((laid.first, laid.second), [each.quad for each in other])
     return [
         *(_Row(each.box, read, read) for each, read in zip(still, once, strict=True)),
@@ -342,7 +345,7 @@ def _unchanged(rows: Sequence[_Row]) -> float | None:
     same = total = 0.0
     gone, come = Counter[str](), Counter[str]()
     for one, two in ((_readable(row.one), _readable(row.two)) for row in rows):
-        alike = letters.alike(one, two)
+        alike = likeness(one, two)
         if alike >= judging.HALF:
             total += max(len(one), len(two))
             same += alike * max(len(one), len(two))

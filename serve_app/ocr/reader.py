@@ -16,7 +16,7 @@ from serve_app.ocr.network import Network, Runtime
 from serve_app.ocr.quads import Quad
 from serve_app.ocr.recognition import AT_ONCE, Read, read_lines
 
-# Both networks and what they need for a call of `detection.MOST_PIXELS`: what `benchmarks/bench_text.py` measures.
+# Both networks and their largest calls: 290 MiB with OpenCV, 323 with onnxruntime (benchmarks/results/text.md).
 WORKING_BYTES: Final = 350 * 2**20
 
 
@@ -43,7 +43,7 @@ class OutOfTime(Exception):
 
 
 class Timed:
-    """A reader until `stop`: asked between calls, since no network can be interrupted; each takes 0.3 s at most."""
+    """A reader until `stop`: asked between calls, of half a second at most, since no network can be interrupted."""
 
     def __init__(self, reader: Reads, stop: Stop) -> None:
         self._reader = reader

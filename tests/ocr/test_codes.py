@@ -21,6 +21,7 @@ from serve_app.ocr import codes
 from serve_app.ocr.codes import Code, CodeChange, changed_codes, is_bare, read_codes, said_of, with_opencv, with_zxing
 from serve_app.ocr.quads import Quad
 from serve_app.ocr.recognition import Read
+from tests.ocr import signs
 
 TEXTS: Final = {
     "QRCode": ("https://a.example/price/1", "https://a.example/price/2"),
@@ -215,26 +216,7 @@ def test_a_plain_place_is_bare_and_a_damaged_or_covered_code_is_not(kind: str) -
 
 
 def laid(first: Image.Image, second: Image.Image, *spots: Box, is_whole: bool = False) -> Laid:
-    one, two = pixels(first), pixels(second)
-
-    def is_changed(box: Box) -> bool:
-        part = np.s_[box.y : box.bottom, box.x : box.right]
-        return bool((one[part] != two[part]).any())
-
-    return Laid(
-        first=one,
-        second=two,
-        on_black=None,
-        pictures=(one, two),
-        spots=tuple(Spot("changed", (box,), (box, box), is_whole) for box in spots),
-        is_changed=is_changed,
-        own=lambda box: (box, box),
-        original=lambda box, own: box,
-        is_turned=False,
-        is_rough=False,
-        is_warped=False,
-        is_explained=True,
-    )
+    return signs.laid(pixels(first), pixels(second), *(signs.spot(box, is_whole=is_whole) for box in spots))
 
 
 @pytest.mark.parametrize("kind", TEXTS)
