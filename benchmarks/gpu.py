@@ -1,4 +1,4 @@
-"""`make gpu`: on a machine with a GPU the tests of tests/gpu, then the benchmark, row by row, within a time.
+"""`make gpu`: on a machine with a GPU the tests of tests/vlm/gpu, then the benchmark, row by row, within a time.
 No installing, no download, no Ray: what is missing is named. `vl.gpu_rows` makes the rows in a process of its own.
 
 Prints each row as soon as it is measured, what is left out, a Markdown table and a last line of JSON. Exit code 1 where
@@ -111,8 +111,8 @@ def _is_there(name: str, wanted: str) -> bool:
 
 
 def tested(options: Sequence[str], seconds: float) -> int | None:
-    """Exit code of pytest on tests/gpu; None where it was ended after `seconds`."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/gpu", *options]
+    """Exit code of pytest on tests/vlm/gpu; None where it was ended after `seconds`."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/vlm/gpu", *options]
     running = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
     try:
         return running.wait(seconds)
@@ -218,7 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started = time.monotonic()
     code = tested(shlex.split(options.pytest), TESTS_S)
     tests = {"exit_code": code, "seconds": round(time.monotonic() - started, 1)}
-    ended = f"tests/gpu: not done in {TESTS_S:.0f} s" if code is None else f"tests/gpu: exit code {code}"
+    ended = f"tests/vlm/gpu: not done in {TESTS_S:.0f} s" if code is None else f"tests/vlm/gpu: exit code {code}"
     _tell(f"{ended}, after {tests['seconds']} s; now the benchmark, for {options.seconds:.0f} s")
     command = [sys.executable, "-m", "benchmarks.vl.gpu_rows", "--device", options.device, "--shape", *options.shape]
     bench = measured([*command, *options.rows], options.seconds, _tell)

@@ -75,7 +75,7 @@ def test_the_whole_command_without_ray_and_without_a_gpu(tmp_path: Path) -> None
     assert running.returncode == 0, "\n".join(lines)
     assert still_measured  # when the first row was told
     names = [f"tiny {name}" for name, _ in (*gpu_rows.ROWS, *gpu_rows.LAST)]
-    tested = next(i for i, line in enumerate(lines) if line.startswith("tests/gpu: exit code 0"))
+    tested = next(i for i, line in enumerate(lines) if line.startswith("tests/vlm/gpu: exit code 0"))
     assert "1 passed" in "\n".join(lines[:tested])
     rows = [line for line in lines[tested:] if line.startswith("[")]
     assert [any(name in line for line in rows) for name in names] == [True] * len(names)
@@ -93,7 +93,7 @@ def test_a_machine_without_a_gpu_is_told_so_and_nothing_runs(tmp_path: Path) -> 
         pytest.skip("there is a GPU")
     output, _ = make_gpu(tmp_path).communicate()
     assert "sees no GPU" in output
-    assert "tests/gpu" not in output
+    assert "tests/vlm/gpu" not in output
 
 
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ import torch
 from serve_app.core.inquiry import Inquiry, ModelOutput
 from serve_app.vlm.local import loading, pretrained, transfer
 from serve_app.vlm.local.decoding import compiled, prefix
-from tests.gpu.pretend_card import CARD, Card, pretend_card
+from tests.vlm.gpu.pretend_card import CARD, Card, pretend_card
 from tests.vlm.local.test_pretrained import FAMILIES, a_stop, an_inquiry, settings_for
 
 GIB = 1 << 30

@@ -30,8 +30,8 @@ from serve_app.schema import BoxField, ComparisonReport, FocusStatus, Language
 from serve_app.settings import ModelSettings, Settings
 from serve_app.vlm.local.decoding.prefix import Prefix
 from serve_app.vlm.local.vision import VisionEncoder
-from tests.trained import lessons, scenes, stamp
-from tests.trained.scenes import SHAPES, Element, Scene
+from tests.vlm.trained import lessons, scenes, stamp
+from tests.vlm.trained.scenes import SHAPES, Element, Scene
 
 torch.set_num_threads(1)
 NUM_PAIRS: Final = 24
@@ -155,7 +155,7 @@ def test_the_checkpoint_is_what_its_scripts_and_the_products_prompts_make() -> N
 def test_a_stale_checkpoint_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PHRASES, "en", replace(PHRASES["en"], summary="Sum it up."))
     assert "other prompts than these" in stamp.stale()
-    assert stamp.stale().endswith("python -m tests.trained.train")
+    assert stamp.stale().endswith("python -m tests.vlm.trained.train")
 
 
 @pytest.fixture(scope="module")

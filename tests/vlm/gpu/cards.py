@@ -14,7 +14,7 @@ import torch
 from serve_app.core.byte_cache import OnLookup, uncounted
 from serve_app.vlm.local import loading, pretrained
 from serve_app.vlm.local.decoding import compiled
-from tests.gpu.pretend_card import CARD, Card, pretend_card
+from tests.vlm.gpu.pretend_card import CARD, Card, pretend_card
 from tests.vlm.local.test_pretrained import settings_for
 
 _FREE_BYTES = 64 << 30

@@ -1,4 +1,4 @@
-"""Trains the checkpoint that tests/vlm/local/test_trained.py asks: python -m tests.trained.train
+"""Trains the checkpoint that tests/vlm/local/test_trained.py asks: python -m tests.vlm.trained.train
 Sixteen minutes of CPU on one core. It draws pairs, asks about them in the product's words, and saves what has learnt to
 answer.
 
@@ -30,10 +30,10 @@ from torch.nn import functional
 from serve_app.comparison import anchors
 from serve_app.core.assessed import PictureBox
 from serve_app.schema import Language
-from tests.trained import lessons, network, scenes, stamp
-from tests.trained.network import Encoder, Item
+from tests.vlm.trained import lessons, network, scenes, stamp
+from tests.vlm.trained.network import Encoder, Item
 
-logger = logging.getLogger("tests.trained")
+logger = logging.getLogger("tests.vlm.trained")
 WARM_UP: Final = 50  # steps
 NUM_SCENES, NUM_HELD_OUT = 2200, 48
 NUM_MARKS, NUM_ENDS = 800, 200

@@ -13,7 +13,7 @@ pytest.importorskip("transformers", reason="needs the extra [vl]")
 
 from serve_app.vlm.local import pretrained  # noqa: E402
 from serve_app.vlm.local.decoding import prefix  # noqa: E402
-from tests.gpu.cards import AnyCard, a_card  # noqa: E402
+from tests.vlm.gpu.cards import AnyCard, a_card  # noqa: E402
 from tests.vlm.local.test_card import short  # noqa: E402
 from tests.vlm.local.test_pretrained import FAMILIES, a_stop, an_inquiry, settings_for  # noqa: E402
 

@@ -15,11 +15,11 @@ from typing import Final, get_args
 from serve_app import measurement
 from serve_app.comparison import anchors
 from serve_app.schema import Language
-from tests.trained import lessons, scenes
+from tests.vlm.trained import lessons, scenes
 
 FOLDER: Final = Path(__file__).parent
 CHECKPOINT: Final = FOLDER / "checkpoint"
-COMMAND: Final = "python -m tests.trained.train"
+COMMAND: Final = "python -m tests.vlm.trained.train"
 _FILE: Final = CHECKPOINT / "stamp.json"
 
 
@@ -30,7 +30,7 @@ def stale() -> str:
     if not changed:
         return ""
     return (
-        f"The checkpoint in tests/trained was trained with other {' and '.join(changed)} than these. "
+        f"The checkpoint in tests/vlm/trained was trained with other {' and '.join(changed)} than these. "
         f"Train it anew, in a quarter of an hour on one core, and commit it: {COMMAND}"
     )
 

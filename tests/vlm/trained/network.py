@@ -16,8 +16,8 @@ import transformers
 from serve_app.comparison.dialogue.phrases import PHRASES
 from serve_app.vlm.local import dialogue, loading
 from serve_app.vlm.local.lexicon import ANSWER_OPENING, Lexicon
-from tests.trained import tokenizer
-from tests.trained.lessons import WORDS, Lesson
+from tests.vlm.trained import tokenizer
+from tests.vlm.trained.lessons import WORDS, Lesson
 from tests.worlds.checkpoints import a_text_config, mrope, qwen_ids, qwen_images
 
 WIDTH: Final = 64

@@ -26,7 +26,7 @@ from serve_app.schema import ImageComparisonConfig, Language
 from serve_app.settings import Limits, PreprocessingSettings
 from serve_app.vlm.local import grammar, pretrained
 from serve_app.vlm.local.lexicon import ANSWER_OPENING
-from tests.trained.scenes import CELLS, SHAPES, STATES, Element, Scene, as_png
+from tests.vlm.trained.scenes import CELLS, SHAPES, STATES, Element, Scene, as_png
 
 ASPECTS: Final = ("color", "content")
 GHOST: Final = "ghost"
