@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python -m benchmarks.vl.bench_coverage               # 50 drawn pairs, in English and in Chinese
     OMP_NUM_THREADS=1 python -m benchmarks.vl.bench_coverage --pairs 5
 
-Asks the checkpoint in tests/vlm/trained about pairs that it was not trained on, and the same weights with all logits times
+Asks the checkpoint in tests/vlm/trained about pairs it was not trained on, and the same weights with all logits times
 `SURE`: a model as sure of itself as instruction-tuned ones, and no righter. Each pair is asked once, then each rule for
 the spread of the model's part is tried on its answers. Prints a table and a last line of JSON. Needs the extra [vl].
 """
@@ -36,9 +36,9 @@ from serve_app.core.clock import Deadline
 from serve_app.core.pictures import Upload
 from serve_app.schema import Language
 from serve_app.settings import ModelSettings, Settings
+from tests.vlm.local.test_trained import drawn
 from tests.vlm.trained import lessons, scenes, stamp
 from tests.vlm.trained.scenes import SHAPES, Scene
-from tests.vlm.local.test_trained import drawn
 
 SURE = 4.0  # puts 0.94 on a label that had twice the probability of the only other
 LAST_NORM = "model.language_model.norm.weight"  # before the head, which has no bias: it scales all logits
