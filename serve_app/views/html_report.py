@@ -6,7 +6,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import re
 from functools import cache
 from typing import Final
 
@@ -15,6 +14,7 @@ from PIL import Image
 
 from serve_app import __version__
 from serve_app.schema import ComparisonReport, ImageComparisonConfig, Language, VisualKind
+from serve_app.views.bundled import bundled
 from serve_app.views.inlined import read, rendered
 
 VISUALS: Final[tuple[VisualKind, ...]] = ("reference", "candidate", "heatmap")
@@ -24,10 +24,7 @@ MOST_PIXELS: Final = 2_500_000
 # Each tried where the one before was too large: quality, and the share of the sides.
 _JPEGS: Final = ((85, 1.0), (70, 1.0), (60, 0.75), (50, 0.5), (40, 0.3), (30, 0.15))
 
-_MODULES: Final = ("dom", "words", "words_now", "viewer", "report", "alone")
 _NAMES: Final[dict[str, str]] = {"reference": "reference", "candidate": "candidate", "heatmap": "heat"}
-_IMPORT: Final = re.compile(r'^import (\{[^}]*\}) from "\./(\w+)\.js";$', re.MULTILINE)
-_EXPORT: Final = re.compile(r"^export ((?:async )?(?:const|let|class|function\*?)) (\w+)", re.MULTILINE)
 
 
 def wanted(config: ImageComparisonConfig) -> ImageComparisonConfig:
@@ -39,7 +36,7 @@ def html_report(report: ComparisonReport, language: Language, *, title: str = "P
     """One file, at most 3 MB for pictures of any size. `report` was asked for as `wanted` says; else it may have no
     pictures. Reduces them, which takes some tenths of a second."""
     pictures = {_NAMES[each.kind]: _reduced(each.image) for each in report.visuals if each.kind in _NAMES}
-    told = {"report": report.model_copy(update={"visuals": ()}).model_dump(mode="json"), "pictures": pictures}
+    told = report.model_copy(update={"visuals": ()}).model_dump(mode="json")
     return rendered(
         "report.html.jinja",
         style=read("viewer/viewer.css", "report/report.css"),
@@ -56,18 +53,10 @@ def html_report(report: ComparisonReport, language: Language, *, title: str = "P
 
 @cache
 def _script(language: Language) -> str:
-    """The modules of the page as one script: each a function that gives what it exports. A module can't be in a file
-    that is opened from a disk, where every import is another origin's."""
-    files = {name: f"viewer/{name}.js" for name in _MODULES}
-    files |= {"words_now": f"viewer/words_{language}.js", "alone": "report/alone.js"}
-    parts = [_scoped(name, read(files[name])) for name in _MODULES]
-    return '"use strict";\n' + "".join(parts)
-
-
-def _scoped(name: str, module: str) -> str:
-    exported = ", ".join(found.group(2) for found in _EXPORT.finditer(module))
-    body = _EXPORT.sub(r"\1 \2", _IMPORT.sub(r"const \1 = module_\2;", module))
-    return f"const module_{name} = (() => {{\n{body}\nreturn {{ {exported} }};\n}})();\n"
+    """The modules of the page as one script. A module can't be in a file that is opened from a disk, where every
+    import is another origin's."""
+    apart = {"alone": "report/alone.js", "words_now": f"viewer/words_{language}.js"}
+    return '"use strict";\n' + bundled("alone", lambda name: read(apart.get(name, f"viewer/{name}.js")))
 
 
 def _json(value: object) -> str:

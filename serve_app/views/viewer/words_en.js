@@ -51,7 +51,6 @@ export const WORDS = {
 	"read.nothing_to_read": "No text in the changed places",
 	"read.not_installed": "No reader is installed",
 	"read.timed_out": "Not read in time",
-	"read.off": "Not asked for",
 	times: "Where the time went: {total}",
 	"time.queue": "waiting",
 	"time.prepare": "decoding",

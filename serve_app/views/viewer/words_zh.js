@@ -51,7 +51,6 @@ export const WORDS = {
 	"read.nothing_to_read": "变化处没有文字",
 	"read.not_installed": "未安装文字识别",
 	"read.timed_out": "识别超时",
-	"read.off": "未要求识别",
 	times: "耗时：共 {total}",
 	"time.queue": "等待",
 	"time.prepare": "解码",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Browser, expect
 
+from serve_app.serving.api.pages.assets import VIEWS
 from tests.rigs.browser import Complaints
 from tests.serving.page import told
 from tests.serving.page.payloads import PAYLOADS
@@ -47,6 +48,7 @@ def test_none_of_forty_runs_wherever_it_stands(browser: Browser, url: str) -> No
 def test_a_file_name_stays_one_word_of_a_shell_and_one_string_of_python(browser: Browser, url: str) -> None:
     names = ("a'; touch /tmp/ran #.png", "-rf.png", '$(id)`id`".png', "a;type=x,b\\.png")
     page = browser.new_page(locale="en-US")
+    page.route("**/copying.js", lambda route: route.fulfill(path=VIEWS / "page" / "copying.js"))  # in page.js elsewhere
     page.goto(url)
     for name in names:
         copies = page.evaluate(

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, FilePayload, Page, expect
 
-from serve_app.serving.api.pages.assets import VIEWS
+from serve_app.serving.api.pages.assets import VIEWS, asset
 from serve_app.settings import ModelSettings, ScriptedSettings, Settings
 from tests.rigs.browser import Complaints
 from tests.rigs.http_server import served
@@ -77,10 +77,8 @@ def api_bytes(page: Page) -> int:
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_page_is_small_in_either_language(language: str) -> None:
-    apart = {f"words_{other}.js" for other in ("en", "zh") if other != language}
-    others = {"docs.html", "docs.js", "redoc.html", "redoc.js"}
-    files = [each for part in ("page", "viewer") for each in (VIEWS / part).iterdir()]
-    assert sum(each.stat().st_size for each in files if each.name not in apart | others) <= MOST_BYTES
+    names = ("index.html", "icon.svg", "page.css", "page.js", f"words_{language}.js")
+    assert sum(len(asset(name).content) for name in names) <= MOST_BYTES
 
 
 def test_both_languages_say_the_same_things() -> None:
