@@ -16,8 +16,8 @@ _OTHER: Final = re.compile(r"^(?:import|export)\b.*$", re.MULTILINE)
 
 def bundled(entry: str, source: Callable[[str], str]) -> str:
     """`entry` and all that it imports as one text; `source`: a module's own by its name. Every module but the entry is
-    a function that gives what it exports, so that none sees another's names; their comments stay in the files. Raises `ValueError` where a module says
-    it in another way."""
+    a function that gives what it exports, so that none sees another's names. Comments stay in the files.
+    Raises `ValueError` where a module says it in another way."""
     *parts, last = ordered(entry, source)
     return "".join(_scoped(name, source(name)) for name in parts) + _without_imports(source(last))
 

@@ -12,9 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from typer.testing import CliRunner
 
@@ -25,7 +24,7 @@ from serve_app.views.html_report import html_report, wanted
 from tests.rigs.browser import Complaints, launched
 from tests.serving.page import told
 from tests.serving.page.payloads import PAYLOADS
-from tests.worlds.samples import card, config, encoded, noise
+from tests.worlds.samples import card, config, encoded, noise, photograph
 
 VIEWER = "document.querySelector('pair-viewer')"
 
@@ -165,19 +164,6 @@ def test_two_photographs_of_12_megapixels_are_3_mb_and_drawn(browser: Browser, t
 
 def told_of(first: Image.Image, second: Image.Image) -> ComparisonReport:
     return compared(encoded(first, "JPEG", quality=92), encoded(second, "JPEG", quality=92), read_text=False)
-
-
-def photograph(is_other: bool = False) -> Image.Image:
-    """4000 x 3000, as hard to encode as leaves and gravel."""
-    rng = np.random.default_rng(3)
-    coarse = Image.fromarray(rng.integers(0, 256, (375, 500, 3), np.uint8))
-    coarse = coarse.resize((4000, 3000), Image.Resampling.BICUBIC)
-    image = Image.fromarray(
-        (np.asarray(coarse, np.int16) + rng.integers(-14, 15, (3000, 4000, 1), np.int16)).clip(0, 255).astype(np.uint8)
-    )
-    if is_other:
-        ImageDraw.Draw(image).rectangle((1000, 900, 1400, 1300), fill="red")
-    return image
 
 
 def test_nothing_but_noise_is_made_small_too(report: ComparisonReport) -> None:

@@ -34,6 +34,19 @@ def card(
     return image
 
 
+def photograph(is_other: bool = False) -> Image.Image:
+    """4000 x 3000, as hard to encode as leaves and gravel."""
+    rng = np.random.default_rng(3)
+    coarse = Image.fromarray(rng.integers(0, 256, (375, 500, 3), np.uint8))
+    coarse = coarse.resize((4000, 3000), Image.Resampling.BICUBIC)
+    image = Image.fromarray(
+        (np.asarray(coarse, np.int16) + rng.integers(-14, 15, (3000, 4000, 1), np.int16)).clip(0, 255).astype(np.uint8)
+    )
+    if is_other:
+        ImageDraw.Draw(image).rectangle((1000, 900, 1400, 1300), fill="red")
+    return image
+
+
 def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)

@@ -204,7 +204,7 @@ function facts(report) {
 				"tbody",
 				{},
 				row(t("measured"), t("fact.changed", changed)),
-				row(t("fact.alignment"), found.alignment.kind),
+				row(t("fact.alignment"), t(`lies.${found.alignment.kind}`)),
 				row(t("reference"), image(images.reference)),
 				row(t("candidate"), image(images.candidate)),
 				model && row(t("model"), [model.engine, model.name, model.revision, model.status].filter(Boolean).join(" · ")),

@@ -8,6 +8,8 @@ const KIND_COLOURS = { changed: "#e6004c", added: "#00823c", removed: "#c85000",
 const IGNORED = "#7a5cff";
 const SMALLEST_BOX = 10; // on the screen: one pixel is framed so that it is seen
 const BLINK_MS = 600;
+const REST_MS = 150;
+const MOVING_SHARE = 0.6; // of the pixels that a picture at rest is drawn from
 
 /** The picture and its halves, quarters and so on: a frame is drawn from the one that is just fine enough. */
 class Levels {
@@ -195,7 +197,7 @@ export class PairViewer extends HTMLElement {
 			if (name === "previous" || name === "next") button.disabled = !this.differences.length;
 		}
 		this.range.hidden = !["slider", "onion"].includes(this.view);
-		this.told.textContent = `${this.zoom < 0.1 ? (this.zoom * 100).toFixed(1) : Math.round(this.zoom * 100)}%`;
+		this.tellZoom();
 		this.count.textContent = `${this.selected < 0 ? "–" : this.selected + 1} / ${this.differences.length}`;
 		this.canvas.classList.toggle("is-drawing", this.isDrawing);
 	}
@@ -242,17 +244,31 @@ export class PairViewer extends HTMLElement {
 			this.y = py + ((this.y - py) * this.zoom) / zoom;
 		}
 		this.zoom = zoom;
-		this.isFitted = false;
-		this.say();
-		this.draw();
+		this.tellZoom();
+		this.moved();
 	}
 
 	pan(dx, dy) {
 		const [x, y, width, height] = this.plane;
 		this.x = clamp(this.x - dx / this.zoom, x, x + width);
 		this.y = clamp(this.y - dy / this.zoom, y, y + height);
+		this.moved();
+	}
+
+	/** By a zoom or a drag: as long as it goes on, a somewhat coarser level will do. */
+	moved() {
 		this.isFitted = false;
+		this.isMoving = true;
+		clearTimeout(this.rest);
+		this.rest = setTimeout(() => {
+			this.isMoving = false;
+			this.draw();
+		}, REST_MS);
 		this.draw();
+	}
+
+	tellZoom() {
+		this.told.textContent = `${this.zoom < 0.1 ? (this.zoom * 100).toFixed(1) : Math.round(this.zoom * 100)}%`;
 	}
 
 	slide() {
@@ -531,7 +547,7 @@ export class PairViewer extends HTMLElement {
 				this.paintBoxes(pen, which);
 			});
 		if (pane.which !== "both") whole([[pane.which]], pane.which);
-		else if (this.view === "onion") whole([["reference"], ["candidate", this.mix]], "both");
+		else if (this.view === "onion") whole([["reference", this.mix < 1], ["candidate", this.mix]], "both");
 		else if (this.view === "heat") whole([["heat"]], "reference");
 		else if (this.view === "blink") {
 			const name = this.isCandidateTurn ? "candidate" : "reference";
@@ -550,7 +566,7 @@ export class PairViewer extends HTMLElement {
 
 	paintLayer(pen, name, alpha, ratio) {
 		const levels = this.layers[name];
-		if (!levels) return;
+		if (!levels || !alpha) return;
 		const [width, height] = this.sizes[name === "candidate" ? "candidate" : "reference"];
 		pen.save();
 		pen.globalAlpha = alpha;
@@ -560,7 +576,7 @@ export class PairViewer extends HTMLElement {
 			pen.transform(matrix.a, matrix.b, matrix.c, matrix.d, matrix.e, matrix.f);
 			across *= Math.hypot(matrix.a, matrix.b);
 		}
-		const level = levels.fine(across);
+		const level = levels.fine(this.isMoving ? across * MOVING_SHARE : across);
 		pen.imageSmoothingEnabled = across < level.width * 2; // from twice its size on pixels are squares
 		pen.drawImage(level.image, 0, 0, width, height);
 		pen.restore();
@@ -633,6 +649,7 @@ export class PairViewer extends HTMLElement {
 	}
 
 	download() {
+		this.isMoving = false;
 		this.paint();
 		this.canvas.toBlob((blob) => {
 			const url = URL.createObjectURL(blob);

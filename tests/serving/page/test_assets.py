@@ -72,7 +72,9 @@ async def test_the_words_of_the_browsers_language_are_asked_for_with_the_script(
     assert (await client.get(f"/{link[1]}")).status_code == 200
 
 
-@pytest.mark.parametrize("name", ["nothing.js", "viewer.js", "viewer.css", "..%2f__init__.py", "SHA256SUMS", "%2e%2e%2fterminal.py"])
+@pytest.mark.parametrize(
+    "name", ["nothing.js", "viewer.js", "viewer.css", "..%2f__init__.py", "SHA256SUMS", "%2e%2e%2fterminal.py"]
+)
 async def test_no_other_file_is_sent(client: httpx2.AsyncClient, name: str) -> None:
     answer = await client.get(f"/assets/{name}")
     assert (answer.status_code, answer.json()["error"]["type"]) == (404, "not_found")

@@ -123,6 +123,33 @@ def test_a_wheel_zooms_about_the_pointer_once_the_viewer_was_clicked(page: Page)
     assert of_viewer(page, f"viewer.point({json.dumps(spot)})") == pytest.approx(before, abs=0.01)
 
 
+def test_a_picture_at_rest_is_drawn_from_all_its_pixels_and_from_fewer_while_it_moves(page: Page) -> None:
+    compare(page, card().resize((3000, 1800)), card("red").resize((3000, 1800)))
+    page.wait_for_function(f"() => {VIEWER}.layers.candidate?.levels.length === 3")
+    drawn = page.evaluate(
+        f"""async () => {{
+            const viewer = {VIEWER};
+            const widths = [];
+            const drawImage = viewer.context.drawImage.bind(viewer.context);
+            viewer.context.drawImage = (image, ...at) => {{
+                widths.push(image.width);
+                drawImage(image, ...at);
+            }};
+            const ratio = viewer.canvas.width / viewer.canvas.clientWidth;
+            viewer.see("onion");
+            viewer.zoomTo(1600 / 3000 / ratio);
+            await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+            const moving = widths.splice(0);
+            await new Promise((done) => setTimeout(done, 400));
+            const resting = widths.splice(0);
+            [viewer.mix, viewer.isMoving] = [1, false];
+            viewer.paint();
+            return [moving, resting, widths];
+        }}"""
+    )
+    assert drawn == [[1500, 1500], [3000, 3000], [3000]]
+
+
 def test_pictures_of_unequal_size_are_both_there_to_the_end(page: Page) -> None:
     taller = Image.new("RGB", (200, 300), "white")
     taller.paste(card("red"), (0, 0))

@@ -1,7 +1,7 @@
 """What a batch costs beside its comparisons, on both databases: throughput against direct calls, store, memory.
 No Ray and no HTTP: one process owns the queue and compares, engine none, as the deployment `Jobs` and all stages would.
 
-    python -m benchmarks.bench_batch [--pairs 10000] [--compared 1000]
+    python -m benchmarks.jobs.bench_batch [--pairs 10000] [--compared 1000]
 
 Two batches: one of many pairs that are answered at once, for the store and for memory; one of fewer that are compared.
 Direct calls are of the same pairs, as many at once, in the same process, before the second batch and after it.
