@@ -117,6 +117,7 @@ def _mark(
     if not is_fine:
         draw.rectangle(corners, outline=colour)
         return
+    draw.rectangle((left - 3, top - 3, right + 3, lower + 3), outline="white")  # on a ground of its own colour too
     draw.rectangle((left - 2, top - 2, right + 2, lower + 2), outline=colour, width=2)
     font = ImageFont.load_default(_FONT_PX)
     wide = int(draw.textlength(str(number), font=font)) + 6
