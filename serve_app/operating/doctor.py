@@ -126,7 +126,7 @@ def networks(found: Networks) -> Finding:
 def gpu(gpus: tuple[Gpu, ...], torch: Torch | None, cards: int) -> Finding:
     """`torch`: what it sees of them; None where it was not asked. `cards`: those on the bus."""
     if not gpus and cards:
-        do = "Install NVIDIA's driver, or hand it to the container: docker run --gpus all. Until then models run on the CPU."
+        do = "Install NVIDIA's driver, or hand it to the container: docker run --gpus all. Until then the CPU is used."
         return Finding(
             "GPU", "look", f"{_number(cards, 'card')} of NVIDIA, and no driver that answers (nvidia-smi)", do
         )

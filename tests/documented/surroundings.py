@@ -129,7 +129,7 @@ def draw(folder: Path) -> None:
     (folder / "a.pdf").write_bytes(pdfs.pdf(1, 2))
     (folder / "b.pdf").write_bytes(pdfs.pdf(1, pdfs.Page(2, stamp=True)))
     (folder / "models").mkdir()
-    (folder / "models" / "qwen3-vl-4b").symlink_to(ROOT / "tests" / "trained" / "checkpoint")
+    (folder / "models" / "qwen3-vl-4b").symlink_to(ROOT / "tests" / "vlm" / "trained" / "checkpoint")
     (folder / "etc" / "pairlens").mkdir(parents=True)
     (folder / "etc" / "pairlens" / "webhook_secret").write_text("whsec_" + "c2VjcmV0" * 4 + "\n", encoding="utf-8")
     _programs(folder / ".venv" / "bin")

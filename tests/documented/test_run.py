@@ -71,6 +71,7 @@ def test_commands_do_what_the_page_says(line: Line, around: Surroundings, api: A
         around.held.clear()
     assert ran.code in codes(line), (ran.code, ran.out[-500:], ran.err[-1000:])
     assert "Traceback" not in ran.err
+    assert not re.search(r"^wrong +Model", ran.out, re.MULTILINE)  # of `doctor`: that of the page is one
     if line.shown is not None:
         assert shows(line.shown, ran.out), ran.out
     for name in written(line.words):
