@@ -100,7 +100,10 @@ def codes(line: Line) -> set[int]:
 
 def written(words: list[str]) -> list[str]:
     """Files and folders that the command is to write."""
-    return [after for option, after in itertools.pairwise(words) if option in ("--html", "--out", "--plot", ">")]
+    named = [
+        after for option, after in itertools.pairwise(words) if option in ("--html", "--out", "--plot", "--visual", ">")
+    ]
+    return [name.rpartition("=")[2] for name in named]
 
 
 def check_answer(ran: Ran, line: Line, api: Any, url: str) -> None:
