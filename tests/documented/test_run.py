@@ -50,7 +50,7 @@ def around(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Surroundings]:
 
 @pytest.fixture(scope="module")
 def api(around: Surroundings) -> Any:
-    return httpx2.get(f"{around.url}/openapi.json").json()
+    return httpx2.get(f"{around.url}/openapi.json", timeout=WAIT_S).json()
 
 
 def of(kind: str) -> list[Block]:
@@ -146,7 +146,7 @@ def test_json_is_what_is_sent_or_comes(block: Block, around: Surroundings) -> No
         )
     else:
         ImageComparisonConfig.model_validate_json(block.text)
-        assert compared(around, shown)["code"] == httpx2.codes.OK
+        assert (answer := compared(around, shown))["code"] == httpx2.codes.OK, answer["error"]
 
 
 def answers(block: Block, shown: Any, around: Surroundings) -> Iterator[Any]:
