@@ -1,7 +1,7 @@
 """Measures the measurement: speed and memory beside odiff and pixelmatch, scores by distortion, the hard pairs.
 
-Run from the repository: `python -m benchmarks.bench_measurement [--peers] [--quick] [--speed]`. `--peers` installs
-odiff-bin and pixelmatch with npm into a temporary folder. Prints Markdown; the last line is JSON.
+Run from the repository: `python -m benchmarks.bench_measurement [--peers] [--quick] [--speed] [--cpu]`. `--peers` and
+`--cpu` install odiff-bin and pixelmatch with npm into a temporary folder. Prints Markdown; the last line is JSON.
 """
 
 from __future__ import annotations
@@ -67,16 +67,19 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--peers", action="store_true", help="Run odiff and pixelmatch beside")
     parser.add_argument("--quick", action="store_true", help="No picture above one megapixel")
+    parser.add_argument(
+        "--cpu", action="store_true", help="Beside odiff and pixelmatch by CPU time alone: a shared machine"
+    )
     parser.add_argument("--speed", action="store_true", help="Speed and memory only")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as name:
-        speed = measurement_speed.report(Path(name), peers=options.peers, quick=options.quick)
+        speed = measurement_speed.report(Path(name), peers=options.peers, quick=options.quick, by_cpu=options.cpu)
     result: dict[str, object] = {
         "speed": speed,
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
     }
-    if not options.speed:
+    if not options.speed and not options.cpu:
         result |= {"exam": exam(), "scores": scores(), "aspects": matrix()}
     print(json.dumps(result))
 

@@ -8,12 +8,14 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from serve_app.cli.asking import EXIT_CODES, config_of, opened, pdf_options
+from serve_app.cli.batch_pages import MOST_MIB, PairPages
 from serve_app.cli.files import EXIT_ERROR, CommandFailed, fail, say
 from serve_app.cli.sources import SourcePair, files, is_pdf_file, pages
 from serve_app.core.comparing import CantCompare, Comparing
@@ -52,35 +54,64 @@ def batch(
         str | None,
         typer.Option(help='Of PDFs: boxes to ignore, JSON or a file: {"2": [[x, y, width, height]]}.'),
     ] = None,
+    html_for: Annotated[
+        str, typer.Option(help="Which pairs get a page of their own: differing, all or none.")
+    ] = "differing",
+    html_mib: Annotated[int, typer.Option(min=1, help="Of all these pages together, in MiB.")] = MOST_MIB,
     at_once: Annotated[int, typer.Option(min=1, max=64, help="Pairs under way together.")] = 2,
 ) -> None:
     """Compare many pairs: two folders, two PDFs, or a list. Exit code as compare's, of the worst; 1 if one failed."""
     if server is not None and model is not None:
         fail("--model is for comparing here; with --server the server's own model is asked.")
-    from serve_app.imaging.pdf.documents import Documents
-
     try:
         laid_over = {"similarity_threshold": threshold, "max_differences": 0 if strict else None}
         asked = config_of(config, {name: value for name, value in laid_over.items() if value is not None})
         options = pdf_options(dpi, page_regions)
         pdfs = _pdfs(reference, candidate, manifest, options)
-        with closing(Documents(Settings().limits)) as documents:
-            if pdfs is not None:
-                pairs = pages(documents, *pdfs, options or PdfOptions(), asked)
-            else:
-                pairs = files(_pairs(reference, candidate, manifest))
-            question = _question(asked, server, model, (options or PdfOptions()) if pdfs is not None else None)
-            with Results(out, question) as results:
-                rows = _compared(pairs, results, asked, server, model, at_once)
-        _write_views(rows, out, of_pages=pdfs is not None)
+        own = PairPages.open(out, html_for, html_mib)
+        job = Job(asked, own, lambda: opened(server, model), at_once)
+        question = _question(asked, server, model, (options or PdfOptions()) if pdfs is not None else None)
+        with _sources(reference, candidate, manifest, pdfs, options, asked) as pairs, Results(out, question) as results:
+            rows = _compared(pairs, results, job)
+        own.pages.settle(row.name for row in rows)
+        _write_views(rows, out, own, of_pages=pdfs is not None)
     except (CommandFailed, CantCompare, OtherBatch) as exc:
         fail(str(exc))
     except ComparisonError as exc:
         fail(f"{exc.image}: {exc.detail}" if exc.image else exc.detail)
     except OSError as exc:
         fail(f"{exc.filename or out} can't be used: {exc.strerror}.")
-    say(_told(rows, out))
+    say(_told(rows, out) + own.told())
     raise typer.Exit(_exit_code(rows))
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is done with each pair, wherever it comes from."""
+
+    config: ImageComparisonConfig
+    pages: PairPages
+    open: Callable[[], AbstractAsyncContextManager[Comparing]]
+    at_once: int
+
+
+@contextmanager
+def _sources(
+    reference: Path | None,
+    candidate: Path | None,
+    manifest: Path | None,
+    pdfs: tuple[Path, Path] | None,
+    options: PdfOptions | None,
+    config: ImageComparisonConfig,
+) -> Iterator[list[SourcePair]]:
+    """The pairs, which can be read within the block. Raises `CommandFailed`, `ComparisonError`, OSError."""
+    from serve_app.imaging.pdf.documents import Documents
+
+    with closing(Documents(Settings().limits)) as documents:
+        if pdfs is None:
+            yield files(_pairs(reference, candidate, manifest))
+        else:
+            yield pages(documents, *pdfs, options or PdfOptions(), config)
 
 
 def _pdfs(
@@ -121,43 +152,29 @@ def _question(
     return asked if options is None else {**asked, "pdf": options.model_dump(mode="json")}
 
 
-def _compared(
-    pairs: Sequence[SourcePair],
-    results: Results,
-    config: ImageComparisonConfig,
-    server: str | None,
-    model: str | None,
-    at_once: int,
-) -> list[PairReport]:
+def _compared(pairs: Sequence[SourcePair], results: Results, job: Job) -> list[PairReport]:
     """The rows of all pairs, in their order; what Ctrl-C ends stays on disk."""
     logging.getLogger("pairlens").setLevel(logging.CRITICAL)
     with _progress(len(pairs)) as step:
         try:
-            asyncio.run(_work(pairs, results, config, opened(server, model), at_once, step))
+            asyncio.run(_work(pairs, results, job, step))
         except KeyboardInterrupt:
             say(f"Stopped; {len(results.rows)} of {len(pairs)} pairs are kept: the same command goes on from there.")
             raise typer.Exit(EXIT_STOPPED) from None
     return results.settle(pair.name for pair in pairs)
 
 
-async def _work(
-    pairs: Sequence[SourcePair],
-    results: Results,
-    config: ImageComparisonConfig,
-    comparing: AbstractAsyncContextManager[Comparing],
-    at_once: int,
-    step: Callable[[], None],
-) -> None:
+async def _work(pairs: Sequence[SourcePair], results: Results, job: Job, step: Callable[[], None]) -> None:
     waiting = iter(pairs)
 
     async def worker(comparing: Comparing) -> None:
         for pair in waiting:
-            if not await asyncio.to_thread(_is_there, results, pair):
-                results.append(await _row(comparing, pair, config))
+            if not await asyncio.to_thread(_is_there, results, job.pages, pair):
+                results.append(await _row(comparing, pair, job))
             step()
 
-    async with comparing as one:
-        workers = [asyncio.create_task(worker(one)) for _ in range(at_once)]
+    async with job.open() as one:
+        workers = [asyncio.create_task(worker(one)) for _ in range(job.at_once)]
         try:
             ended, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
         finally:
@@ -167,13 +184,17 @@ async def _work(
             task.result()  # the first that nothing can be done about: no server, no disk
 
 
-def _is_there(results: Results, pair: SourcePair) -> bool:
+def _is_there(results: Results, pages: PairPages, pair: SourcePair) -> bool:
     if pair.reference is None or pair.candidate is None:
         return False
-    return results.has(pair.name, pair.reference.digest, pair.candidate.digest)
+    if not results.has(pair.name, pair.reference.digest, pair.candidate.digest):
+        return False
+    return not pages.lacks(results.rows[pair.name])
 
 
-async def _row(comparing: Comparing, pair: SourcePair, config: ImageComparisonConfig) -> PairReport:
+async def _row(comparing: Comparing, pair: SourcePair, job: Job) -> PairReport:
+    """Its page is written before its row: a row that is there has what it leads to."""
+
     def row(outcome: PairOutcome, **more: object) -> PairReport:
         sides = {
             side: str(source) if source else None
@@ -187,14 +208,26 @@ async def _row(comparing: Comparing, pair: SourcePair, config: ImageComparisonCo
         return row("removed")
     try:
         both = [await asyncio.to_thread(source.read) for source in (pair.reference, pair.candidate)]
-        regions = (*config.ignore_regions, *pair.ignore_regions)
-        mine = config.model_copy(update={"ignore_regions": regions})
-        report = await _patiently(comparing, both[0], both[1], mine)
+        report = await _reported(comparing, pair, both[0], both[1], job)
     except CommandFailed as exc:
         return row("failed", error=ErrorReport(type="unreadable_file", detail=str(exc)))
     except ComparisonError as exc:
         return row("failed", error=ErrorReport.of(exc))
     return row(report.verdict, report=report)
+
+
+async def _reported(
+    comparing: Comparing, pair: SourcePair, reference: bytes, candidate: bytes, job: Job
+) -> ComparisonReport:
+    """With no more pictures than the config asks for: those of the page are in it. Raises `ComparisonError`."""
+    regions = (*job.config.ignore_regions, *pair.ignore_regions)
+    mine = job.config.model_copy(update={"ignore_regions": regions})
+    asked = job.pages.asked(mine, are_equal=reference == candidate)
+    report = await _patiently(comparing, reference, candidate, asked)
+    page = await asyncio.to_thread(job.pages.page, pair.name, report, mine)
+    job.pages.keep(pair.name, page)
+    kept = tuple(each for each in report.visuals if each.kind in mine.visuals)
+    return report.model_copy(update={"visuals": kept})
 
 
 async def _patiently(
@@ -211,13 +244,15 @@ async def _patiently(
     raise AssertionError("the last try returns or raises")
 
 
-def _write_views(rows: Sequence[PairReport], out: Path, *, of_pages: bool) -> None:
+def _write_views(rows: Sequence[PairReport], out: Path, pages: PairPages, *, of_pages: bool) -> None:
     from serve_app.views.batch_table import batch_csv, batch_html
     from serve_app.views.junit_xml import junit_xml
 
     (out / "results.csv").write_text(batch_csv(rows), encoding="utf-8")
     (out / "junit.xml").write_text(junit_xml(rows), encoding="utf-8")
-    (out / "index.html").write_text(batch_html(rows, out, only_changed=of_pages), encoding="utf-8")
+    (out / "index.html").write_text(
+        batch_html(rows, out, pages.pages.path, only_changed=of_pages, note=pages.told()), encoding="utf-8"
+    )
 
 
 def _told(rows: Sequence[PairReport], out: Path) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED: Final = 130  # as shells tell Ctrl-C
 LIVE_S: Final = 0.5
+FEW: Final = 100
 
 
 def bench(
@@ -114,12 +115,19 @@ def _show(found: Result) -> None:
         for share in ("p50", "p90", "p99"):
             table.add_column(share, justify="right")
         for name, spread in (("in all", found.latency_ms), *found.stages_ms.items()):
-            table.add_row(name, *(f"{value:,.1f}" for value in dataclasses.astuple(spread)))
+            table.add_row(name, *map(_ms, dataclasses.astuple(spread)))
         Console(highlight=False).print(table)
+        if found.answers < FEW:
+            say(f"Of {found.answers} answers p99 is hardly more than the slowest one: for more, --seconds.")
     if found.cached:
         say(f"{found.cached} of them were kept reports, computed before.")
     for kind, number in found.refusals.items():
         say(f"{number} refused: {kind}" if kind != "no answer" else f"{number} without an answer")
+
+
+def _ms(value: float) -> str:
+    """Tenths only where they say something."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
 def _draw(load: Load, server: str, path: Path) -> None:

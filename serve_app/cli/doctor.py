@@ -59,3 +59,6 @@ def _show(findings: Sequence[Finding]) -> None:
         verdict = Text(finding.verdict, style=COLOURS[finding.verdict])
         table.add_row(verdict, Text(finding.name), Text(terminal.plain(finding.sentence)))
     console.print(table)
+    wrong = sum(finding.verdict == "wrong" for finding in findings)
+    told = "Nothing stands in the way: pairlens serve" if not wrong else f"{wrong} of it must be put right first."
+    console.print(Text(f"\n{told}", style="bold"))

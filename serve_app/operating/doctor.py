@@ -36,6 +36,8 @@ LEAST_TEMP: Final = 1 * GIB
 # Ray stores nothing more on a disk that is this full (`local_fs_capacity_threshold`).
 FULLEST: Final = 0.95
 STORED_BY_JOBS: Final = 8 * GIB  # `jobs.max_stored_bytes` as shipped
+# Of a GPU's memory: a display and idle programs hold some per cent.
+LEAST_FREE: Final = 0.75
 # Weights need memory beside them: pictures as tokens, the cache of keys and values, torch's own.
 BESIDE_WEIGHTS: Final = 1.2
 
@@ -71,7 +73,7 @@ def _findings(facts: Facts) -> Iterator[Finding]:
         yield extra_installed(extra, facts.packages)
     if facts.networks is not None:
         yield networks(facts.networks)
-    yield gpu(facts.gpus, facts.torch)
+    yield gpu(facts.gpus, facts.torch, facts.cards)
     if facts.model is not None:
         yield model(facts.model, memory_for_weights(facts))
     yield memory(machine)
@@ -121,8 +123,13 @@ def networks(found: Networks) -> Finding:
     return Finding("Networks of text", "wrong", found.problem, "pip install --force-reinstall 'pairlens[text]'")
 
 
-def gpu(gpus: tuple[Gpu, ...], torch: Torch | None) -> Finding:
-    """`torch`: what it sees of them; None where it was not asked."""
+def gpu(gpus: tuple[Gpu, ...], torch: Torch | None, cards: int) -> Finding:
+    """`torch`: what it sees of them; None where it was not asked. `cards`: those on the bus."""
+    if not gpus and cards:
+        do = "Install NVIDIA's driver, or hand it to the container: docker run --gpus all. Until then the CPU is used."
+        return Finding(
+            "GPU", "look", f"{_number(cards, 'card')} of NVIDIA, and no driver that answers (nvidia-smi)", do
+        )
     if not gpus:
         return Finding("GPU", "ok", "none: models run on the CPU")
     first = gpus[0]
@@ -134,12 +141,26 @@ def gpu(gpus: tuple[Gpu, ...], torch: Torch | None) -> Finding:
         return Finding("GPU", "wrong", f"{says}; torch can't be imported: {torch.problem}", "Install torch anew.")
     if torch.gpus == 0:
         do = (
-            "Update the driver, or install a torch built for the CUDA of this one: https://pytorch.org/get-started"
+            f"Update the driver to one for CUDA {torch.cuda} or later, or install a torch built for this one's: "
+            "https://pytorch.org/get-started"
             if torch.cuda
             else "Install a torch with CUDA: pip install --force-reinstall torch"
         )
         return Finding("GPU", "wrong", f"{says}; torch {torch.version} can't use it", do)
+    if busy := _busy(gpus):
+        return Finding(
+            "GPU", "look", f"{says}; {busy}", "See who holds it: nvidia-smi. A replica wants a GPU of its own."
+        )
     return Finding("GPU", "ok", f"{says}; torch {torch.version} uses {torch.gpus}")
+
+
+def _busy(gpus: tuple[Gpu, ...]) -> str:
+    """Of the fullest one; nothing where most of each is free."""
+    full = [each for each in gpus if each.free is not None and each.free < each.memory * LEAST_FREE]
+    if not full:
+        return ""
+    fullest = min(full, key=lambda each: (each.free or 0) / each.memory)
+    return f"other programs hold all but {_size(fullest.free or 0)} of {_size(fullest.memory)}"
 
 
 def model(found: Model, memory: int) -> Finding:
@@ -170,10 +191,11 @@ def model(found: Model, memory: int) -> Finding:
 
 
 def memory_for_weights(facts: Facts) -> int:
-    """Bytes of all GPUs, if torch sees them: a model is laid over several. Else of the machine, which also stands in
-    for a GPU that has no memory of its own."""
+    """Free bytes of all GPUs, if torch sees them: a model is laid over several. Else of the machine, which also stands
+    in for a GPU that has no memory of its own."""
     if facts.torch is not None and facts.torch.gpus:
-        return sum(gpu.memory for gpu in facts.gpus) or _memory(facts.machine)
+        free = (each.memory if each.free is None else each.free for each in facts.gpus)
+        return sum(free) if any(each.memory for each in facts.gpus) else _memory(facts.machine)
     return _memory(facts.machine)
 
 

@@ -31,6 +31,8 @@ TORCH_S: Final = 60.0
 NVIDIA_SMI_S: Final = 15.0
 ANSWER_S: Final = 2.0
 CGROUP: Final = Path("/sys/fs/cgroup")
+PCI: Final = Path("/sys/bus/pci/devices")
+NVIDIA: Final = "0x10de"
 # Asked in a process of its own: only the local engine imports torch, and a broken driver may crash it.
 _ASK_TORCH: Final = (
     "import json, torch; print(json.dumps([torch.__version__, torch.version.cuda or '', torch.cuda.device_count()]))"
@@ -52,9 +54,12 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
+    """`free`: bytes that no other program holds; None where the driver doesn't tell."""
+
     name: str
     driver: str
     memory: int
+    free: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +118,13 @@ class Disk:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
+    """`cards`: of NVIDIA's on the bus of this machine, whether a driver answers for them or not."""
+
     machine: Machine
     packages: dict[str, str]
     networks: Networks | None
     gpus: tuple[Gpu, ...]
+    cards: int
     torch: Torch | None
     model: Model | None
     service_port: Port
@@ -136,6 +144,7 @@ def gather(
         packages=packages,
         networks=networks(),
         gpus=gpus,
+        cards=nvidia_cards(PCI),
         torch=ask_torch() if gpus and "torch" in packages else None,
         model=None if model is None else checkpoint(model, can_check="transformers" in packages),
         service_port=Port(port, holder(port)),
@@ -208,7 +217,7 @@ def networks() -> Networks | None:
 
 def nvidia_gpus() -> tuple[Gpu, ...]:
     """As the driver's own tool tells them; none where it isn't there or fails."""
-    query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader,nounits"]
+    query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total,memory.free", "--format=csv,noheader,nounits"]
     try:
         said = subprocess.run(query, capture_output=True, text=True, timeout=NVIDIA_SMI_S, check=True).stdout
     except (OSError, subprocess.SubprocessError):
@@ -218,12 +227,19 @@ def nvidia_gpus() -> tuple[Gpu, ...]:
 
 def parsed_gpus(said: str) -> tuple[Gpu, ...]:
     """
-    >>> parsed_gpus("NVIDIA H100 80GB HBM3, 570.86, 81559")
-    (Gpu(name='NVIDIA H100 80GB HBM3', driver='570.86', memory=85520809984),)
+    >>> parsed_gpus("NVIDIA H100 80GB HBM3, 570.86, 81559, 81003")
+    (Gpu(name='NVIDIA H100 80GB HBM3', driver='570.86', memory=85520809984, free=84937801728),)
     """
     rows = [[cell.strip() for cell in line.split(",")] for line in said.splitlines()]
     # Some boards, with memory shared with the machine, say "[N/A]" for it.
-    return tuple(Gpu(row[0], row[1], int(row[2]) * MIB if row[2].isdigit() else 0) for row in rows if len(row) == 3)
+    sizes = [(row, [int(cell) * MIB if cell.isdigit() else None for cell in row[2:]]) for row in rows if len(row) == 4]
+    return tuple(Gpu(row[0], row[1], total or 0, free) for row, (total, free) in sizes)
+
+
+def nvidia_cards(bus: Path) -> int:
+    """GPUs of NVIDIA among the devices that Linux lists there (class 03: they draw or compute); 0 on other systems."""
+    found = (_read(path / "vendor") == NVIDIA and _read(path / "class").startswith("0x03") for path in bus.glob("*"))
+    return sum(found)
 
 
 def ask_torch(program: str = _ASK_TORCH) -> Torch:

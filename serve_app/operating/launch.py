@@ -89,9 +89,7 @@ class Launch:
             ("127.0.0.1", self.dashboard_port, "--dashboard-port"),
         ):
             if not own_ray.port_is_free(host, port):
-                raise LaunchFailed(
-                    f"Port {port} on {host} is already in use; free it, or choose another with {option}."
-                )
+                raise LaunchFailed(_in_use(host, port, option))
         check_model(self.file.settings.model)
         check_keys(self.file.settings.access)
         check_cache(self.file.settings.cache)
@@ -203,32 +201,41 @@ def serve(file: ServeFile, *, dashboard_port: int | None, say: Say) -> None:
 
     `dashboard_port` None: Ray's usual one, or the next that is free, so that a second service can stand beside a first.
     """
-    if dashboard_port is None:
-        dashboard_port = chosen_dashboard_port(own_ray.DASHBOARD_PORT, service_port=file.port, say=say)
     # Serve's client logs each step; the files in the session's folder have them too.
     for name in ("ray", "ray.serve"):
         logging.getLogger(name).setLevel(logging.ERROR)
     stop = threading.Event()
-    with _signals(stop) as listen:
+    with claimed_dashboard_port(dashboard_port, service_port=file.port, say=say) as port, _signals(stop) as listen:
         try:
-            Launch(file, dashboard_port, say, stop, listen).run()
+            Launch(file, port, say, stop, listen).run()
         except own_ray.RayFailed as exc:
             raise LaunchFailed(str(exc)) from exc
         except SystemExit:  # what Ray's own handler of SIGTERM raises while it starts; all is ended by now
             say("Stopped; every process is gone.")
 
 
-def chosen_dashboard_port(usual: int, *, service_port: int, say: Say) -> int:
-    """The usual one without a word, another with one. Raises LaunchFailed."""
-    port = own_ray.free_port(usual, but=service_port)
-    if port is None:
-        last = usual + own_ray.NUM_PORTS_TRIED - 1
-        raise LaunchFailed(
-            f"No port from {usual} to {last} is free for Ray's dashboard; name one with --dashboard-port."
-        )
-    if port != usual:
-        say(f"Port {usual} is taken: Ray's dashboard listens on {port}.")
-    return port
+@contextmanager
+def claimed_dashboard_port(
+    named: int | None, *, service_port: int, say: Say, usual: int = own_ray.DASHBOARD_PORT
+) -> Iterator[int]:
+    """Ours for the block: the one that is `named`; else the usual one without a word, or another with one. Raises
+    LaunchFailed."""
+    ports = own_ray.dashboard_ports(usual, but=service_port) if named is None else (named,)
+    with own_ray.claimed(ports) as port:
+        if port is None and named is not None:
+            raise LaunchFailed(_in_use("127.0.0.1", named, "--dashboard-port"))
+        if port is None:
+            last = usual + own_ray.NUM_PORTS_TRIED - 1
+            raise LaunchFailed(
+                f"No port from {usual} to {last} is free for Ray's dashboard; name one with --dashboard-port."
+            )
+        if named is None and port != usual:
+            say(f"Port {usual} is taken: Ray's dashboard listens on {port}.")
+        yield port
+
+
+def _in_use(host: str, port: int, option: str) -> str:
+    return f"Port {port} on {host} is already in use; free it, or choose another with {option}."
 
 
 def check_model(settings: ModelSettings) -> None:

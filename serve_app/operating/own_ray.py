@@ -8,8 +8,9 @@ import secrets
 import shutil
 import signal
 import socket
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,7 +47,7 @@ SERVE_ENVIRONMENT: Final = {
 }
 
 
-# Ray's own; `free_port` goes on from there, so far.
+# Ray's own; `dashboard_ports` go on from there, so far.
 DASHBOARD_PORT: Final = 8265
 NUM_PORTS_TRIED: Final = 100
 
@@ -100,10 +101,40 @@ def port_is_free(host: str, port: int) -> bool:
     return True
 
 
-def free_port(first: int, *, but: int, number: int = NUM_PORTS_TRIED) -> int | None:
-    """The first of `number` ports of 127.0.0.1, from `first` on, that nobody listens at and that isn't `but`."""
-    ports = (port for port in range(first, min(first + number, 2**16)) if port != but)
-    return next((port for port in ports if port_is_free("127.0.0.1", port)), None)
+@contextmanager
+def claimed(ports: Iterable[int]) -> Iterator[int | None]:
+    """The first of these ports of 127.0.0.1 that nobody listens at, nor has claimed; for the block no other `pairlens
+    serve` takes it. None: all are taken.
+
+    From the choice on until Ray's dashboard listens there seconds pass, in which a second service would find the port
+    free. So it is held by a name in Linux's abstract socket namespace, which belongs to the same network namespace as
+    ports, to all users, and ends with the process, however that ends. Elsewhere nothing is held.
+    """
+    for port in ports:
+        with _claim(port) as is_ours:
+            if is_ours and port_is_free("127.0.0.1", port):
+                yield port
+                return
+    yield None
+
+
+@contextmanager
+def _claim(port: int) -> Iterator[bool]:
+    if sys.platform != "linux":
+        yield True
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as claim:
+        try:
+            claim.bind(f"\0pairlens-dashboard-{port}")
+        except OSError:
+            yield False
+            return
+        yield True
+
+
+def dashboard_ports(first: int, *, but: int) -> Iterator[int]:
+    """Where a dashboard may listen, the usual port first. `but`: the service will listen there."""
+    return (port for port in range(first, min(first + NUM_PORTS_TRIED, 2**16)) if port != but)
 
 
 def set_environment(*, this_machine_only: bool) -> None:

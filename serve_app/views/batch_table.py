@@ -6,7 +6,7 @@ import csv
 import io
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -36,9 +36,16 @@ def batch_csv(rows: Sequence[PairReport]) -> str:
     return text.getvalue()
 
 
-def batch_html(rows: Sequence[PairReport], folder: Path, *, only_changed: bool = False) -> str:
+def batch_html(
+    rows: Sequence[PairReport],
+    folder: Path,
+    page_of: Callable[[str], Path | None] = lambda name: None,
+    *,
+    only_changed: bool = False,
+    note: str = "",
+) -> str:
     """One page, worst first, to be filtered, that opens without a network; its links lead from `folder` to the files,
-    whose thumbnails are loaded once they are seen.
+    whose thumbnails are loaded once they are seen, and to the page of each pair, where `page_of` its name has one.
 
     `only_changed`: pairs that match are counted and not listed.
     """
@@ -54,8 +61,9 @@ def batch_html(rows: Sequence[PairReport], folder: Path, *, only_changed: bool =
         pictures="'self' file:",  # beside the page; a page from a disk has no self
         num_pairs=len(rows),
         told=told + left,
+        note=note,
         outcomes=[outcome for outcome in ORDER if outcome in here],
-        rows=[_line(row, folder) for row in sorted(listed, key=_rank)],
+        rows=[_line(row, folder, page_of(row.name)) for row in sorted(listed, key=_rank)],
     )
 
 
@@ -65,9 +73,11 @@ def _rank(row: PairReport) -> tuple[int, float, str]:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A row of the page. `files`: a side, its link, and whether a browser can show it."""
+    """A row of the page. `page`: the link to the pair's own, or nothing; `files`: a side, its link, and whether a
+    browser can show it."""
 
     name: str
+    page: str
     outcome: str
     similarity: str
     differences: str
@@ -75,10 +85,11 @@ class _Line:
     files: tuple[tuple[str, str, bool], ...]
 
 
-def _line(row: PairReport, folder: Path) -> _Line:
+def _line(row: PairReport, folder: Path, page: Path | None) -> _Line:
     sides = (("reference", row.reference), ("candidate", row.candidate))
     files = tuple((side, _link(path, folder), path.lower().endswith(_SHOWN)) for side, path in sides if path)
-    return _Line(row.name, row.outcome, *_numbers(row), _said(row), files)
+    own = "" if page is None else _link(str(page), folder)
+    return _Line(row.name, own, row.outcome, *_numbers(row), _said(row), files)
 
 
 def _link(path: str, folder: Path) -> str:

@@ -86,6 +86,7 @@ def _differences(differences: tuple[Difference, ...], width: int) -> RenderableT
     rows = [
         (
             (
+                str(number),
                 each.kind,
                 f"{each.severity:.2f}",
                 _box(each.reference_box),
@@ -94,9 +95,9 @@ def _differences(differences: tuple[Difference, ...], width: int) -> RenderableT
             ),
             plain(each.description),
         )
-        for each in differences[:MOST_DIFFERENCES]
+        for number, each in enumerate(differences[:MOST_DIFFERENCES], 1)
     ]
-    table = _rows(("kind", "severity", "in reference", "in candidate", "evidence"), rows, width)
+    table = _rows(("", "kind", "severity", "in reference", "in candidate", "evidence"), rows, width)
     rest = len(differences) - MOST_DIFFERENCES
     return Group(table, Text(f"and {rest} more (--json lists them)", style="dim")) if rest > 0 else table
 

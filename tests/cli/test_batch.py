@@ -59,7 +59,7 @@ def test_two_folders_are_compared_and_shown(folders: tuple[Path, Path, Path]) ->
         ("same.png", "match"),
     ]
     assert {path.name for path in out.iterdir()} == {
-        *("batch.json", "results.jsonl", "results.csv", "junit.xml", "index.html")
+        *("batch.json", "results.jsonl", "results.csv", "junit.xml", "index.html", "reports")
     }
 
 

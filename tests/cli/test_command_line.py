@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +11,6 @@ from typing import Any
 
 import pytest
 import typer.main
-from typer.testing import CliRunner
 
 from serve_app.cli.main import app
 from tests.rigs.markdown import Page
@@ -22,7 +20,7 @@ PROGRAM = "import sys; sys.argv[0] = 'pairlens'; from serve_app.cli.main import 
 
 
 def examples() -> list[list[str]]:
-    """The words after `pairlens` of each command on the page; `tests/operating/test_docs.py` holds their options."""
+    """The words after `pairlens` of each command on the page; `tests/documented` runs them."""
     return [words[1:] for words in Page(ROOT / "docs/cli.md").commands if words[0] == "pairlens"]
 
 
@@ -39,18 +37,6 @@ def leaves(command: Any, *names: str) -> Iterator[tuple[str, ...]]:
 def test_the_page_has_an_example_of_every_command() -> None:
     shown = {tuple(words[:number]) for words in examples() for number in (1, 2)}
     assert set(leaves(typer.main.get_command(app))) <= shown
-
-
-def test_examples_that_need_nothing_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "examples" / "pairs").mkdir(parents=True)
-    list(runpy.run_path(str(ROOT / "examples/draw_pairs.py"))["draw_all"](tmp_path / "examples" / "pairs"))
-    monkeypatch.chdir(tmp_path)
-    codes = {
-        words[0]: CliRunner().invoke(app, words).exit_code
-        for words in examples()
-        if words[0] in ("compare", "size", "version")
-    }
-    assert codes == {"compare": 22, "size": 0, "version": 0}
 
 
 @pytest.mark.parametrize(

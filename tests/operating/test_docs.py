@@ -1,5 +1,5 @@
 """What README and docs say is so: their JSON, configs, commands, options, links, tables, and the example of the README.
-Each page is read as people get it; nothing of it is repeated here."""
+Each page is read as people get it; nothing of it is repeated here, and `tests/documented` runs it."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from serve_app.serving.api.jobs import JobDesk
 from serve_app.serving.readiness import AlwaysReady
 from serve_app.settings import Settings
 from serve_app.storage.database import Database
+from tests.documented.code import holds
 from tests.rigs.markdown import Page
 from tests.worlds.jobs import Desk
 
@@ -282,19 +283,6 @@ def test_the_readmes_are_one_in_two_languages() -> None:
     assert folders[0] == folders[1]
     assert "README.zh-CN.md" in README.links
     assert "README.md" in CHINESE.links
-
-
-def holds(shown: Any, real: Any) -> bool:
-    """Whether what is shown is there; `…` stands for anything, and of objects in a list some may be left out."""
-    if isinstance(shown, dict):
-        return all(name == "…" or (name in real and holds(value, real[name])) for name, value in shown.items())
-    if isinstance(shown, list) and shown and isinstance(shown[0], dict):
-        return all(any(holds(each, one) for one in real) for each in shown)
-    if isinstance(shown, list):
-        return len(shown) == len(real) and all(holds(*both) for both in zip(shown, real, strict=True))
-    if isinstance(shown, float):
-        return bool(real == pytest.approx(shown, abs=0.001))
-    return bool(shown == real) or (isinstance(shown, str) and "…" in shown)
 
 
 @pytest.fixture(scope="module")

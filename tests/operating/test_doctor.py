@@ -27,6 +27,7 @@ FACTS = Facts(
     packages=dict.fromkeys(PACKAGES, "1.0") | {"ray": "2.60.0"},
     networks=Networks("PP", is_tried=True),
     gpus=(),
+    cards=0,
     torch=None,
     model=None,
     service_port=Port(8000, "nobody"),
@@ -116,14 +117,22 @@ def test_each_finding_has_its_verdict_and_its_remedy(finding: Finding, verdict: 
         ((H100,), None, "ok", "NVIDIA H100, 80.0 GiB, driver 570.86 (the extra vl uses it)"),
         ((H100, H100), replace(CUDA, gpus=2), "ok", "and 1 more; torch 2.9.0 uses 2"),
         ((H100,), Torch("2.9.0+cpu", "", 0), "wrong", "Install a torch with CUDA"),
-        ((H100,), Torch("2.9.0", "12.8", 0), "wrong", "Update the driver"),
+        ((H100,), Torch("2.9.0", "12.8", 0), "wrong", "Update the driver to one for CUDA 12.8"),
+        ((replace(H100, free=62 * GIB),), CUDA, "ok", "uses 1"),
+        ((H100, replace(H100, free=3 * GIB)), CUDA, "look", "other programs hold all but 3.0 GiB of 80.0 GiB"),
+        ((replace(H100, memory=0),), CUDA, "ok", "uses 1"),
         ((H100,), Torch(problem="ImportError: libcudart"), "wrong", "torch can't be imported: ImportError: libcudart"),
     ],
 )
 def test_a_gpu_is_well_when_torch_uses_it(gpus: tuple[Gpu, ...], torch: Torch | None, verdict: str, words: str) -> None:
-    found = doctor.gpu(gpus, torch)
+    found = doctor.gpu(gpus, torch, cards=len(gpus))
     assert found.verdict == verdict
     assert words in found.sentence
+
+
+def test_a_card_without_a_driver_is_told() -> None:
+    found = doctor.gpu((), None, cards=2)
+    assert (found.verdict, found.says) == ("look", "2 cards of NVIDIA, and no driver that answers (nvidia-smi)")
 
 
 @pytest.mark.parametrize(
@@ -151,6 +160,8 @@ def test_weights_are_held_against_the_memory_that_they_will_lie_in() -> None:
     limited = replace(FACTS, machine=machine(memory_limit=8 * GIB))
     assert doctor.memory_for_weights(limited) == 8 * GIB
     assert doctor.memory_for_weights(replace(limited, gpus=(H100, H100), torch=CUDA)) == 160 * GIB
+    full = replace(H100, free=3 * GIB)
+    assert doctor.memory_for_weights(replace(limited, gpus=(H100, full), torch=CUDA)) == 83 * GIB
     assert doctor.memory_for_weights(replace(limited, gpus=(H100,), torch=replace(CUDA, gpus=0))) == 8 * GIB
     assert doctor.memory_for_weights(replace(limited, gpus=(replace(H100, memory=0),), torch=CUDA)) == 8 * GIB
 

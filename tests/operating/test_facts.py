@@ -63,8 +63,16 @@ def tool(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
 
 
 def test_gpus_are_those_that_the_drivers_tool_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tool(tmp_path, monkeypatch, "echo 'NVIDIA L4, 550.54, 23034'; echo 'NVIDIA GB10, 580.95, [N/A]'")
-    assert facts.nvidia_gpus() == (Gpu("NVIDIA L4", "550.54", 23034 * MIB), Gpu("NVIDIA GB10", "580.95", 0))
+    tool(tmp_path, monkeypatch, "echo 'NVIDIA L4, 550.54, 23034, 22500'; echo 'NVIDIA GB10, 580.95, [N/A], [N/A]'")
+    l4 = Gpu("NVIDIA L4", "550.54", 23034 * MIB, 22500 * MIB)
+    assert facts.nvidia_gpus() == (l4, Gpu("NVIDIA GB10", "580.95", 0, None))
+
+
+def test_cards_are_those_on_the_bus(tmp_path: Path) -> None:
+    for name, vendor, kind in (("1", "0x10de", "0x030200"), ("2", "0x10de", "0x040300"), ("3", "0x1002", "0x030000")):
+        written(tmp_path, **{f"{name}__vendor": vendor, f"{name}__class": kind})
+    assert facts.nvidia_cards(tmp_path) == 1  # not the sound of the same board, nor another's
+    assert facts.nvidia_cards(tmp_path / "none") == 0
 
 
 def test_a_tool_that_fails_or_is_not_there_means_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,9 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import psutil
@@ -48,28 +49,55 @@ def test_port_in_use_is_told_before_anything_starts(option: str) -> None:
             a_launch(port=ports["--port"], dashboard_port=ports["--dashboard-port"]).run()
 
 
+def claimed(named: int | None = None, **more: Any) -> AbstractContextManager[int]:
+    return launch.claimed_dashboard_port(named, **{"service_port": 8000, "say": print, **more})
+
+
 def test_the_dashboard_takes_the_next_free_port_and_says_so() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         usual = taken.getsockname()[1]
         said: list[str] = []
-        port = launch.chosen_dashboard_port(usual, service_port=usual + 1, say=said.append)
-
-        assert port >= usual + 2  # the service will listen on the one between
-        assert own_ray.port_is_free("127.0.0.1", port)
+        with claimed(service_port=usual + 1, say=said.append, usual=usual) as port:
+            assert port >= usual + 2  # the service will listen on the one between
+            assert own_ray.port_is_free("127.0.0.1", port)
         assert said == [f"Port {usual} is taken: Ray's dashboard listens on {port}."]
-        assert own_ray.free_port(usual, but=0, number=1) is None
 
 
 def test_a_usual_dashboard_port_that_is_free_is_taken_without_a_word() -> None:
     usual, said = free_port(), list[str]()
-    assert launch.chosen_dashboard_port(usual, service_port=8000, say=said.append) == usual
-    assert said == []
+    with claimed(say=said.append, usual=usual) as port:
+        assert (port, said) == (usual, [])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ports are claimed by a name that only Linux has")
+def test_services_that_start_in_the_same_second_take_different_ports() -> None:
+    """The port of the first is free still: its Ray takes seconds until it listens there."""
+    usual = free_port()
+    program = (
+        "import sys; from serve_app.operating import own_ray\n"
+        f"with own_ray.claimed(own_ray.dashboard_ports({usual}, but=0)) as port:\n"
+        "  print(port, flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", program]
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
+    with subprocess.Popen(command, **pipes) as first, subprocess.Popen(command, **pipes) as second:
+        ports = [int(each.stdout.readline()) for each in (first, second) if each.stdout is not None]
+        assert len(set(ports)) == 2
+        assert usual in ports
+        assert own_ray.port_is_free("127.0.0.1", usual)
+        with pytest.raises(LaunchFailed, match="already in use"), claimed(usual):
+            pass
+        first.kill()  # however it ends
+        first.wait()
+        with claimed(ports[0]) as port:
+            assert port == ports[0]
+        second.communicate()
 
 
 def test_no_free_port_for_the_dashboard_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own_ray, "port_is_free", lambda host, port: False)
-    with pytest.raises(LaunchFailed, match=r"No port from 8265 to 8364 is free .* --dashboard-port"):
-        launch.chosen_dashboard_port(8265, service_port=8000, say=print)
+    with pytest.raises(LaunchFailed, match=r"No port from 8265 to 8364 is free .* --dashboard-port"), claimed():
+        pass
 
 
 def test_model_that_is_none_is_one_sentence(tmp_path: Path) -> None:

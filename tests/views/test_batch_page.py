@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from serve_app.schema import ComparisonReport, ErrorReport, PairReport
 from serve_app.views.batch_table import batch_html
+from serve_app.views.html_report import html_report
 from tests.rigs.browser import Complaints, launched
 from tests.serving.page import told
 from tests.serving.page.payloads import PAYLOADS
@@ -76,4 +77,22 @@ def test_names_of_strangers_do_not_run(browser: Browser, tmp_path: Path) -> None
     page.wait_for_timeout(300)
     assert page.evaluate("window.ran") is None
     assert [each for each in complaints.told if "ERR_FILE_NOT_FOUND" not in each] == []  # these pictures aren't there
+    page.close()
+
+
+def test_the_name_of_a_pair_opens_its_report(browser: Browser, tmp_path: Path) -> None:
+    report = ComparisonReport.model_validate(told.report())
+    own = tmp_path / "reports" / "1.html"
+    own.parent.mkdir()
+    own.write_text(html_report(report, "en", title="a pair"), encoding="utf-8")
+    row = PairReport(
+        name="a pair", outcome="mismatch", report=report, reference=None, candidate=str(tmp_path / "c.png")
+    )
+    index = batch_html([row], tmp_path, {"a pair": own}.get, note=" Some are left out.")
+    (tmp_path / "index.html").write_text(index, encoding="utf-8")
+    page = browser.new_page()
+    page.goto((tmp_path / "index.html").as_uri())
+    expect(page.locator("p").first).to_have_text("1 mismatch. Some are left out.")
+    page.click("text=a pair")
+    expect(page).to_have_title("a pair")
     page.close()
