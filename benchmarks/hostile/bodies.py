@@ -17,9 +17,9 @@ from benchmarks.hostile.instance import DOORS
 from benchmarks.hostile.row import Bench, at_once, fate
 from serve_app.schema import Envelope
 from serve_app.settings import MIB, Limits
-from tests.hostile import bodies as written
-from tests.hostile import doors as odd
-from tests.hostile import wire
+from tests.serving.hostile import bodies as written
+from tests.serving.hostile import doors as odd
+from tests.serving.hostile import wire
 
 LIMIT: Final = Limits().max_body_bytes
 ROUTES: Final = ("/v1/compare", "/v1/limits", "/livez", "/no-such-route")

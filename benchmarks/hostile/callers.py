@@ -24,8 +24,8 @@ from benchmarks.hostile import bystander
 from benchmarks.hostile.instance import Instance
 from benchmarks.hostile.row import Bench, at_once, fate
 from serve_app.settings import Limits
-from tests.hostile import bodies, wire
 from tests.rigs import edge
+from tests.serving.hostile import bodies, wire
 from tests.worlds.samples import encoded
 
 DRIPS: Final = 50  # headers, and as many bodies, to each entrance: more than half of a caller's places

@@ -14,8 +14,8 @@ import psutil
 
 from benchmarks.hostile.row import Bench
 from benchmarks.hostile.words import KEY
-from tests.hostile import wire
-from tests.hostile.bodies import pictures
+from tests.serving.hostile import wire
+from tests.serving.hostile.bodies import pictures
 
 UNDER_WAY: Final = 20
 NEW: Final = 10

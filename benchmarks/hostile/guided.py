@@ -32,8 +32,8 @@ with atheris.instrument_imports(include=["serve_app", "PIL", "starlette", "pytho
     from serve_app.serving.api.app import create_app
     from serve_app.serving.readiness import AlwaysReady
     from serve_app.settings import Limits, Settings
-    from tests.hostile import bodies, doors, pictures
-    from tests.hostile.deeds import Deeds
+    from tests.serving.hostile import bodies, doors, pictures
+    from tests.serving.hostile.deeds import Deeds
 
 MEMORY_MIB: Final = 2_048
 LONGEST: Final = 8_192

@@ -1,5 +1,5 @@
 """Rows about header fields, request ids and bytes that are no request, over raw connections.
-What is right to answer stands in `tests/hostile/wire.py`, for the tests as well."""
+What is right to answer stands in `tests/serving/hostile/wire.py`, for the tests as well."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from benchmarks.hostile.row import Bench, at_once
-from tests.hostile import wire
-from tests.hostile.bodies import MARK
+from tests.serving.hostile import wire
+from tests.serving.hostile.bodies import MARK
 
 GETS: Final = ("/livez", "/readyz", "/version", "/v1/limits", "/openapi.json", "/no-such-route")
 # Each line of a slow row waits this long for a server that says nothing, as it may to what is no request.

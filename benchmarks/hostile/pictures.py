@@ -1,5 +1,5 @@
 """Rows about what is in the files: bombs, refusals, false names, changed bytes.
-Makes none of them: `tests/hostile` does, for the tests as well."""
+Makes none of them: `tests/serving/hostile` does, for the tests as well."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import httpx2
 from benchmarks.hostile.instance import WORKERS
 from benchmarks.hostile.row import Bench, at_once, fate
 from serve_app.settings import MIB, PreprocessingSettings
-from tests.hostile.bombs import BOMBS, Bomb
-from tests.hostile.pictures import DISGUISES, REFUSED, flipped
+from tests.serving.hostile.bombs import BOMBS, Bomb
+from tests.serving.hostile.pictures import DISGUISES, REFUSED, flipped
 from tests.worlds.samples import card, encoded
 
 HONEST: Final = encoded(card(size=(160, 120)))

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 import httpx2
 
 from benchmarks.hostile.instance import DOORS, STAGES, WORKERS, Instance, Sample
-from tests.hostile import wire
+from tests.serving.hostile import wire
 
 T = TypeVar("T")
 REST_WITHIN_S: Final = 10.0

@@ -13,8 +13,8 @@ from typing import Any, Final
 from PIL import Image, PngImagePlugin
 
 from benchmarks.hostile.row import Bench
-from tests.hostile import wire
-from tests.hostile.bodies import data_urls, form, part, pictures
+from tests.serving.hostile import wire
+from tests.serving.hostile.bodies import data_urls, form, part, pictures
 from tests.worlds.imaging_files import chunk
 from tests.worlds.samples import card
 

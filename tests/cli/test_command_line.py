@@ -20,7 +20,7 @@ PROGRAM = "import sys; sys.argv[0] = 'pairlens'; from serve_app.cli.main import 
 
 
 def examples() -> list[list[str]]:
-    """The words after `pairlens` of each command on the page; `tests/documented` runs them."""
+    """The words after `pairlens` of each command on the page; `tests/operating/documented` runs them."""
     return [words[1:] for words in Page(ROOT / "docs/cli.md").commands if words[0] == "pairlens"]
 
 

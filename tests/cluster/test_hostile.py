@@ -18,8 +18,8 @@ from serve_app.settings import Settings
 from tests.cluster.conftest import Deploy
 from tests.cluster.test_service import compare, serve_logs
 from tests.cluster.waiting import eventually
-from tests.hostile import wire
-from tests.hostile.bodies import MARK
+from tests.serving.hostile import wire
+from tests.serving.hostile.bodies import MARK
 
 ODD_VALUES = [value for value in wire.VALUES if len(value) < 400]
 LEAVERS = 60

@@ -14,7 +14,7 @@ from tests.cluster.conftest import Deploy
 from tests.cluster.replicas import held_bytes
 from tests.cluster.test_service import A, compare, serve_logs
 from tests.cluster.waiting import eventually
-from tests.hostile.bombs import cut_png
+from tests.serving.hostile.bombs import cut_png
 from tests.worlds.samples import card, encoded
 
 TIMES: Final = 50

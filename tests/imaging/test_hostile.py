@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from serve_app.core.pictures import Box, PreparedImage, Upload
 from serve_app.errors import ImageRejected
 from serve_app.settings import Limits
-from tests.hostile.pictures import KINDS, valid
+from tests.serving.hostile.pictures import KINDS, valid
 from tests.worlds.imaging_files import prepared, scan_bomb
 
 # Damaged metadata makes Pillow warn; in production these warnings are switched off where imaging is imported.

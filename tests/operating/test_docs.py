@@ -1,5 +1,5 @@
 """What README and docs say is so: their JSON, configs, commands, options, links, tables, and the example of the README.
-Each page is read as people get it; nothing of it is repeated here, and `tests/documented` runs it."""
+Each page is read as people get it; nothing of it is repeated here, and `tests/operating/documented` runs it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from serve_app.serving.api.jobs import JobDesk
 from serve_app.serving.readiness import AlwaysReady
 from serve_app.settings import Settings
 from serve_app.storage.database import Database
-from tests.documented.code import holds
+from tests.operating.documented.code import holds
 from tests.rigs.markdown import Page
 from tests.worlds.jobs import Desk
 

@@ -16,9 +16,9 @@ from serve_app.comparison.pipeline import Pipeline
 from serve_app.serving.api.app import create_app
 from serve_app.serving.readiness import AlwaysReady
 from serve_app.settings import Settings
-from tests.hostile.service import desk_in
 from tests.rigs.browser import launched
 from tests.rigs.http_server import served
+from tests.serving.hostile.service import desk_in
 
 
 def pipeline(settings: Settings) -> Pipeline:

@@ -22,9 +22,9 @@ from serve_app.jobs.deliveries import EndedAttempt
 from serve_app.operating import serve_file
 from serve_app.schema import ImageComparisonConfig
 from serve_app.settings import Settings
-from tests.documented.code import ROOT, Block, Line, blocks, holds, lines, lines_in_sentences, shows
-from tests.documented.left_out import LEFT_OUT
-from tests.documented.surroundings import URL, Ran, Surroundings, surroundings
+from tests.operating.documented.code import ROOT, Block, Line, blocks, holds, lines, lines_in_sentences, shows
+from tests.operating.documented.left_out import LEFT_OUT
+from tests.operating.documented.surroundings import URL, Ran, Surroundings, surroundings
 
 BLOCKS = list(blocks())
 LINES = [line for line in (*lines(BLOCKS), *lines_in_sentences()) if " ".join(line.words) not in LEFT_OUT]

@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 from PIL import Image
 
-from tests.hostile.bombs import cut_png, header_only, jpeg_segments
+from tests.serving.hostile.bombs import cut_png, header_only, jpeg_segments
 from tests.worlds.imaging_files import exif, noise, saved, scan_bomb, smooth
 from tests.worlds.samples import card, encoded
 

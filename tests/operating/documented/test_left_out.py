@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.documented.code import PAGES, blocks, kind_of, lines
-from tests.documented.left_out import CONTAINERS, DOWNLOADS, ITSELF, LEFT_OUT, ROOTS, STAYS, Reason
+from tests.operating.documented.code import PAGES, blocks, kind_of, lines
+from tests.operating.documented.left_out import CONTAINERS, DOWNLOADS, ITSELF, LEFT_OUT, ROOTS, STAYS, Reason
 from tests.rigs.markdown import Page
 
 LINES = {" ".join(line.words): line.words for line in lines(blocks())}

@@ -19,9 +19,9 @@ from serve_app.errors import ComparisonError
 from serve_app.local import open_pipeline
 from serve_app.schema import ImageComparisonConfig
 from serve_app.settings import Limits, PreprocessingSettings, Settings
-from tests.hostile.bombs import BOMBS, Bomb
-from tests.hostile.deeds import Deeds
-from tests.hostile.pictures import DISGUISES, KINDS, REFUSED, Picture, flipped, valid
+from tests.serving.hostile.bombs import BOMBS, Bomb
+from tests.serving.hostile.deeds import Deeds
+from tests.serving.hostile.pictures import DISGUISES, KINDS, REFUSED, Picture, flipped, valid
 from tests.worlds.samples import card, encoded
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Pillow's, of damaged metadata
@@ -66,8 +66,8 @@ def test_a_bomb_is_known_by_its_header(bomb: Bomb) -> None:
 
 def test_no_header_costs_much_memory() -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.hostile.peak"],
-        cwd=Path(__file__).parents[2],
+        [sys.executable, "-W", "ignore", "-m", "tests.serving.hostile.peak"],
+        cwd=Path(__file__).parents[3],
         capture_output=True,
         check=True,
         timeout=200,

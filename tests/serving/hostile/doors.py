@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tests.hostile.bodies import BOUNDARY, MARK, data_urls, document, form, part, pictures
+from tests.serving.hostile.bodies import BOUNDARY, MARK, data_urls, document, form, part, pictures
 
 REFUSED: Final = frozenset({400, 415, 422})
 FINE: Final = frozenset({200})

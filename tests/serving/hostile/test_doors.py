@@ -10,9 +10,9 @@ import httpx2
 import pytest
 
 from serve_app.schema import Envelope
-from tests.hostile import doors, service
-from tests.hostile.bodies import MARK, SMALL, small_values
-from tests.hostile.doors import FINE, Door
+from tests.serving.hostile import doors, service
+from tests.serving.hostile.bodies import MARK, SMALL, small_values
+from tests.serving.hostile.doors import FINE, Door
 
 
 async def sent(client: httpx2.AsyncClient, door: Door, route: str = "/v1/compare") -> httpx2.Response:

@@ -18,7 +18,7 @@ from serve_app.comparison.pipeline import Pipeline
 from serve_app.serving.api.app import create_app
 from serve_app.serving.readiness import AlwaysReady
 from serve_app.settings import Settings
-from tests.hostile.service import Log, desk_in
+from tests.serving.hostile.service import Log, desk_in
 
 # What no schema can say: that these bytes are a picture that we take, that there is time for it, that a cursor is one
 # of ours, and that a job with such an id is there and as it has to be.

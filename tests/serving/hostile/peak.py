@@ -1,6 +1,6 @@
 """What each bomb takes at its peak, beyond its own bytes: a program, since only a fresh process tells.
 
-    python -m tests.hostile.peak
+    python -m tests.serving.hostile.peak
 
 Headers are read, and where they say that there are few pixels these are decoded too. A line of JSON: MiB by name.
 """
@@ -16,7 +16,7 @@ from serve_app import imaging
 from serve_app.core.pictures import Upload
 from serve_app.errors import ImageRejected
 from serve_app.settings import MIB, Limits
-from tests.hostile.bombs import BOMBS
+from tests.serving.hostile.bombs import BOMBS
 
 FEW: Final = 1_000_000
 

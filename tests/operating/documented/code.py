@@ -16,7 +16,7 @@ import yaml
 
 from tests.rigs.markdown import Page
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGES = tuple(
     Page(ROOT / path)
     for path in (

@@ -34,7 +34,7 @@ from serve_app.serving.api.batches import BatchDesk
 from serve_app.serving.api.jobs import JobDesk
 from serve_app.serving.readiness import AlwaysReady
 from serve_app.settings import JobSettings, Settings
-from tests.documented.code import ROOT
+from tests.operating.documented.code import ROOT
 from tests.rigs.http_server import served
 from tests.worlds import pdfs
 
@@ -85,7 +85,7 @@ class Surroundings:
         folder = self.new_folder()
         (folder / "block.py").write_text(text, encoding="utf-8")
         env = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}", "PAIRLENS_TEST_URL": self.url}
-        command = [sys.executable, "-m", "tests.documented.pasted", "block.py"]
+        command = [sys.executable, "-m", "tests.operating.documented.pasted", "block.py"]
         ended = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=WAIT_S)
         return Ran(ended.returncode, ended.stdout, ended.stderr, folder)
 

@@ -1,4 +1,4 @@
-"""Runs a file as if it were pasted after what its page takes for given: `python -m tests.documented.pasted FILE`.
+"""Runs a file as if pasted after what its page takes for given: `python -m tests.operating.documented.pasted FILE`.
 `await` may stand outside a function; a file with tests is a file for pytest."""
 
 from __future__ import annotations

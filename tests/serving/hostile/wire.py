@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tests.hostile.bodies import MARK, form, part, pictures
+from tests.serving.hostile.bodies import MARK, form, part, pictures
 
 # Ray Serve's proxy and our own reception read these.
 BELIEVED: Final = (
