@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from serve_app.client.wire import ServerFailed
     from serve_app.errors import ComparisonError
     from serve_app.local import compare
+    from serve_app.plugins.pytest_plugin import assert_images_match, assert_images_match_async
     from serve_app.schema import ComparisonReport, ImageComparisonConfig
 
 __all__ = [
@@ -22,6 +23,8 @@ __all__ = [
     "ImageComparisonConfig",
     "ServerFailed",
     "StillAtWork",
+    "assert_images_match",
+    "assert_images_match_async",
     "compare",
 ]
 _WHERE = {
@@ -32,6 +35,8 @@ _WHERE = {
     "ImageComparisonConfig": "serve_app.schema",
     "ServerFailed": "serve_app.client.wire",
     "StillAtWork": "serve_app.client.jobs",
+    "assert_images_match": "serve_app.plugins.pytest_plugin",
+    "assert_images_match_async": "serve_app.plugins.pytest_plugin",
     "compare": "serve_app.local",
 }
 

@@ -1,0 +1,1 @@
+"""PairLens inside other people's tools: pytest."""
