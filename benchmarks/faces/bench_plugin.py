@@ -1,6 +1,6 @@
 """`assert_images_match`: how long it takes in process, and how often it cries over two equal screenshots.
 
-    python -m benchmarks.bench_plugin --shots 200
+    python -m benchmarks.faces.bench_plugin --shots 200
 
 Pictures of 1280 x 720: the same bytes, the same pixels in other bytes, and with a changed rectangle, each held against
 its baseline as a test does it; then pages of several kinds are opened twice in Chromium and held against themselves.

@@ -1,6 +1,6 @@
 """What somebody at a browser waits for: the page's first paint, a report of two large pictures, frames while one looks.
 
-    python -m benchmarks.bench_page [--url http://127.0.0.1:8000] [--runs 9]
+    python -m benchmarks.faces.bench_page [--url http://127.0.0.1:8000] [--runs 9]
 
 `--url`: a service that runs already, `pairlens serve`; every run is a browser profile of its own, so nothing is cached.
 Two photographs of 12 megapixels are compared there once, and made a report in a file. Frames: 100 of each kind of
