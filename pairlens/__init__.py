@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from serve_app.client.asynchronous import AsyncClient
-    from serve_app.client.jobs import StillAtWork
+    from serve_app.client.failures import CutOff, NoAnswerInTime, ServerFailed, StillAtWork, Unreachable
+    from serve_app.client.report import Report
     from serve_app.client.sync import Client
-    from serve_app.client.wire import ServerFailed
     from serve_app.errors import ComparisonError
     from serve_app.local import compare
     from serve_app.schema import ComparisonReport, ImageComparisonConfig
@@ -19,9 +19,13 @@ __all__ = [
     "Client",
     "ComparisonError",
     "ComparisonReport",
+    "CutOff",
     "ImageComparisonConfig",
+    "NoAnswerInTime",
+    "Report",
     "ServerFailed",
     "StillAtWork",
+    "Unreachable",
     "compare",
 ]
 _WHERE = {
@@ -29,9 +33,13 @@ _WHERE = {
     "Client": "serve_app.client.sync",
     "ComparisonError": "serve_app.errors",
     "ComparisonReport": "serve_app.schema",
+    "CutOff": "serve_app.client.failures",
     "ImageComparisonConfig": "serve_app.schema",
-    "ServerFailed": "serve_app.client.wire",
-    "StillAtWork": "serve_app.client.jobs",
+    "NoAnswerInTime": "serve_app.client.failures",
+    "Report": "serve_app.client.report",
+    "ServerFailed": "serve_app.client.failures",
+    "StillAtWork": "serve_app.client.failures",
+    "Unreachable": "serve_app.client.failures",
     "compare": "serve_app.local",
 }
 

@@ -132,7 +132,7 @@ def _asked(server: str, key_file: Path | None, ask: Callable[[Client], T]) -> T:
 @contextmanager
 def _one_sentence() -> Iterator[None]:
     """Each way not to get what was asked for is one, and exit code 1."""
-    from serve_app.client.jobs import StillAtWork
+    from serve_app.client.failures import StillAtWork
     from serve_app.core.comparing import CantCompare
 
     try:
