@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from serve_app import ocr
@@ -59,10 +60,10 @@ def compare(
     reference: Picture, candidate: Picture, config: Config | None = None, settings: Settings | None = None
 ) -> Report:
     """Compare two pictures (bytes, paths, images of Pillow, arrays) in this process and wait for the report; without a
-    model, unless `settings` name one.
+    model, unless `settings` name one. Also where an event loop runs already, as in a notebook, which then waits, too:
+    programs with one of their own await `open_here`.
 
-    Raises `ComparisonError` and its kinds, `vlm.ModelUnavailable`, OSError for a path, and RuntimeError inside a
-    running event loop: there `open_here` is to be awaited.
+    Raises `ComparisonError` and its kinds, `vlm.ModelUnavailable`, and OSError for a path.
     """
     pair = wire.pair(reference, candidate, config)
 
@@ -70,4 +71,9 @@ def compare(
         async with open_here(settings or Settings()) as here:
             return await here.compare(pair.reference.read(), pair.candidate.read(), pair.config)
 
-    return Report.of(asyncio.run(compared()), pair)
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:  # there is none: as everywhere but in notebooks
+        return Report.of(asyncio.run(compared()), pair)
+    with ThreadPoolExecutor(1, "compare") as elsewhere:
+        return Report.of(elsewhere.submit(lambda: asyncio.run(compared())).result(), pair)
