@@ -244,6 +244,14 @@ def test_a_wait_ends_and_names_the_work_whatever_the_server_does(ask: Ask, name:
 
 
 @both
+def test_a_wait_asks_no_sooner_than_the_service_wants(ask: Ask) -> None:
+    with answering(refused("503 Service Unavailable", "overloaded", Retry_After="60")) as server:
+        with pytest.raises(StillAtWork):
+            ask(server.url, "jobs.wait", JOB, 0.5)
+        assert server.num_asked <= 2  # at once, and once more when the time is over
+
+
+@both
 def test_a_wait_survives_a_restart(ask: Ask) -> None:
     answers = [
         said("200 OK", envelope(seen("running"))),

@@ -208,7 +208,8 @@ def test_a_call_that_is_cancelled_ends_at_once_and_leaves_the_client_as_it_was(u
 
 
 def _asks(client: Client, told: object) -> None:
-    told.put(client.compare(card(), card()).verdict)  # type: ignore[attr-defined]
+    inherited = client._pump._http
+    told.put((client.compare(card(), card()).verdict, client._pump._http is inherited))  # type: ignore[attr-defined]
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -219,7 +220,7 @@ def test_a_process_that_was_forked_asks_over_connections_of_its_own(url: str) ->
         told = context.Queue()
         child = context.Process(target=_asks, args=(client, told))
         child.start()
-        assert told.get(timeout=60) == "match"
+        assert told.get(timeout=60) == ("match", False)
         child.join(60)
         assert (child.exitcode, client.compare(card(), card()).verdict) == (0, "match")
 

@@ -85,7 +85,11 @@ def events(*told: bytes, is_whole: bool) -> Answering:
 
 def silent(ended: threading.Event) -> Answering:
     """Takes the request and says nothing until `ended`."""
-    return lambda connection: [ended.wait(30), None][1]
+
+    def answer(connection: socket.socket) -> None:
+        ended.wait(30)
+
+    return answer
 
 
 def dripping(ended: threading.Event, head: bytes) -> Answering:
