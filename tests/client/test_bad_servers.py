@@ -71,7 +71,7 @@ def envelope(data: Any = None, error: ErrorReport | None = None, code: int = 200
     return Envelope[Any](code=code, msg="", data=data, error=error, request_id="r-1").model_dump_json().encode()
 
 
-def refused(status: str, kind: str, **headers: str) -> bad_server.Answering:
+def refused(status: str, kind: str, **headers: Any) -> bad_server.Answering:
     error = ErrorReport(type=kind, detail="No.")
     return said(status, envelope(error=error, code=int(status.split()[0])), **headers)
 

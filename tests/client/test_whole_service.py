@@ -143,7 +143,7 @@ def test_refusals_are_classes_with_all_that_was_said(url: str) -> None:
         with pytest.raises(ImageRejected) as unreadable:
             client.compare(card(), b"no picture")
         assert (unreadable.value.image, unreadable.value.status) == ("candidate", 415)
-        assert unreadable.value.request_id in unreadable.value.__notes__[0]
+        assert str(unreadable.value.request_id) in unreadable.value.__notes__[0]
         with pytest.raises(NotFound):
             client.jobs.get("0" * 32)
         with pytest.raises(InvalidConfig) as wrong:
