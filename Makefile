@@ -75,19 +75,19 @@ $(VENV)/bin/python:
 
 $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing PairLens, Ray Serve and the reader of text (about 150 MB, once)"
-	@$(PIP) -e '.[text]'
+	@$(PIP) -e '.[serve,text]'
 	@touch $@
 
 $(VENV)/.vl: $(VENV)/.core
 	@echo "Installing PyTorch and transformers to run a model (once; $(if $(OF_TORCH),from $(TORCH_INDEX),the default build))"
-	@$(PIP) $(OF_TORCH) -e '.[text,vl]'
+	@$(PIP) $(OF_TORCH) -e '.[serve,text,vl]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.vl
 	@echo "Installing the tools for tests and checks (once)"
-	@$(PIP) $(OF_TORCH) -e '.[text,vl,dev]'
+	@$(PIP) $(OF_TORCH) -e '.[serve,text,vl,dev]'
 	@touch $@
 
 $(VENV)/.fuzz: $(VENV)/.dev
-	@$(PIP) $(OF_TORCH) -e '.[text,vl,dev,fuzz]' || echo "atheris has no build for this machine: its row is left out"
+	@$(PIP) $(OF_TORCH) -e '.[serve,text,vl,dev,fuzz]' || echo "atheris has no build for this machine: its row is left out"
 	@touch $@

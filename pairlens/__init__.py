@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from serve_app.client.asynchronous import AsyncClient
-    from serve_app.client.jobs import StillAtWork
+    from serve_app.client.failures import CutOff, NoAnswerInTime, ServerFailed, StillAtWork, Unreachable
+    from serve_app.client.report import Report
     from serve_app.client.sync import Client
-    from serve_app.client.wire import ServerFailed
     from serve_app.errors import ComparisonError
     from serve_app.local import compare
     from serve_app.plugins.pytest_plugin import assert_images_match, assert_images_match_async
@@ -20,9 +20,13 @@ __all__ = [
     "Client",
     "ComparisonError",
     "ComparisonReport",
+    "CutOff",
     "ImageComparisonConfig",
+    "NoAnswerInTime",
+    "Report",
     "ServerFailed",
     "StillAtWork",
+    "Unreachable",
     "assert_images_match",
     "assert_images_match_async",
     "compare",
@@ -32,9 +36,13 @@ _WHERE = {
     "Client": "serve_app.client.sync",
     "ComparisonError": "serve_app.errors",
     "ComparisonReport": "serve_app.schema",
+    "CutOff": "serve_app.client.failures",
     "ImageComparisonConfig": "serve_app.schema",
-    "ServerFailed": "serve_app.client.wire",
-    "StillAtWork": "serve_app.client.jobs",
+    "NoAnswerInTime": "serve_app.client.failures",
+    "Report": "serve_app.client.report",
+    "ServerFailed": "serve_app.client.failures",
+    "StillAtWork": "serve_app.client.failures",
+    "Unreachable": "serve_app.client.failures",
     "assert_images_match": "serve_app.plugins.pytest_plugin",
     "assert_images_match_async": "serve_app.plugins.pytest_plugin",
     "compare": "serve_app.local",

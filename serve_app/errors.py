@@ -30,7 +30,7 @@ ComparisonError                     500 internal
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 ImageRole = Literal["reference", "candidate"]
 
@@ -43,8 +43,8 @@ class ComparisonError(Exception):
     logged the cause: the sentence never holds text of an engine, a path or an address.
     """
 
-    type: ClassVar[str] = "internal"
-    status: ClassVar[int] = 500
+    type: str = "internal"  # of the class; a client that meets one of a later version says it of the error alone
+    status: int = 500
     request_id: str | None = None  # where a server refused, its name for the request
     faults: tuple[str, ...] | None = None  # of a list: all that is wrong with it, a sentence each
 

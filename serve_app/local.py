@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from serve_app import ocr
 from serve_app.client import wire
-from serve_app.client.wire import Picture
+from serve_app.client.pictures import Picture
+from serve_app.client.report import Report
+from serve_app.client.wire import Config
 from serve_app.comparison.assessor import Assessor
 from serve_app.comparison.examiner import Examiner
 from serve_app.comparison.pipeline import Pipeline
@@ -54,21 +57,23 @@ async def open_here(settings: Settings) -> AsyncIterator[Here]:
 
 
 def compare(
-    reference: Picture,
-    candidate: Picture,
-    config: ImageComparisonConfig | None = None,
-    settings: Settings | None = None,
-) -> ComparisonReport:
-    """Compare two pictures, bytes or paths, in this process and wait for the report; without a model, unless
-    `settings` name one.
+    reference: Picture, candidate: Picture, config: Config | None = None, settings: Settings | None = None
+) -> Report:
+    """Compare two pictures (bytes, paths, images of Pillow, arrays) in this process and wait for the report; without a
+    model, unless `settings` name one. Also where an event loop runs already, as in a notebook, which then waits, too:
+    programs with one of their own await `open_here`.
 
-    Raises `ComparisonError` and its kinds, `vlm.ModelUnavailable`, OSError for a path, and RuntimeError inside a
-    running event loop: there `open_here` is to be awaited.
+    Raises `ComparisonError` and its kinds, `vlm.ModelUnavailable`, and OSError for a path.
     """
+    pair = wire.pair(reference, candidate, config)
 
     async def compared() -> ComparisonReport:
         async with open_here(settings or Settings()) as here:
-            both = wire.content(reference), wire.content(candidate)
-            return await here.compare(*both, config or ImageComparisonConfig())
+            return await here.compare(pair.reference.read(), pair.candidate.read(), pair.config)
 
-    return asyncio.run(compared())
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:  # there is none: as everywhere but in notebooks
+        return Report.of(asyncio.run(compared()), pair)
+    with ThreadPoolExecutor(1, "compare") as elsewhere:
+        return Report.of(elsewhere.submit(lambda: asyncio.run(compared())).result(), pair)

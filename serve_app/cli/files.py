@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -11,6 +12,18 @@ import typer
 from serve_app.settings import Settings
 
 EXIT_ERROR: Final = 1
+# What the extra `serve` brings, by the names that are imported.
+OF_SERVE: Final = (
+    "ray",
+    "fastapi",
+    "python_multipart",
+    "grpc",
+    "dbos",
+    "sqlalchemy",
+    "cachetools",
+    "fsspec",
+    "standardwebhooks",
+)
 
 
 class CommandFailed(Exception):
@@ -29,6 +42,13 @@ def read(path: Path) -> bytes:
         raise CommandFailed(f"{path} is a folder, not an image.") from exc
     except OSError as exc:
         raise CommandFailed(f"{path} can't be read: {exc.strerror}.") from exc
+
+
+def check_service() -> None:
+    """Fails where the extra `serve` is not installed, or only in parts."""
+    missing = [name for name in OF_SERVE if find_spec(name) is None]
+    if missing:
+        fail(f"The service is not installed here ({', '.join(missing)}): pip install 'pairlens[serve]'.")
 
 
 def say(line: str) -> None:

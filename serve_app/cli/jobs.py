@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeVar, get_args
 import typer
 
 from serve_app.cli.asking import EXIT_CODES, config_of, told
-from serve_app.cli.files import CommandFailed, fail, read, say
+from serve_app.cli.files import CommandFailed, check_service, fail, read, say
 from serve_app.errors import ComparisonError
 from serve_app.schema import JobReport, JobStatus
 
@@ -110,6 +110,7 @@ def secret(
     secret_file: Annotated[Path, typer.Option(help="As args.jobs.webhooks.secret_file names it.")],
 ) -> None:
     """Print the secret that one caller verifies its webhooks with: for the operator."""
+    check_service()
     from serve_app.jobs import webhook
 
     try:
@@ -132,7 +133,7 @@ def _asked(server: str, key_file: Path | None, ask: Callable[[Client], T]) -> T:
 @contextmanager
 def _one_sentence() -> Iterator[None]:
     """Each way not to get what was asked for is one, and exit code 1."""
-    from serve_app.client.jobs import StillAtWork
+    from serve_app.client.failures import StillAtWork
     from serve_app.core.comparing import CantCompare
 
     try:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from serve_app.cli.files import fail, say
+from serve_app.cli.files import check_service, fail, say
 
 
 def serve(
@@ -20,6 +20,7 @@ def serve(
     ] = None,
 ) -> None:
     """Serve the HTTP API in the foreground; Ctrl-C ends all that it started."""
+    check_service()
     from serve_app.operating import own_ray, serve_file
 
     try:

@@ -1,153 +1,81 @@
-"""What a client does about jobs, step by step: requests to be sent, pauses to be made, what their answers become.
-No sockets and no clock but its own: the clients, one that waits and one with an event loop, carry the steps out."""
+"""Jobs as steps: left, looked at, waited for, followed, cancelled. No sockets.
+A job is left under a key of its own, so that no try pays twice."""
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
 
-import httpx2
-
-from serve_app.client import wire
-from serve_app.client.wire import Picture, Sent, ServerFailed
+from serve_app.client.failures import refusal
+from serve_app.client.report import Report
+from serve_app.client.service import Service
+from serve_app.client.steps import Flow, Request
+from serve_app.client.wire import Pair
 from serve_app.core.comparing import CantCompare
-from serve_app.errors import Unavailable
-from serve_app.schema import (
-    ComparisonReport,
-    ImageComparisonConfig,
-    JobList,
-    JobReport,
-    JobStatus,
-)
+from serve_app.errors import AlreadyEnded
+from serve_app.schema import JobEvent, JobList, JobReport, JobStatus
 
-T = TypeVar("T")
-
-ENDED: Final[frozenset[JobStatus]] = frozenset({"succeeded", "failed", "cancelled"})
-# How often a job is left where the first try was not answered: it has a name of its own, so it is never done twice.
-TRIES: Final = 4
-FIRST_PAUSE_S: Final = 0.5
-LONGEST_PAUSE_S: Final = 10.0
-# Between looks at a job that is waited for: an empty one ends in a tenth of a second.
-FIRST_LOOK_S: Final = 0.1
-LONGEST_LOOK_S: Final = 2.0
-# Of one answer about a job; no image is sent.
-ANSWER_S: Final = 30.0
-WAIT_S: Final = 600.0
-
-
-class StillAtWork(TimeoutError):
-    """A job that was waited for has not ended yet; it goes on, and can be waited for again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    seconds: float
-
-
-# Who carries the steps out sends back the answer to a request, or throws `ServerFailed` where there is none.
-Steps = Generator[Sent | Pause, httpx2.Response | None, T]
+JOBS = "/v1/jobs"
+WAIT_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class JobCalls:
-    """The steps of each call to one service. All end by themselves, and raise `ComparisonError` and its kinds as the
-    service refuses, `ServerFailed` where it does not answer."""
+    service: Service
 
-    server: str
-    api_key: str | None
+    def create(self, pair: Pair, idempotency_key: str | None, webhook_url: str | None) -> Flow[JobReport]:
+        fields = pair.fields if webhook_url is None else {**pair.fields, "webhook_url": webhook_url}
+        headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+        request = Request("POST", JOBS, headers=headers, fields=fields, parts=pair.parts)
+        return (yield from self.service.asked(request, JobReport))
 
-    def create(
-        self,
-        reference: Picture,
-        candidate: Picture,
-        config: ImageComparisonConfig | None,
-        idempotency_key: str | None,
-        webhook_url: str | None,
-    ) -> Steps[JobReport]:
-        """Tried again where no answer came, or the service has no room at the moment: under the same key, so that it
-        is one job. Raises OSError for a path."""
-        beside = {} if webhook_url is None else {"webhook_url": webhook_url}
-        asked = wire.request(self.server, reference, candidate, config or ImageComparisonConfig(), self.api_key)
-        key = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
-        sent = Sent(
-            self._url(),
-            files=asked.files,
-            data={**asked.data, **beside},
-            headers={**asked.headers, **key},
-            timeout_s=ANSWER_S,
-        )
-        for number in range(1, TRIES + 1):
-            try:
-                return self._job((yield sent))
-            except (ServerFailed, Unavailable) as exc:
-                if number == TRIES:
-                    raise
-                yield Pause(_pause_s(exc, number))
-        raise AssertionError  # the last try has ended it
+    def get(self, job_id: str) -> Flow[JobReport]:
+        return (yield from self.service.asked(_one(job_id), JobReport))
 
-    def get(self, job_id: str) -> Steps[JobReport]:
-        return self._job((yield self._ask("GET", f"/{job_id}")))
+    def page(self, statuses: Sequence[JobStatus], limit: int, cursor: str | None) -> Flow[JobList]:
+        request = Request("GET", JOBS, params=paged("status", statuses, limit, cursor))
+        return (yield from self.service.asked(request, JobList))
 
-    def page(self, statuses: Sequence[JobStatus], limit: int, cursor: str | None) -> Steps[JobList]:
-        params = [("limit", str(limit)), *(("status", status) for status in statuses)]
-        if cursor is not None:
-            params.append(("cursor", cursor))
-        return wire.data_of(_answered((yield self._ask("GET", "", params))), self.server, JobList)
+    def cancel(self, job_id: str) -> Flow[JobReport]:
+        """One that is cancelled already stays so: the answer to an earlier try may have been lost."""
+        try:
+            return (yield from self.service.asked(_one(job_id, "DELETE"), JobReport))
+        except AlreadyEnded:
+            found = yield from self.get(job_id)
+            if found.status != "cancelled":
+                raise
+            return found
 
-    def cancel(self, job_id: str) -> Steps[JobReport]:
-        return self._job((yield self._ask("DELETE", f"/{job_id}")))
+    def retry(self, job_id: str) -> Flow[JobReport]:
+        """Not sent again where it may have arrived: it may have failed anew by then, and would be paid once more."""
+        request = Request("POST", f"{JOBS}/{job_id}/retry", is_safe=False)
+        return (yield from self.service.asked(request, JobReport))
 
-    def retry(self, job_id: str) -> Steps[JobReport]:
-        return self._job((yield self._ask("POST", f"/{job_id}/retry")))
+    def wait(self, job_id: str, timeout_s: float) -> Flow[JobReport]:
+        """Until it has ended, also while the service restarts. Raises `StillAtWork`."""
+        return (yield from self.service.waited(_one(job_id), JobReport, timeout_s, f"The job {job_id}", job_id))
 
-    def wait(self, job_id: str, timeout_s: float) -> Steps[JobReport]:
-        """Until it has ended. Whoever does not answer meanwhile is asked again. Raises `StillAtWork`."""
-        until, pause_s = time.monotonic() + timeout_s, FIRST_LOOK_S
-        while True:
-            left_s = until - time.monotonic()
-            try:
-                found = self._job((yield self._ask("GET", f"/{job_id}", timeout_s=max(0.1, min(ANSWER_S, left_s)))))
-                if found.status in ENDED:
-                    return found
-            except (ServerFailed, Unavailable):
-                pass
-            left_s = until - time.monotonic()
-            if left_s <= 0:
-                raise StillAtWork(f"The job {job_id} has not ended within {timeout_s:g} s.")
-            yield Pause(min(pause_s, left_s))
-            pause_s = min(pause_s * 1.5, LONGEST_LOOK_S)
-
-    def _url(self, below: str = "") -> str:
-        return f"{self.server.rstrip('/')}/v1/jobs{below}"
-
-    def _ask(
-        self, method: str, below: str, params: Sequence[tuple[str, str]] = (), timeout_s: float = ANSWER_S
-    ) -> Sent:
-        headers = wire.authorization(self.api_key)
-        return Sent(self._url(below), method=method, params=params, headers=headers, timeout_s=timeout_s)
-
-    def _job(self, answer: httpx2.Response | None) -> JobReport:
-        return wire.data_of(_answered(answer), self.server, JobReport)
+    def events(self, job_id: str, timeout_s: float) -> Flow[None]:
+        """Tells each `JobEvent`, once. Raises `StillAtWork`."""
+        request = Request("GET", f"{JOBS}/{job_id}/events")
+        yield from self.service.followed(request, JobEvent, timeout_s, f"The job {job_id}", job_id)
 
 
-def report_of(job: JobReport) -> ComparisonReport:
+def report_of(job: JobReport, pair: Pair | None = None) -> Report:
     """Raises the `ComparisonError` that a failed job ended with, `CantCompare` for one that was cancelled, or has not
-    ended."""
+    ended. `pair`: what was sent, where that is known."""
     if job.report is not None:
-        return job.report
+        return Report.of(job.report, pair)
     if job.error is not None:
-        raise wire.refusal(job.error)
+        raise refusal(job.error)
     raise CantCompare(f"The job {job.id} has no report: it is {job.status}.")
 
 
-def _pause_s(exc: ServerFailed | Unavailable, number: int) -> float:
-    asked_s = exc.retry_after_s if isinstance(exc, Unavailable) else None
-    return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (number - 1) if asked_s is None else asked_s)
+def paged(name: str, words: Sequence[str], limit: int, cursor: str | None) -> list[tuple[str, str]]:
+    more = [] if cursor is None else [("cursor", cursor)]
+    return [("limit", str(limit)), *((name, word) for word in words), *more]
 
 
-def _answered(answer: httpx2.Response | None) -> httpx2.Response:
-    assert answer is not None  # what a request is sent for
-    return answer
+def _one(job_id: str, method: str = "GET") -> Request:
+    return Request(method, f"{JOBS}/{job_id}")

@@ -1,127 +1,161 @@
-"""Requests built and replies read, without sockets: what the clients have in common.
-Knows the contract, no transport but the names of its failures."""
+"""What is sent and what an answer means, without sockets: forms, headers, envelopes, events.
+Knows the contract, not when anything is asked."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TypeAlias, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from serve_app import errors
-from serve_app.core.comparing import CantCompare
-from serve_app.errors import ComparisonError
-from serve_app.schema import ComparisonReport, Envelope, ErrorReport, ImageComparisonConfig
-
-if TYPE_CHECKING:
-    import httpx2
+from serve_app import __version__
+from serve_app.client.failures import NotUnderstood, ServerFailed, refusal, stranger
+from serve_app.client.pictures import Picture, Source, source
+from serve_app.client.steps import Head
+from serve_app.errors import InvalidConfig
+from serve_app.schema import Envelope, ErrorReport, ImageComparisonConfig
 
 Data = TypeVar("Data", bound=BaseModel)
-Picture = bytes | str | os.PathLike[str]  # a file's content, or its path
+# The API's config, or its fields by name.
+Config: TypeAlias = ImageComparisonConfig | Mapping[str, object]
 
 # The service ends a comparison by its own clock; this is for the way there and back.
-TRAVEL_S: Final = 15.0
-_KINDS: Final[Mapping[str, type[ComparisonError]]] = {
-    kind.type: kind
-    for kind in vars(errors).values()
-    if isinstance(kind, type) and issubclass(kind, ComparisonError) and kind.type != ComparisonError.type
-}
-
-
-class ServerFailed(CantCompare):
-    """The server gave no answer of PairLens: one sentence for a person."""
+TRAVEL_S = 15.0
+# Of an answer that is no page of results; a report with every drawing of the largest pictures stays below.
+MOST_ANSWER_BYTES = 256 * 1024 * 1024
+MOST_EVENT_BYTES = MOST_ANSWER_BYTES
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """One request: its parts as httpx2 takes them."""
+class Pair:
+    """Two pictures as they are sent, and what is asked of them."""
 
-    url: str
-    headers: Mapping[str, str]
-    timeout_s: float
-    method: str = "POST"
-    files: Mapping[str, tuple[str, bytes]] = field(default_factory=dict)
-    data: Mapping[str, str] = field(default_factory=dict)
-    params: Sequence[tuple[str, str]] = ()
+    reference: Source
+    candidate: Source
+    config: ImageComparisonConfig
 
     @property
-    def parts(self) -> dict[str, Any]:
-        """For `httpx2.Client.request`."""
-        return {
-            "method": self.method,
-            "url": self.url,
-            "headers": self.headers,
-            "timeout": self.timeout_s,
-            "files": self.files or None,
-            "data": self.data or None,
-            "params": list(self.params) or None,
-        }
+    def parts(self) -> tuple[tuple[str, Source], ...]:
+        return ("reference", self.reference), ("candidate", self.candidate)
+
+    @property
+    def fields(self) -> dict[str, str]:
+        return {"config": self.config.model_dump_json()}
 
 
-def request(
-    server: str, reference: Picture, candidate: Picture, config: ImageComparisonConfig, api_key: str | None
-) -> Sent:
-    """A comparison as asked of `server`, a base URL. Raises OSError where a path can't be read."""
-    return Sent(
-        url=f"{server.rstrip('/')}/v1/compare",
-        files={"reference": ("reference", content(reference)), "candidate": ("candidate", content(candidate))},
-        data={"config": config.model_dump_json()},
-        headers=authorization(api_key),
-        timeout_s=config.processing_timeout + TRAVEL_S,
-    )
+def pair(reference: Picture, candidate: Picture, config: Config | None) -> Pair:
+    """Raises `ImageRejected`, `InvalidConfig`, TypeError."""
+    return Pair(source(reference, "reference"), source(candidate, "candidate"), config_of(config))
 
 
-def authorization(api_key: str | None) -> dict[str, str]:
-    return {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
-
-
-def content(picture: Picture) -> bytes:
-    """The bytes of a picture; of a path, its file's. Raises OSError."""
-    return picture if isinstance(picture, bytes) else Path(picture).read_bytes()
-
-
-@contextmanager
-def failing(server: str) -> Iterator[None]:
-    """Inside it what httpx2 raises becomes `ServerFailed`."""
-    import httpx2  # 40 ms, for who sends: `local` wants only `content`
-
+def config_of(config: Config | None) -> ImageComparisonConfig:
+    """Raises `InvalidConfig` with a pointer to the field, as the service would."""
+    if isinstance(config, ImageComparisonConfig):
+        return config
     try:
-        yield
-    except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as exc:
-        raise ServerFailed(f"{server} is no URL of a server, such as http://127.0.0.1:8000.") from exc
-    except httpx2.TimeoutException as exc:
-        raise ServerFailed(f"{server} did not answer in time.") from exc
-    except httpx2.TransportError as exc:
-        raise ServerFailed(f"{server} can't be reached: {exc}.") from exc
-
-
-def report_of(answer: httpx2.Response, server: str) -> ComparisonReport:
-    """The report in an answer. Raises as `data_of`."""
-    return data_of(answer, server, ComparisonReport)
-
-
-def data_of(answer: httpx2.Response, server: str, kind: type[Data]) -> Data:
-    """What an envelope holds. Raises the `ComparisonError` that the server refused with, and `ServerFailed`."""
-    try:
-        envelope = Envelope[kind].model_validate_json(answer.content)  # type: ignore[valid-type]
+        return ImageComparisonConfig.model_validate_json(json.dumps(dict(config or {})))
     except ValidationError as exc:
-        raise ServerFailed(f"{server} answered {answer.status_code}, but not as PairLens does.") from exc
+        first = exc.errors(include_url=False, include_input=False, include_context=False)[0]
+        pointer = "/".join(("/config", *map(str, first["loc"])))
+        raise InvalidConfig(f"{pointer}: {first['msg']}.", field=pointer) from None
+    except TypeError:
+        raise InvalidConfig("The config has a value that JSON can't hold.", field="/config") from None
+
+
+def headers(api_key: str | None, request_id: str) -> dict[str, str]:
+    """Of every request: who asks, and the name under which the service's log has it."""
+    told = {"User-Agent": f"pairlens/{__version__}", "X-Request-ID": request_id}
+    return told if api_key is None else {**told, "Authorization": f"Bearer {api_key}"}
+
+
+def data_of(head: Head, body: bytes, server: str, kind: type[Data]) -> Data:
+    """What an envelope holds; members of a later version are passed over. Raises the `ComparisonError` that the server
+    refused with, and `ServerFailed`."""
+    retry_after, request_id = head.headers.get("retry-after", ""), head.headers.get("x-request-id")
+    try:
+        envelope = Envelope[kind].model_validate_json(body, extra="ignore")  # type: ignore[valid-type]
+    except ValidationError as exc:
+        raise stranger(server, head.status, retry_after, request_id) from exc
     if envelope.data is not None:
         found: Data = envelope.data
         return found
     if envelope.error is None:
-        raise ServerFailed(f"{server} answered {answer.status_code} without a report: {envelope.msg}.")
-    raise refusal(envelope.error, envelope.request_id, answer.headers.get("Retry-After", ""))
+        told = f"{server} answered {head.status} without a report: {envelope.msg}."
+        raise NotUnderstood(told, status=head.status, request_id=envelope.request_id)
+    raise refusal(envelope.error, envelope.request_id, retry_after, envelope.code)
 
 
-def refusal(told: ErrorReport, request_id: str | None = None, retry_after: str = "") -> ComparisonError:
-    """What a service has said no with, as it was raised there."""
-    kind = _KINDS.get(told.type, ComparisonError)
-    after = int(retry_after) if retry_after.isdigit() else None
-    refused = kind(told.detail, image=told.image, field=told.field, retry_after_s=after)
-    refused.request_id = request_id
-    return refused
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A server-sent event as it came. `retry_ms`: None where it names none."""
+
+    name: str
+    data: str
+    id: str
+    retry_ms: int | None
+
+    @property
+    def retry_after(self) -> str:
+        return "" if self.retry_ms is None else str(-(-self.retry_ms // 1000))
+
+
+@dataclass(slots=True)
+class Events:
+    """Pieces of a stream in, whole events out, however it was cut into pieces."""
+
+    _rest: list[bytes] = field(default_factory=list)  # of a line that has not ended; joined once, however long it is
+    _lines: list[str] = field(default_factory=list)
+    _num_bytes: int = 0
+
+    def of(self, piece: bytes) -> Iterator[Event]:
+        """Raises `ServerFailed` where one event is over `MOST_EVENT_BYTES`."""
+        self._num_bytes += len(piece)
+        first, *more = piece.split(b"\n")
+        self._rest.append(first)
+        for start in more:
+            line, self._rest = b"".join(self._rest), [start]
+            text = line.rstrip(b"\r").decode("utf-8", "replace")
+            if text:
+                self._lines.append(text)
+                continue
+            event = self._whole()
+            if event is not None:
+                yield event
+        if self._num_bytes > MOST_EVENT_BYTES:
+            raise ServerFailed(f"An event of the stream is over {MOST_EVENT_BYTES} bytes.")
+
+    def _whole(self) -> Event | None:
+        lines, self._lines, self._num_bytes = self._lines, [], 0
+        fields: dict[str, list[str]] = {}
+        for line in lines:
+            name, _, value = line.partition(":")  # a comment has no name
+            fields.setdefault(name, []).append(value.removeprefix(" "))
+        if "data" not in fields:
+            return None
+        retry = fields.get("retry", [""])[-1]
+        return Event(
+            name=fields.get("event", ["message"])[-1],
+            data="\n".join(fields["data"]),
+            id=fields.get("id", [""])[-1],
+            retry_ms=int(retry) if retry.isascii() and retry.isdigit() else None,
+        )
+
+
+def event_data(event: Event, server: str, kind: type[Data]) -> Data:
+    """Raises `ServerFailed` for what isn't as PairLens tells it."""
+    try:
+        return kind.model_validate_json(event.data, extra="ignore")
+    except ValidationError as exc:
+        raise NotUnderstood(f"{server} told of {event.name!r}, but not as PairLens does.", status=200) from exc
+
+
+def event_error(event: Event, server: str) -> Exception:
+    """What an event `error` says: a whole envelope, or its error alone."""
+    try:
+        envelope = Envelope[None].model_validate_json(event.data, extra="ignore")
+    except ValidationError:
+        return refusal(event_data(event, server, ErrorReport), None, event.retry_after)
+    assert envelope.error is not None
+    return refusal(envelope.error, envelope.request_id, event.retry_after, envelope.code)

@@ -4,13 +4,11 @@ Knows no stage and no HTTP: what is told are values."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 
 from serve_app.core.clock import StageName
 from serve_app.core.measured import Examination
-
-# Of a stage: it waits for its turn, it is at work, it has ended.
-StageState = Literal["waiting", "working", "done"]
+from serve_app.schema.words import StageState
 
 
 class Watching(Protocol):

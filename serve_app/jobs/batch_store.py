@@ -300,7 +300,7 @@ class BatchStore:
         tie = sa.and_(BATCHES.c.created == batch.created, BATCHES.c.id <= batch.id)
         before = sa.and_(BATCHES.c.status == "queued", sa.or_(BATCHES.c.created < batch.created, tie))
         counted = connection.execute(sa.select(sa.func.count()).where(before)).scalar_one()
-        return replace(batch, position=counted)
+        return replace(batch, position=max(1, counted))  # it may have begun since it was read
 
     def _check_room(self, connection: sa.Connection) -> None:
         queued = sa.select(sa.func.count()).where(BATCHES.c.status == "queued")

@@ -321,7 +321,8 @@ class JobStore:
             return job
         tie = sa.and_(JOBS.c.created == job.created, JOBS.c.id <= job.id)
         before = sa.select(sa.func.count()).where(JOBS.c.status == "queued", sa.or_(JOBS.c.created < job.created, tie))
-        return replace(job, position=connection.execute(before).scalar_one())
+        # At least 1: it may have begun since it was read.
+        return replace(job, position=max(1, connection.execute(before).scalar_one()))
 
     def _check_room(self, connection: sa.Connection, more: int = 0) -> int:
         """How many jobs wait, with `more` to come: the position of the last one. Raises `Overloaded`."""

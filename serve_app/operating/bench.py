@@ -170,7 +170,7 @@ class Uncached(httpx2.AsyncBaseTransport):
 
 def opened(server: str, api_key: str | None = None) -> AsyncClient:
     """Asks `server` directly, through no proxy that the environment names."""
-    return AsyncClient(server, api_key=api_key, transport=Uncached())
+    return AsyncClient(server, api_key=api_key, max_retries=0, transport=Uncached())  # a refusal is counted
 
 
 def may_be_loaded(server: str, *, is_owned: bool) -> None:

@@ -97,7 +97,7 @@ def ray(version: str | None) -> Finding:
     """Ray's version as its package says it; None: not installed."""
     wanted = ".".join(map(str, TRIED_RAY))
     if version is None:
-        return Finding("Ray", "wrong", "not installed", f"pip install 'ray[serve]=={wanted}.*'")
+        return Finding("Ray", "wrong", "not installed", "pip install 'pairlens[serve]'")
     if tuple(version.split(".")[:2]) != tuple(map(str, TRIED_RAY)):
         do = f"Only {wanted} was tried: pip install 'ray[serve]=={wanted}.*'"
         return Finding("Ray", "look", version, do)

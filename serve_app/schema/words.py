@@ -17,6 +17,7 @@ FocusStatus = Literal["unchanged", "changed", "added", "removed", "absent", "una
 ModelStatus = Literal["answered", "skipped", "timed_out", "failed", "disabled"]
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 JobStage = Literal["examine", "assess"]
+StageState = Literal["waiting", "working", "done"]  # it waits for its turn, it is at work, it has ended
 TextKind = Literal["changed", "added", "removed", "moved", "same", "code"]
 TextStatus = Literal["read", "nothing_to_read", "not_installed", "timed_out", "off"]
 WebhookStatus = Literal["pending", "delivered", "failed"]

@@ -32,10 +32,12 @@ def wanted(config: ImageComparisonConfig) -> ImageComparisonConfig:
     return config.model_copy(update={"visuals": tuple(dict.fromkeys((*config.visuals, *VISUALS)))})
 
 
-def html_report(report: ComparisonReport, language: Language, *, title: str = "PairLens") -> str:
+def html_report(
+    report: ComparisonReport, language: Language, *, title: str = "PairLens", most_bytes: int = MOST_BYTES
+) -> str:
     """One file, at most 3 MB for pictures of any size. `report` was asked for as `wanted` says; else it may have no
-    pictures. Reduces them, which takes some tenths of a second."""
-    pictures = {_NAMES[each.kind]: _reduced(each.image) for each in report.visuals if each.kind in _NAMES}
+    pictures. Reduces each to `most_bytes`, which takes some tenths of a second."""
+    pictures = {_NAMES[each.kind]: _reduced(each.image, most_bytes) for each in report.visuals if each.kind in _NAMES}
     told = report.model_copy(update={"visuals": ()}).model_dump(mode="json")
     return rendered(
         "report.html.jinja",
@@ -64,18 +66,18 @@ def _json(value: object) -> str:
     return json.dumps(value).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _reduced(url: str) -> str:
-    """A data URL of ours as one of at most `MOST_BYTES`: as PNG where that is small enough, else as JPEG."""
+def _reduced(url: str, most_bytes: int) -> str:
+    """A data URL of ours as one of at most `most_bytes`: as PNG where that is small enough, else as JPEG."""
     with Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])), formats=("PNG", "JPEG")) as opened:
         is_png, image = opened.format == "PNG", opened.convert("RGB")
     share = (MOST_PIXELS / (image.width * image.height)) ** 0.5
     if share < 1:
         image = _scaled(image, share)
-    if is_png and len(png := _encoded(image, "PNG", compress_level=6)) <= MOST_BYTES:
+    if is_png and len(png := _encoded(image, "PNG", compress_level=6)) <= most_bytes:
         return _url("png", png)
     for quality, share in _JPEGS:
         jpeg = _encoded(_scaled(image, share), "JPEG", quality=quality)
-        if len(jpeg) <= MOST_BYTES:
+        if len(jpeg) <= most_bytes:
             break
     return _url("jpeg", jpeg)
 

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from serve_app.cli.main import app
-from serve_app.client import jobs as core
+from serve_app.client import service as core
 from serve_app.client.sync import Client
 from serve_app.jobs import webhook
 from serve_app.schema import ErrorReport, JobList, JobReport, WebhookReport
@@ -27,7 +27,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
     answering = Service(httpx2.Response(500))
     transport = httpx2.MockTransport(answering)
     monkeypatch.setattr(Client, "__init__", partialmethod(Client.__init__, transport=transport))
-    monkeypatch.setattr(core, "FIRST_LOOK_S", 0.001)
+    monkeypatch.setattr(core, "FIRST_PAUSE_S", 0.001)
     return answering
 
 

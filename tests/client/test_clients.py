@@ -11,9 +11,10 @@ import pytest
 
 import pairlens
 from pairlens import AsyncClient, Client, ComparisonError, ComparisonReport, ImageComparisonConfig, ServerFailed
-from serve_app.client.wire import Picture
+from serve_app.client import patience
+from serve_app.client.pictures import Picture
 from serve_app.core.comparing import CantCompare
-from serve_app.errors import ImageTooLarge, Overloaded
+from serve_app.errors import BodyTooLarge, ImageTooLarge, InvalidConfig, Overloaded
 from serve_app.schema import Envelope, ErrorReport
 from tests.worlds.samples import card, encoded
 
@@ -41,6 +42,11 @@ def awaiting(answer: Answer, *, api_key: str | None = None) -> Compare:
 
 
 both = pytest.mark.parametrize("client", [waiting, awaiting])
+
+
+@pytest.fixture(autouse=True)
+def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "FIRST_PAUSE_S", 0.001)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +78,8 @@ def test_it_is_sent_both_images_the_config_and_the_key(
     assert got == report
     assert str(sent[0].url) == "http://host/v1/compare"
     assert sent[0].headers["authorization"] == "Bearer k"
-    assert sent[0].extensions["timeout"]["read"] == 7 + 15
+    assert 21 < sent[0].extensions["timeout"]["read"] <= 7 + 15
+    assert sent[0].headers["user-agent"].startswith("pairlens/")
     body = sent[0].content
     assert body.index(b"first") < body.index(b"second")
     assert b'"similarity_threshold":0.5' in body
@@ -95,8 +102,8 @@ def test_without_a_key_none_is_sent(client: Callable[..., Compare]) -> None:
 def test_a_refusal_is_the_error_that_the_service_raised(client: Callable[..., Compare]) -> None:
     full = ErrorReport(type="overloaded", detail="The queue for the model is full.")
     with pytest.raises(Overloaded) as caught:
-        client(refused(503, full, **{"Retry-After": "9"}))(b"", b"")
-    assert (caught.value.detail, caught.value.retry_after_s, caught.value.request_id) == (full.detail, 9, "r-7")
+        client(refused(503, full, **{"Retry-After": "900"}))(b"", b"")
+    assert (caught.value.detail, caught.value.retry_after_s, caught.value.request_id) == (full.detail, 900, "r-7")
 
     large = ErrorReport(type="image_too_large", detail="Too large.", image="candidate")
     with pytest.raises(ImageTooLarge) as refusal:
@@ -106,8 +113,12 @@ def test_a_refusal_is_the_error_that_the_service_raised(client: Callable[..., Co
 
 @both
 def test_a_type_that_is_not_known_here_is_still_a_refusal(client: Callable[..., Compare]) -> None:
-    with pytest.raises(ComparisonError, match="Of a later version"):
+    with pytest.raises(ComparisonError, match="Of a later version") as caught:
         client(refused(418, ErrorReport(type="teapot", detail="Of a later version.")))(b"", b"")
+    assert (caught.value.type, caught.value.status) == ("teapot", 418)
+    with pytest.raises(BodyTooLarge) as large:  # its status says what it is like
+        client(refused(413, ErrorReport(type="picture_too_heavy", detail="Too heavy.")))(b"", b"")
+    assert (large.value.type, BodyTooLarge.type) == ("picture_too_heavy", "body_too_large")
 
 
 @both
@@ -133,6 +144,40 @@ def test_each_way_not_to_be_answered_has_its_sentence(
 
     with pytest.raises(CantCompare, match=said):
         client(answer)(b"", b"")
+
+
+@both
+def test_a_config_may_be_its_fields_and_is_checked_before_anything_is_sent(
+    client: Callable[..., Compare], report: ComparisonReport
+) -> None:
+    sent: list[bytes] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        sent.append(request.read())
+        envelope = Envelope[ComparisonReport](code=200, msg="ok", data=report, error=None, request_id="r")
+        return httpx2.Response(200, content=envelope.model_dump_json())
+
+    client(answer)(b"", b"", {"similarity_threshold": 0.5, "ignore_regions": [(1, 2, 3, 4)]})
+    assert b'"similarity_threshold":0.5' in sent[0]
+    assert b"[[1,2,3,4]]" in sent[0]
+    for wrong, field in (
+        ({"similarity_threshold": 2}, "/config/similarity_threshold"),
+        ({"thresh": 1}, "/config/thresh"),
+    ):
+        with pytest.raises(InvalidConfig) as caught:
+            client(answer)(b"", b"", wrong)
+        assert caught.value.field == field
+    with pytest.raises(InvalidConfig):
+        client(answer)(b"", b"", {"focus_elements": object()})
+    assert len(sent) == 1
+
+
+@both
+def test_members_of_a_later_version_are_passed_over(client: Callable[..., Compare], report: ComparisonReport) -> None:
+    told = report.model_dump(mode="json") | {"mood": "bright"}
+    told["measurement"]["warmth"] = 3
+    answer = {"code": 200, "msg": "ok", "data": told, "error": None, "request_id": "r", "later": 1}
+    assert client(lambda request: httpx2.Response(200, json=answer))(b"", b"") == report
 
 
 def test_a_pair_is_compared_here_from_paths_and_from_bytes(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from serve_app.comparison.pipeline import Pipeline
-from serve_app.comparison.watching import StageState
 from serve_app.core.clock import StageName
 from serve_app.core.measured import Examination
 from serve_app.core.pictures import Upload
 from serve_app.errors import ModelFailed
+from serve_app.schema.words import StageState
 from tests.comparison.test_remembered import World
 from tests.worlds.samples import config, examined, same, soon
 

@@ -44,6 +44,13 @@ def test_a_job_is_taken_with_its_place_in_the_queue(desk: Desk) -> None:
     assert desk.store.find("alice", first).position is None
 
 
+def test_a_job_that_begins_while_it_is_asked_for_still_has_a_position(desk: Desk) -> None:
+    seen = desk.store.find("alice", desk.post())
+    desk.store.begin(seen.id, 1)
+    with desk.store._database.read() as connection:
+        assert desk.store._placed(connection, seen).position == 1
+
+
 def test_a_queue_that_fails_leaves_no_job_behind(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(connection: sa.Connection, job_id: str, attempt: int, caller: str) -> None:
         raise Unavailable("The job store can't be reached right now.")

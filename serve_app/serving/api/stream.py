@@ -12,27 +12,18 @@ from typing import Any, Final
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import BaseModel
 
 from serve_app.comparison.pipeline import Pipeline
 from serve_app.comparison.remembered import Remembered
 from serve_app.comparison.verdict import report
-from serve_app.comparison.watching import StageState
 from serve_app.core.assessed import Assessment
 from serve_app.core.clock import StageName
 from serve_app.core.inquiry import ModelIdentity
 from serve_app.core.measured import Examination
 from serve_app.errors import ComparisonError
-from serve_app.schema import (
-    ComparisonReport,
-    Difference,
-    ImageComparisonConfig,
-    ImagesReport,
-    MeasurementReport,
-    TextEvidenceReport,
-    TimingsReport,
-)
-from serve_app.schema.words import Unit
+from serve_app.schema import ComparisonReport, ImageComparisonConfig, TimingsReport
+from serve_app.schema.stream import Measured, Progress, Read
+from serve_app.schema.words import StageState
 from serve_app.serving.api import body, envelope
 from serve_app.serving.api.arrival import Arrival, arrival
 from serve_app.serving.api.compare import CACHE_CONTROL, freshness, note, promised
@@ -41,33 +32,6 @@ from serve_app.serving.api.streams import Streams
 STREAM: Final = "/v1/compare/stream"
 _NO_TIME: Final = TimingsReport(queue=0.0, prepare=0.0, measure=0.0, assess=0.0, total=0.0)
 _NOBODY: Final = Assessment(ModelIdentity("none", None, None), "disabled")
-
-
-class Progress(BaseModel):
-    """`progress`: a stage waits for its turn, is at work, or has ended, so long after the request's first byte."""
-
-    stage: StageName
-    state: StageState
-    elapsed_ms: float
-
-
-class Measured(BaseModel):
-    """`measurement`: what pixels prove, told before the model is asked; with its answer the report may say more."""
-
-    similarity: Unit
-    similarity_interval: tuple[Unit, Unit]
-    similarity_threshold: Unit
-    summary: str
-    differences: tuple[Difference, ...]
-    measurement: MeasurementReport
-    images: ImagesReport
-
-
-class Read(BaseModel):
-    """`text`: what was read in the pair, and the differences that have words."""
-
-    text: TextEvidenceReport
-    differences: tuple[Difference, ...]
 
 
 Rendering = Callable[[], list[ServerSentEvent]]
