@@ -69,7 +69,9 @@ def request(
     return Sent(
         url=f"{server.rstrip('/')}/v1/compare",
         files={"reference": ("reference", content(reference)), "candidate": ("candidate", content(candidate))},
-        data={"config": config.model_dump_json()},
+        # What was given, no more: the fields of a profile win over defaults, and a service of another version may
+        # not know them all.
+        data={"config": config.model_dump_json(exclude_unset=True)},
         headers=authorization(api_key),
         timeout_s=config.processing_timeout + TRAVEL_S,
     )
