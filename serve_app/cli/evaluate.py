@@ -91,6 +91,8 @@ def evaluate(
 ) -> None:
     """How right the answers are on labelled pairs: ROC, thresholds, reliability, by kind and aspect."""
     where = (server, model, precision, recall, results, at_once, both_orders)
+    if html is not None and not html.absolute().parent.is_dir():  # said now, not after the work
+        fail(f"{html} can't be written: {html.parent} is no folder.")
     try:
         found = _evaluated(_question(pairs, config, profile, *where))
         if plots is not None:

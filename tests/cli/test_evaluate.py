@@ -94,7 +94,7 @@ def test_a_wrong_list_is_told_whole_and_nothing_is_run(here: Path, tmp_path: Pat
         (("--server", "http://127.0.0.1:9", "--model", "x"), "--model is for comparing here"),
         (("--profile", "none.yaml"), "none.yaml can't be read: No such file or directory."),
         (("--server", "http://127.0.0.1:9", "--results", "far.jsonl"), "can't be reached"),
-        (("--html", "none/out.html"), "none/out.html can't be written: No such file or directory."),
+        (("--html", "none/out.html"), "none/out.html can't be written: none is no folder."),
     ],
 )
 def test_what_can_not_be_done_is_one_sentence(here: Path, options: tuple[str, ...], said: str) -> None:
