@@ -10,6 +10,7 @@ from ray.serve.config import RequestRouterConfig
 from serve_app.serving.deployments import names
 from serve_app.serving.deployments.stages import Ingress, Preprocessor, VLModel
 from serve_app.settings import ModelSettings, Settings
+from serve_app.storage.profiles import with_profiles
 
 # Readiness promises to notice a lost stage within 5 s, and Serve starts a replacement only once it has noticed:
 # with Ray's 10 s a killed replica was back after 10 s, with this after 4 to 5 (benchmarks/results/chaos.md).
@@ -19,9 +20,10 @@ HEALTH_CHECK_PERIOD_S = 1
 def build(settings: Settings) -> serve.Application:
     """Ingress over Preprocessor and VLModel, and Jobs beside them where they are on.
 
-    Serve validates `args` of the config file as `Settings`.
+    Serve validates `args` of the config file as `Settings`. Files of profiles are read here, once: all replicas have
+    the same. Raises `ProfileWrong`.
     """
-    return graph(settings)
+    return graph(with_profiles(settings))
 
 
 def graph(settings: Settings, *, model_replicas: int = 1, ingress_replicas: int = 1) -> serve.Application:

@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from types import MappingProxyType
+from typing import Final
 
 from serve_app import ocr
 from serve_app.client import wire
 from serve_app.client.pictures import Picture
 from serve_app.client.report import Report
 from serve_app.client.wire import Config
+from serve_app.comparison import profiles
 from serve_app.comparison.assessor import Assessor
 from serve_app.comparison.examiner import Examiner
 from serve_app.comparison.pipeline import Pipeline
 from serve_app.core.pictures import Upload
 from serve_app.schema import ComparisonReport, ImageComparisonConfig
-from serve_app.settings import Settings
+from serve_app.settings import Profile, Settings
+from serve_app.storage.profiles import with_profiles
+
+NO_PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({})
 
 
 class Here:
     """A pipeline of this process in the role of `core.comparing.Comparing`."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, named: Mapping[str, Profile] = NO_PROFILES) -> None:
         self._pipeline = pipeline
+        self._profiles = named
 
     async def compare(self, reference: bytes, candidate: bytes, config: ImageComparisonConfig) -> ComparisonReport:
         """Raises `ComparisonError` and its kinds."""
+        config = profiles.applied(config, self._profiles)
         deadline = self._pipeline.deadline(config)
         return await self._pipeline.compare(Upload(reference), Upload(candidate), config, deadline)
 
@@ -51,9 +59,10 @@ async def open_pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
 
 @asynccontextmanager
 async def open_here(settings: Settings) -> AsyncIterator[Here]:
-    """The same, as the role that all faces ask."""
+    """The same, as the role that all faces ask. Raises `ProfileWrong` too, where `profiles_dir` can't be used."""
+    settings = with_profiles(settings)
     async with open_pipeline(settings) as pipeline:
-        yield Here(pipeline)
+        yield Here(pipeline, settings.profiles)
 
 
 def compare(

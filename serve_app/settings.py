@@ -4,10 +4,11 @@ Reads no environment and no file; unknown names are refused."""
 from __future__ import annotations
 
 from ipaddress import ip_network
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+ProfileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 ImageFormat = Literal["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"]
 MIB = 1024 * 1024
 
@@ -335,6 +336,33 @@ class JobSettings(_Strict):
         return self
 
 
+class Profile(_Strict):
+    """A named set of thresholds, as `pairlens calibrate` saves it or as a person writes it."""
+
+    similarity_threshold: float | None = Field(None, ge=0, le=1, description="None: what a config has by default.")
+    max_differences: NonNegativeInt | None = None
+    max_changed_ratio: float | None = Field(None, ge=0, le=1)
+    made: dict[str, str | int | float | bool | None] = Field(
+        {}, max_length=64, description="How it came about, for people: date, pairs, engine, what it reached."
+    )
+
+
+class CanarySettings(_Strict):
+    """Labelled pairs that the service compares again and again, to notice when its answers change."""
+
+    pairs: str | None = Field(
+        None, description="A .csv or .jsonl of labelled pairs, or a folder of them, 500 at most. None: off."
+    )
+    baseline: str | None = Field(
+        None,
+        description="The results that `pairlens eval` kept of these pairs: what similarity is held against. None: the "
+        "first round since the start.",
+    )
+    profile: ProfileName | None = Field(None, description="The thresholds that are asked with.")
+    interval_s: PositiveFloat = Field(3600.0, description="From the begin of one round to the begin of the next.")
+    max_drift: float = Field(0.02, gt=0, le=1, description="Of similarity, mean over the pairs; above it is a warning.")
+
+
 class Settings(_Strict):
     """All of it: the type of `args` in `serve_config.yaml`."""
 
@@ -345,3 +373,14 @@ class Settings(_Strict):
     model: ModelSettings = ModelSettings()
     cache: CacheSettings = CacheSettings()
     jobs: JobSettings = JobSettings()
+    profiles: dict[ProfileName, Profile] = Field({}, max_length=256, description="What `config.profile` may name.")
+    profiles_dir: str | None = Field(
+        None, description="A folder of more of them, NAME.yaml each, read once, where the service is started."
+    )
+    canary: CanarySettings = CanarySettings()
+
+    @model_validator(mode="after")
+    def _somewhere_to_run_the_canary(self) -> Settings:
+        if self.canary.pairs is not None and not self.jobs.enabled:
+            raise ValueError("canary.pairs is set, but jobs.enabled is not: the deployment Jobs runs the canary")
+        return self

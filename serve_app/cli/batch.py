@@ -14,7 +14,7 @@ from typing import Annotated, Final
 
 import typer
 
-from serve_app.cli.asking import EXIT_CODES, config_of, opened, pdf_options
+from serve_app.cli.asking import EXIT_CODES, config_of, opened, pdf_options, refuse_both
 from serve_app.cli.batch_pages import MOST_MIB, PairPages
 from serve_app.cli.files import EXIT_ERROR, CommandFailed, fail, say
 from serve_app.cli.sources import SourcePair, files, is_pdf_file, pages
@@ -45,6 +45,9 @@ def batch(
     manifest: Annotated[Path | None, typer.Option(help="Or: a .csv or .jsonl of reference, candidate, name.")] = None,
     out: Annotated[Path, typer.Option(help="Where results are kept; the same again goes on.")] = Path("results"),
     config: Annotated[str | None, typer.Option(help="The config of the API: JSON, or a file of it.")] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Thresholds: a file of calibrate, or a name at the server.")
+    ] = None,
     threshold: Annotated[float | None, typer.Option(help="Similarity from which it is a match, 0..1.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Any visible difference is a mismatch.")] = False,
     server: Annotated[str | None, typer.Option(help="Ask this server, such as http://127.0.0.1:8000.")] = None,
@@ -61,11 +64,10 @@ def batch(
     at_once: Annotated[int, typer.Option(min=1, max=64, help="Pairs under way together.")] = 2,
 ) -> None:
     """Compare many pairs: two folders, two PDFs, or a list. Exit code as compare's, of the worst; 1 if one failed."""
-    if server is not None and model is not None:
-        fail("--model is for comparing here; with --server the server's own model is asked.")
+    refuse_both(server, model)
     try:
         laid_over = {"similarity_threshold": threshold, "max_differences": 0 if strict else None}
-        asked = config_of(config, {name: value for name, value in laid_over.items() if value is not None})
+        asked = config_of(config, {name: value for name, value in laid_over.items() if value is not None}, profile)
         options = pdf_options(dpi, page_regions)
         pdfs = _pdfs(reference, candidate, manifest, options)
         own = PairPages.open(out, html_for, html_mib)

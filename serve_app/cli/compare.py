@@ -32,6 +32,9 @@ def compare(
     reference: Annotated[Path, typer.Argument(help="The image to compare with.")],
     candidate: Annotated[Path, typer.Argument(help="The image to judge.")],
     config: Annotated[str | None, typer.Option(help="The config of the API: JSON, or a file of it.")] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Thresholds: a file of calibrate, or a name at the server.")
+    ] = None,
     threshold: Annotated[float | None, typer.Option(help="Similarity from which it is a match, 0..1.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Any visible difference is a mismatch.")] = False,
     aspect: Annotated[list[str] | None, typer.Option(help="A quality to compare, such as color. Repeatable.")] = None,
@@ -68,7 +71,7 @@ def compare(
             text_changes=text_changes,
             visuals=list(files) or None,
         )
-        asked = Asked(config_of(config, options), None if as_json else Screen.of(picture), html)
+        asked = Asked(config_of(config, options, profile), None if as_json else Screen.of(picture), html)
         report = asyncio.run(_compared(read(reference), read(candidate), asked.with_pictures, server, model))
         _save_visuals(report, files)
         asked.answer(report, f"{reference.name} – {candidate.name}")

@@ -13,6 +13,7 @@ from serve_app.cli.batch import batch
 from serve_app.cli.bench import bench
 from serve_app.cli.compare import compare
 from serve_app.cli.doctor import doctor
+from serve_app.cli.evaluate import calibrate, evaluate
 from serve_app.cli.files import say
 from serve_app.cli.jobs import jobs
 from serve_app.cli.serve import serve
@@ -29,6 +30,8 @@ app = typer.Typer(
 
 app.command()(compare)
 app.command()(batch)
+app.command(name="eval")(evaluate)
+app.command()(calibrate)
 app.command()(serve)
 app.command()(size)
 app.command()(doctor)

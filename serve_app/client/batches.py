@@ -127,7 +127,7 @@ class BatchCalls:
     def create(
         self, sent: Form, config: Config | None, pdf: PdfOptions | None, idempotency_key: str | None
     ) -> Flow[BatchReport]:
-        fields = {"config": config_of(config).model_dump_json()}
+        fields = {"config": config_of(config).model_dump_json(exclude_unset=True)}  # as wire.Pair
         if pdf is not None:
             fields["pdf"] = pdf.model_dump_json()
         headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}

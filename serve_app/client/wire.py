@@ -42,7 +42,9 @@ class Pair:
 
     @property
     def fields(self) -> dict[str, str]:
-        return {"config": self.config.model_dump_json()}
+        # What was given, no more: the fields of a profile win over defaults, and a service of another version may
+        # not know them all.
+        return {"config": self.config.model_dump_json(exclude_unset=True)}
 
 
 def pair(reference: Picture, candidate: Picture, config: Config | None) -> Pair:

@@ -26,7 +26,8 @@ from serve_app.operating.serve_file import ServeFile
 from serve_app.serving import proxy
 from serve_app.serving.admission import KeyRing, KeysUnreadable
 from serve_app.serving.deployments.names import INGRESS
-from serve_app.settings import Access, CacheSettings, JobSettings, ModelSettings, WebhookSettings
+from serve_app.settings import Access, CacheSettings, JobSettings, ModelSettings, Settings, WebhookSettings
+from serve_app.storage.profiles import ProfileWrong, with_profiles
 from serve_app.storage.report_stores import open_reports
 from serve_app.storage.reports import CacheUnavailable
 
@@ -94,6 +95,8 @@ class Launch:
         check_keys(self.file.settings.access)
         check_cache(self.file.settings.cache)
         check_jobs(self.file.settings.jobs)
+        check_profiles(self.file.settings)
+        check_canary(self.file.settings)
 
     def _check_gpus(self) -> None:
         import ray
@@ -279,6 +282,30 @@ def check_jobs(settings: JobSettings) -> None:
             pass
     except OSError as exc:
         raise LaunchFailed(f"Jobs can't be kept in {folder} (`args.jobs.folder`): {exc.strerror}.") from exc
+
+
+def check_profiles(settings: Settings) -> None:
+    """Whether the files of profiles can be used. Raises LaunchFailed."""
+    try:
+        with_profiles(settings)
+    except ProfileWrong as exc:
+        raise LaunchFailed(str(exc)) from exc
+
+
+def check_canary(settings: Settings) -> None:
+    """Whether the canary, if it is on, has pairs, a baseline and a profile that can be used. Raises LaunchFailed."""
+    if settings.canary.pairs is None:
+        return
+    from serve_app.serving import canary
+
+    try:
+        canary.labelled(settings.canary)
+        canary.baseline(settings.canary)
+        known = with_profiles(settings).profiles
+    except (canary.CanaryUnusable, ProfileWrong) as exc:
+        raise LaunchFailed(str(exc)) from exc
+    if settings.canary.profile is not None and settings.canary.profile not in known:
+        raise LaunchFailed(f"There is no profile {settings.canary.profile} (`args.canary.profile`).")
 
 
 def check_webhooks(settings: WebhookSettings) -> None:

@@ -62,6 +62,14 @@ class ImageComparisonConfig(BaseModel):
         Literal["report", "mismatch"],
         Field(description="mismatch: a sure change of text is one, whatever the similarity"),
     ] = "report"
+    profile: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=64,
+            description="A named set of thresholds that the operator has set; fields given beside it win",
+        ),
+    ] = None
 
 
 class PdfOptions(BaseModel):

@@ -220,6 +220,9 @@ class ComparisonReport(Out):
     similarity: Unit
     similarity_interval: tuple[Unit, Unit]
     similarity_threshold: Unit
+    max_differences: Annotated[int | None, Field(description="As asked for, or as the profile has it")] = None
+    max_changed_ratio: Annotated[Unit | None, Field(description="As asked for, or as the profile has it")] = None
+    profile: Annotated[str | None, Field(description="The thresholds that were asked for by name")] = None
     summary: str
     aspects: tuple[AspectReport, ...]
     focus_elements: tuple[FocusElementReport, ...]

@@ -29,6 +29,10 @@ JOBS_EXPIRED: Final = "pairlens_jobs_expired_total"
 JOBS_TAKEN_OVER: Final = "pairlens_jobs_taken_over_total"
 JOB_STORED_BYTES: Final = "pairlens_job_stored_bytes"
 WEBHOOK_TRIES: Final = "pairlens_webhook_tries_total"
+CANARY_DRIFT: Final = "pairlens_canary_similarity_drift"
+CANARY_RIGHT: Final = "pairlens_canary_right_ratio"
+CANARY_PAIRS: Final = "pairlens_canary_pairs"
+CANARY_AGE: Final = "pairlens_canary_age_seconds"
 
 # From a comparison without a model to the longest that callers wait for.
 # Of jobs: from an empty queue to one of a whole night.

@@ -7,7 +7,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Generic, TypeVar
@@ -19,7 +19,8 @@ SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".mpo"}  # looked for in folders
 )
 _UNKEEPABLE: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
-_COLUMNS: Final = ("name", "reference", "candidate")
+_NEEDED: Final = ("reference", "candidate")
+_WANTED: Final = ("name",)
 
 File = TypeVar("File", covariant=True)
 
@@ -54,7 +55,20 @@ def listed(path: Path) -> list[NamedPair]:
 
     Raises `ManifestWrong` with all faults, and OSError.
     """
-    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    return pairs_of(text_of(path), beside(path), is_csv=is_csv_file(path))
+
+
+def text_of(path: Path) -> str:
+    """Of a list. Raises OSError."""
+    return path.read_text(encoding="utf-8-sig", errors="replace")
+
+
+def is_csv_file(path: Path) -> bool:
+    return path.suffix.lower() == ".csv"
+
+
+def beside(path: Path) -> Callable[[str], Path]:
+    """Finds files relative to a list's folder, and never above it."""
     folder = path.parent.resolve()
 
     def find(said: str) -> Path:
@@ -65,7 +79,7 @@ def listed(path: Path) -> list[NamedPair]:
             raise NoSuchFile("does not exist")
         return found
 
-    return pairs_of(text, find, is_csv=path.suffix.lower() == ".csv")
+    return find
 
 
 def pairs_of(text: str, find: Callable[[str], File], *, is_csv: bool) -> list[Named[File]]:
@@ -75,7 +89,7 @@ def pairs_of(text: str, find: Callable[[str], File], *, is_csv: bool) -> list[Na
     the same members. Raises `ManifestWrong` with all faults.
     """
     faults: list[str] = []
-    rows = _csv_rows(text, faults) if is_csv else _json_rows(text, faults)
+    rows = rows_of(text, faults, is_csv=is_csv)
     pairs: dict[str, Named[File]] = {}
     for line, row in rows:
         if len(pairs) >= MOST_PAIRS:
@@ -92,6 +106,38 @@ def pairs_of(text: str, find: Callable[[str], File], *, is_csv: bool) -> list[Na
     if faults:
         raise ManifestWrong(faults)
     return list(pairs.values())
+
+
+def rows_of(
+    text: str,
+    faults: list[str],
+    *,
+    is_csv: bool,
+    needed: Sequence[str] = _NEEDED,
+    wanted: Sequence[str] = _WANTED,
+) -> Iterator[tuple[int, Mapping[str, object]]]:
+    """Number and members of each line that has any; what is wrong with the others is added to `faults`.
+
+    `needed`, `wanted`: columns that must and that may be there.
+    """
+    return (_csv_rows if is_csv else _json_rows)(text, faults, needed, wanted)
+
+
+def files_of(
+    row: Mapping[str, object], find: Callable[[str], File], line: int, faults: list[str]
+) -> tuple[File, File] | None:
+    """Both files that a line names; None where that can't be, which is added to `faults`."""
+    files = []
+    for side in _NEEDED:
+        said = row.get(side)
+        if not isinstance(said, str) or not said.strip():
+            faults.append(f"line {line}: it names no {side}.")
+            continue
+        try:
+            files.append(find(said.strip()))
+        except NoSuchFile as exc:
+            faults.append(f"line {line}: the {side} {said.strip()!r} {exc}.")
+    return (files[0], files[1]) if len(files) == 2 else None
 
 
 def matched(references: Path, candidates: Path) -> list[NamedPair]:
@@ -128,16 +174,20 @@ def _pictures(folder: Path) -> set[str]:
     }
 
 
-def _csv_rows(text: str, faults: list[str]) -> Iterator[tuple[int, Mapping[str, object]]]:
+def _csv_rows(
+    text: str, faults: list[str], needed: Sequence[str], wanted: Sequence[str]
+) -> Iterator[tuple[int, Mapping[str, object]]]:
     reader = csv.DictReader(text.splitlines())
     named = [column.strip() for column in reader.fieldnames or ()]
     reader.fieldnames = named
-    wrong = [column for column in named if column not in _COLUMNS]
-    missing = [column for column in _COLUMNS[1:] if column not in named]
+    wrong = [column for column in named if column not in (*needed, *wanted)]
+    missing = [column for column in needed if column not in named]
     if wrong or missing:
         told = [f"there is no column {column}" for column in missing] + [f"{column!r} is no column" for column in wrong]
-        faults.append(f"line 1: {', '.join(told)}; the columns are reference, candidate and, if wanted, name.")
-        return
+        there_are = f"{', '.join(needed)} and, if wanted, {', '.join(wanted)}"
+        faults.append(f"line 1: {', '.join(told)}; the columns are {there_are}.")
+    if missing:
+        return  # each line would have the same fault once more
     for row in reader:
         if None in row or None in row.values():
             faults.append(f"line {reader.line_num}: it has not {len(named)} fields.")
@@ -145,7 +195,10 @@ def _csv_rows(text: str, faults: list[str]) -> Iterator[tuple[int, Mapping[str, 
         yield reader.line_num, row
 
 
-def _json_rows(text: str, faults: list[str]) -> Iterator[tuple[int, Mapping[str, object]]]:
+def _json_rows(
+    text: str, faults: list[str], needed: Sequence[str], wanted: Sequence[str]
+) -> Iterator[tuple[int, Mapping[str, object]]]:
+    known = (*needed, *wanted)
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
@@ -155,28 +208,19 @@ def _json_rows(text: str, faults: list[str]) -> Iterator[tuple[int, Mapping[str,
             row = None
         if not isinstance(row, dict):
             faults.append(f"line {number}: it is no JSON object.")
-        elif wrong := [name for name in row if name not in _COLUMNS]:
-            faults.append(f"line {number}: it has members other than reference, candidate, name: {', '.join(wrong)}.")
+        elif wrong := [name for name in row if name not in known]:
+            faults.append(f"line {number}: it has members other than {', '.join(known)}: {', '.join(wrong)}.")
         else:
             yield number, row
 
 
 def _pair(row: Mapping[str, object], find: Callable[[str], File], line: int, faults: list[str]) -> Named[File] | None:
-    files = []
-    for side in ("reference", "candidate"):
-        said = row.get(side)
-        if not isinstance(said, str) or not said.strip():
-            faults.append(f"line {line}: it names no {side}.")
-            continue
-        try:
-            files.append(find(said.strip()))
-        except NoSuchFile as exc:
-            faults.append(f"line {line}: the {side} {said.strip()!r} {exc}.")
-    if len(files) < 2:
+    files = files_of(row, find, line, faults)
+    if files is None:
         return None
     given = row.get("name")
     name = given if isinstance(given, str) and given else str(row["candidate"]).strip()
     if not can_be_kept(name):
         faults.append(f"line {line}: a name has 1..{MOST_CHARACTERS} characters, none of them a control character.")
         return None
-    return Named(name, files[0], files[1])
+    return Named(name, *files)

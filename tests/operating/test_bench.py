@@ -19,6 +19,7 @@ from serve_app.errors import ApiKeyRequired, DeadlineExceeded, Overloaded, RateL
 from serve_app.operating import bench, bench_plot
 from serve_app.operating.bench import Answer, BenchRefused, Load, Pair, Spread
 from serve_app.schema import ComparisonReport, Envelope, ImageComparisonConfig, TimingsReport
+from serve_app.views import axes
 from tests.rigs.http_server import served
 from tests.worlds.jobs import made_report
 
@@ -202,12 +203,12 @@ async def test_each_request_asks_for_a_report_that_nobody_keeps() -> None:
 def test_a_plot_has_a_point_where_the_latency_was() -> None:
     answers = [Answer(5.0, 100.0), Answer(9.0, 40.0), Answer(7.0, 1.0, refusal="overloaded")]
     image = bench_plot.plot(answers, 10.0, "a load")
-    axes = bench_plot.Axes((70, 60, 690, 420), 10.0, 100.0)
+    frame = axes.Axes((70, 60, 690, 420), 10.0, 100.0)
     assert image.size == bench_plot.SIZE
-    assert image.getpixel(_pixel(axes.at(5.0, 100.0))) == (31, 111, 235)
-    assert image.getpixel(_pixel(axes.at(9.0, 40.0))) == (31, 111, 235)
-    assert image.getpixel(_pixel(axes.at(7.0, 1.0))) == (209, 36, 47)
-    assert image.getpixel(_pixel(axes.at(3.0, 50.0))) == (255, 255, 255)
+    assert image.getpixel(_pixel(frame.at(5.0, 100.0))) == (31, 111, 235)
+    assert image.getpixel(_pixel(frame.at(9.0, 40.0))) == (31, 111, 235)
+    assert image.getpixel(_pixel(frame.at(7.0, 1.0))) == (209, 36, 47)
+    assert image.getpixel(_pixel(frame.at(3.0, 50.0))) == (255, 255, 255)
     assert bench_plot.plot([], 0.0, "nothing came").size == bench_plot.SIZE
 
 
@@ -222,8 +223,8 @@ def test_a_histogram_holds_every_value() -> None:
 
 @pytest.mark.parametrize("most", [4, 7, 13, 55, 130, 999])
 def test_ticks_of_counts_are_whole_numbers_up_to_the_end_of_the_axis(most: int) -> None:
-    end = bench_plot.ceiling(most)
-    marks = list(bench_plot.ticks(end))
+    end = axes.ceiling(most)
+    marks = list(axes.ticks(end))
     assert end >= most
     assert marks[-1] == end
     assert all(mark == round(mark) for mark in marks)

@@ -177,3 +177,19 @@ async def test_a_cancel_of_a_batch_is_told_to_jobs(entrance: Entrance) -> None:
     entrance.jobs.batch_desk.stop("batch")
     await entrance.handle.heard.wait()
     assert entrance.handle.told == [("batch", 0)]
+
+
+async def test_the_canary_is_computed_in_the_background_each_time_and_kept_for_nobody(entrance: Entrance) -> None:
+    pair = upload(), upload("red")
+    entrance.stages.gate = asyncio.Event()
+    running = asyncio.create_task(entrance.jobs.compare_anew("canary", *pair, CONFIG, Deadline.after(30)))
+    await entrance.stages.entered.wait()
+    assert entrance.door.admission.num_pending == 0
+    assert entrance.door.admission.stages["assess"].num_inside == 1
+    entrance.stages.gate.set()
+    await running
+    await entrance.jobs.compare_anew("canary", *pair, CONFIG, Deadline.after(30))
+    assert entrance.stages.asked == 2
+    assert (await entrance.remembered.compare(*pair, CONFIG, Deadline.after(30))).cached is False
+    await entrance.jobs.compare_anew("canary", *pair, CONFIG, Deadline.after(30))
+    assert entrance.stages.asked == 4

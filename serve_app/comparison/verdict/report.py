@@ -5,6 +5,7 @@ No HTTP, no Ray, no pixels, no model; what each voice weighs is decided in `judg
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 from serve_app.comparison import grounding, ignored
 from serve_app.comparison.sentences import SENTENCES, Sentences
@@ -46,7 +47,7 @@ def build(
         verdict_reason=judgement.reason,
         similarity=judgement.similarity,
         similarity_interval=judgement.interval,
-        similarity_threshold=config.similarity_threshold,
+        **_thresholds(config),
         summary=say.joined(*say.some_texts(reading.sure), summary, *unlooked_at),
         aspects=_aspects(config, examination, reading, assessment),
         focus_elements=focus,
@@ -69,6 +70,11 @@ def build(
             *assessment.warnings,
         ),
     )
+
+
+def _thresholds(config: ImageComparisonConfig) -> dict[str, Any]:
+    """As they were asked for, or as a profile has them."""
+    return config.model_dump(include={"similarity_threshold", "max_differences", "max_changed_ratio", "profile"})
 
 
 def _refuted(say: Sentences, told: wording.Told) -> tuple[str, ...]:

@@ -76,11 +76,11 @@ def create_app(
     add_docs(app)
     add_page(app)
     add_operations(app, settings, readiness, door.admission)
-    add_compare(app, pipeline, remembering)
+    add_compare(app, pipeline, remembering, settings.profiles)
     streams = Streams(logger)
-    add_stream(app, pipeline, remembering, streams)
-    add_jobs(app, jobs, streams)
-    add_batches(app, batches, streams)
+    add_stream(app, pipeline, remembering, streams, settings.profiles)
+    add_jobs(app, jobs, streams, settings.profiles)
+    add_batches(app, batches, streams, settings.profiles)
     return app
 
 

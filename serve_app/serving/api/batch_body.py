@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import posixpath
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote
@@ -16,10 +16,12 @@ from pydantic import ValidationError
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 
+from serve_app.comparison import profiles
 from serve_app.errors import InvalidConfig, MalformedRequest, ManifestRejected
 from serve_app.schema import ImageComparisonConfig, PdfOptions
 from serve_app.serving.api import body
 from serve_app.serving.api.arrival import arrival
+from serve_app.settings import Profile
 from serve_app.storage.manifest import MOST_CHARACTERS, ManifestWrong, Named, NoSuchFile, can_be_kept, pairs_of
 
 _ENCODED_NAME: Final = re.compile(r";\s*filename\*=\"?utf-8'[^']*'([^;\"]+)", re.IGNORECASE)
@@ -91,7 +93,7 @@ async def read(request: Request) -> FormData:
     return await body.read_form(request, options.get(b"boundary", b""), max_files=MOST_FILES)
 
 
-async def asked_by(request: Request, form: FormData) -> AskedBatch:
+async def asked_by(request: Request, form: FormData, named: Mapping[str, Profile]) -> AskedBatch:
     """What its form asks for. Raises `MalformedRequest` and its kinds, `InvalidConfig`, `ManifestRejected`."""
     given = await body.text_of(form, "config")
     config_text = "{}" if given is None else given
@@ -99,7 +101,7 @@ async def asked_by(request: Request, form: FormData) -> AskedBatch:
     pdf_text = await body.text_of(form, "pdf")
     pdf = _pdf_options(pdf_text) if pdf_text is not None else None
     pairs = await asyncio.to_thread(_pairs, form)  # of 100,000 lines a second's work
-    return AskedBatch(pairs, _config(config_text), pdf)
+    return AskedBatch(pairs, profiles.applied(_config(config_text), named), pdf)
 
 
 def _config(text: str | bytes) -> ImageComparisonConfig:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -29,6 +29,7 @@ from serve_app.serving.api.arrival import arrival
 from serve_app.serving.api.batch_body import AskedBatch, Sent
 from serve_app.serving.api.door import BATCHES
 from serve_app.serving.api.streams import Streams
+from serve_app.settings import Profile
 from serve_app.storage.blobs import Blobs
 
 # Batches that are taken at once at one entrance, their bodies there: one of 100,000 lines takes 145 MB.
@@ -157,12 +158,12 @@ class _Change:
         return self.batch.version
 
 
-def add_batches(app: FastAPI, desk: BatchDesk | None, streams: Streams) -> None:
+def add_batches(app: FastAPI, desk: BatchDesk | None, streams: Streams, profiles: Mapping[str, Profile]) -> None:
     """The routes; without a desk they only say that batches are off."""
     if desk is None:
         _add_refusal(app)
         return
-    _add_taking(app, desk)
+    _add_taking(app, desk, profiles)
     _add_asking(app, desk)
     _add_results(app, desk)
     _add_events(app, desk, streams)
@@ -176,7 +177,7 @@ def _add_refusal(app: FastAPI) -> None:
         app.add_api_route(path, off, methods=["GET", "POST", "DELETE"], include_in_schema=False)
 
 
-def _add_taking(app: FastAPI, desk: BatchDesk) -> None:
+def _add_taking(app: FastAPI, desk: BatchDesk, profiles: Mapping[str, Profile]) -> None:
     turns = asyncio.Semaphore(TAKEN_AT_ONCE)
 
     @app.post(
@@ -192,7 +193,7 @@ def _add_taking(app: FastAPI, desk: BatchDesk) -> None:
         form = await batch_body.read(request)
         try:
             async with turns:
-                asked = await batch_body.asked_by(request, form)
+                asked = await batch_body.asked_by(request, form, profiles)
                 batch = await desk.take(arrival(request).caller, key, asked)
         finally:
             await form.close()

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from tempfile import SpooledTemporaryFile
+from types import MappingProxyType
 from typing import Any, BinaryIO, Final, cast
 
 import pydantic_core
@@ -18,12 +19,14 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException
 
+from serve_app.comparison import profiles
 from serve_app.core.pictures import Upload
 from serve_app.errors import ImageRole, InvalidConfig, MalformedRequest, TwoImagesRequired
 from serve_app.schema import ImageComparisonConfig, Language
 from serve_app.serving.api import data_url
 from serve_app.serving.api.arrival import arrival
 from serve_app.serving.api.form import FormParser, without_preamble
+from serve_app.settings import Profile
 
 TWO_IMAGES: Final = "Send exactly two images: the field files twice, or the parts reference and candidate."
 # A field name that may be repeated in a pointer: what a person would have typed, nothing else.
@@ -38,6 +41,8 @@ _PIECE: Final = 256 * 1024
 _MAX_SCHEME: Final = 64  # of a URL, with spaces before it
 # Of a form, as RFC 2046 has them (which asks for at most 70).
 _BOUNDARY: Final = re.compile(rb"[A-Za-z0-9'()+_,./:=? -]{1,200}")
+
+NO_PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({})
 
 # What jobs take beside a comparison.
 WEBHOOK: Final = "webhook_url"
@@ -104,13 +109,14 @@ class Asked:
 class Bodies:
     """Reads the bodies of some routes: those that are large as JSON one at a time, in a thread.
 
-    `takes_webhook`: whether `webhook_url` may stand beside the config.
+    `profiles`: what a config may name. `takes_webhook`: whether `webhook_url` may stand beside the config.
 
     A form is parsed piece by piece, its files wait on disk. JSON takes its own size twice and holds Python's lock
     meanwhile: sixteen bodies of 60 MB at once took 2.1 GiB.
     """
 
-    def __init__(self, *, takes_webhook: bool = False) -> None:
+    def __init__(self, profiles: Mapping[str, Profile] = NO_PROFILES, *, takes_webhook: bool = False) -> None:
+        self._profiles = profiles
         self._takes_webhook = takes_webhook
         self._turn = asyncio.Semaphore(1)
 
@@ -118,10 +124,12 @@ class Bodies:
         """Read and check the body. Raises `MalformedRequest` and its kinds, `InvalidConfig`, `BodyTooLarge`."""
         content_type, options = parse_options_header(request.headers.get("content-type"))
         if content_type == b"multipart/form-data":
-            return await _read_form(request, options.get(b"boundary", b""), self._fields)
-        if content_type == b"application/json":
-            return await self._read_json(request)
-        raise MalformedRequest("Send multipart/form-data or application/json.")
+            asked = await _read_form(request, options.get(b"boundary", b""), self._fields)
+        elif content_type == b"application/json":
+            asked = await self._read_json(request)
+        else:
+            raise MalformedRequest("Send multipart/form-data or application/json.")
+        return replace(asked, config=profiles.applied(asked.config, self._profiles))
 
     @property
     def _fields(self) -> frozenset[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from serve_app.schema import ComparisonReport, Envelope, ImageComparisonConfig
 from serve_app.serving import telemetry
 from serve_app.serving.api import body, envelope
 from serve_app.serving.api.arrival import Arrival, arrival
+from serve_app.settings import Profile
 from serve_app.views import html_report
 
 HTML: Final = "text/html"
@@ -34,8 +35,8 @@ CACHE_CONTROL: Final[dict[str, Any]] = {
 }
 
 
-def add_compare(app: FastAPI, pipeline: Pipeline, remembered: Remembered) -> None:
-    bodies = body.Bodies()
+def add_compare(app: FastAPI, pipeline: Pipeline, remembered: Remembered, profiles: Mapping[str, Profile]) -> None:
+    bodies = body.Bodies(profiles)
 
     @app.post(
         "/v1/compare",

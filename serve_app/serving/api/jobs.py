@@ -4,7 +4,7 @@ Asks the store in threads: it blocks."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +26,7 @@ from serve_app.serving.api.arrival import arrival
 from serve_app.serving.api.body import Asked
 from serve_app.serving.api.door import JOBS
 from serve_app.serving.api.streams import Streams
+from serve_app.settings import Profile
 from serve_app.storage.blobs import Blobs
 
 # Retry-After of a job that was taken: it may be done in a second, and each that stands before it may take as long.
@@ -68,12 +69,12 @@ class JobDesk:
         return self.store.enqueue(request)
 
 
-def add_jobs(app: FastAPI, desk: JobDesk | None, streams: Streams) -> None:
+def add_jobs(app: FastAPI, desk: JobDesk | None, streams: Streams, profiles: Mapping[str, Profile]) -> None:
     """The routes; without a desk they only say that jobs are off."""
     if desk is None:
         _add_refusal(app)
         return
-    _add_taking(app, desk)
+    _add_taking(app, desk, profiles)
     _add_asking(app, desk)
     _add_events(app, desk, streams)
 
@@ -86,8 +87,8 @@ def _add_refusal(app: FastAPI) -> None:
         app.add_api_route(path, off, methods=["GET", "POST", "DELETE"], include_in_schema=False)
 
 
-def _add_taking(app: FastAPI, desk: JobDesk) -> None:
-    bodies = body.Bodies(takes_webhook=desk.takes_webhooks)
+def _add_taking(app: FastAPI, desk: JobDesk, profiles: Mapping[str, Profile]) -> None:
+    bodies = body.Bodies(profiles, takes_webhook=desk.takes_webhooks)
 
     @app.post(
         JOBS,

@@ -33,4 +33,5 @@ def add_operations(app: FastAPI, settings: Settings, readiness: Readiness, admis
 
     @app.get("/v1/limits", summary="What this service accepts", responses=envelope.responses(*envelope.KEYED))
     async def limits(request: Request) -> Response:
-        return envelope.success(settings.limits.model_dump(mode="json"), arrival(request).request_id)
+        data = {**settings.limits.model_dump(mode="json"), "profiles": sorted(settings.profiles)}
+        return envelope.success(data, arrival(request).request_id)

@@ -4,7 +4,7 @@ Asked, admitted, computed and refused as `POST /v1/compare` is; until the first 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from time import time
@@ -28,6 +28,7 @@ from serve_app.serving.api import body, envelope
 from serve_app.serving.api.arrival import Arrival, arrival
 from serve_app.serving.api.compare import CACHE_CONTROL, freshness, note, promised
 from serve_app.serving.api.streams import Streams
+from serve_app.settings import Profile
 
 STREAM: Final = "/v1/compare/stream"
 _NO_TIME: Final = TimingsReport(queue=0.0, prepare=0.0, measure=0.0, assess=0.0, total=0.0)
@@ -104,8 +105,10 @@ class Telling:
                 self.task.exception()  # told already, or to nobody
 
 
-def add_stream(app: FastAPI, pipeline: Pipeline, remembered: Remembered, streams: Streams) -> None:
-    bodies = body.Bodies()
+def add_stream(
+    app: FastAPI, pipeline: Pipeline, remembered: Remembered, streams: Streams, profiles: Mapping[str, Profile]
+) -> None:
+    bodies = body.Bodies(profiles)
 
     async def begun(request: Request) -> AsyncIterator[Telling]:
         arrived = arrival(request)

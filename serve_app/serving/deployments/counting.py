@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # `Jobs` counts as well, and a killed one is back the sooner 
     from serve_app.comparison.remembered import Lookup
     from serve_app.core.clock import StageName
     from serve_app.schema import JobStatus, WebhookStatus
+    from serve_app.serving.canary import Standing
     from serve_app.serving.telemetry import RequestRecord
 
 # Refusals are the answers that a caller could avoid by coming later or with a key; the others are their own fault.
@@ -112,6 +113,26 @@ class RayJobRecorder:
 
     def tried(self, outcome: WebhookStatus) -> None:
         self._tries.inc(tags={"outcome": outcome})
+
+
+class RayCanaryRecorder:
+    """What the canary found."""
+
+    def __init__(self) -> None:
+        self._drift = metrics.Gauge(telemetry.CANARY_DRIFT, "Of similarity from the baseline, mean of the last round.")
+        self._right = metrics.Gauge(telemetry.CANARY_RIGHT, "Verdicts that are the label, of the last round.")
+        self._pairs = metrics.Gauge(telemetry.CANARY_PAIRS, "Of the last round, by what came of them.", ("outcome",))
+        self._age = metrics.Gauge(telemetry.CANARY_AGE, "Seconds since the last round that was answered.")
+
+    def standing(self, now: Standing) -> None:
+        """Told again and again."""
+        self._age.set(now.age_s)
+        for outcome, number in (("answered", now.answered), ("failed", now.failed)):
+            self._pairs.set(number, tags={"outcome": outcome})
+        if now.drift is not None:
+            self._drift.set(now.drift)
+        if now.right is not None:
+            self._right.set(now.right)
 
 
 def _job_seconds(name: str, description: str) -> metrics.Histogram:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ray import serve
 
@@ -26,11 +26,16 @@ from serve_app.jobs.storeroom import Storeroom
 from serve_app.jobs.worker import Worker
 from serve_app.schema import ComparisonReport, ImageComparisonConfig, WebhookStatus
 from serve_app.serving.api.callers import owner_of
-from serve_app.serving.deployments.counting import RayJobRecorder
+from serve_app.serving.deployments.counting import RayCanaryRecorder, RayJobRecorder
 from serve_app.serving.deployments.handles import answered, result
 from serve_app.serving.deployments.logs import log_to_serve
 from serve_app.serving.deployments.names import INGRESS
 from serve_app.settings import Settings, WebhookSettings
+
+if TYPE_CHECKING:
+    from ray.serve.handle import DeploymentHandle
+
+    from serve_app.serving.canary import Canary
 
 logger = logging.getLogger("ray.serve")
 
@@ -50,9 +55,12 @@ Send = Callable[[Upload, Upload, ImageComparisonConfig, Deadline], Any]
 
 
 class AtTheEntrance:
-    """`Comparing` for one pair of these digests: any ingress replica, after all for whom somebody waits."""
+    """`Comparing` for one pair of these digests, or for any where none are known: any ingress replica, after all for
+    whom somebody waits."""
 
-    def __init__(self, send: Send, reference: str, candidate: str, ceiling_s: float) -> None:
+    def __init__(
+        self, send: Send, ceiling_s: float, reference: str | None = None, candidate: str | None = None
+    ) -> None:
         self._send = send
         self._digests = reference, candidate
         self._ceiling_s = ceiling_s
@@ -84,19 +92,20 @@ class Jobs:
             def send(*pair: Any) -> Any:
                 return ingress.compare_job.remote(job.id, job.attempt, job.caller, *pair)
 
-            return AtTheEntrance(send, job.reference, job.candidate, ceiling_s)
+            return AtTheEntrance(send, ceiling_s, job.reference, job.candidate)
 
         def for_batch(batch: Batch, reference: str, candidate: str) -> Comparing:
             def send(*pair: Any) -> Any:
                 return ingress.compare_in_batch.remote(batch.caller, *pair)
 
-            return AtTheEntrance(send, reference, candidate, ceiling_s)
+            return AtTheEntrance(send, ceiling_s, reference, candidate)
 
         self._recorder = RayJobRecorder()
         blobs, documents = self._room.blobs, Documents(settings.limits)
         self._worker = Worker(self._room.store, blobs, for_job, self._recorder.ended)
         self._batches = BatchWorker(self._room.batches, blobs, documents, for_batch, settings.jobs.batch_pairs_at_once)
         self._courier = _courier(settings.jobs.webhooks, self._room.deliveries, self._recorder.tried)
+        self._watched = _canary(settings, ingress)
         # Its own name, never the same twice: two of one name would run each other's jobs.
         self._owner = Owner(self._room.database, context.replica_id.unique_id, settings.jobs.parallel)
         self._life = asyncio.get_running_loop().create_task(self._live())
@@ -120,6 +129,10 @@ class Jobs:
             lives.create_task(_again_and_again(self._sweep, SWEEP_S))
             # Apart: a sweep may take long, and nobody is to think that this owner is gone.
             lives.create_task(_again_and_again(self._beat, BEAT_S))
+            if self._watched is not None:
+                canary, recorder = self._watched
+                lives.create_task(canary.live())
+                lives.create_task(_again_and_again(lambda: _told(canary, recorder), SWEEP_S))
 
     async def _launch(self) -> None:
         """The queue begins to run; the service goes on without it while the database can't be reached."""
@@ -167,6 +180,26 @@ class Jobs:
         if batches:
             for batch_id in set(batches) - self._room.batches.running(batches):
                 self._batches.cancel_soon(batch_id)
+
+
+def _canary(settings: Settings, ingress: DeploymentHandle) -> tuple[Canary, RayCanaryRecorder] | None:
+    """None where it is off."""
+    if settings.canary.pairs is None:
+        return None
+    from serve_app.comparison import profiles
+    from serve_app.serving.canary import Canary  # with all that makes figures
+
+    def send(*pair: Any) -> Any:
+        return ingress.compare_anew.remote("canary", *pair)
+
+    limits = settings.limits
+    config = profiles.applied(ImageComparisonConfig(profile=settings.canary.profile), settings.profiles)
+    comparing = AtTheEntrance(send, limits.max_processing_timeout_s)
+    return Canary(settings.canary, comparing, config, max_bytes=limits.max_image_bytes), RayCanaryRecorder()
+
+
+async def _told(canary: Canary, recorder: RayCanaryRecorder) -> None:
+    recorder.standing(canary.standing)
 
 
 def _courier(settings: WebhookSettings, kept: Deliveries, tried: Callable[[WebhookStatus], None]) -> Courier:

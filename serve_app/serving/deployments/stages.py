@@ -153,6 +153,13 @@ class Ingress:
         assert self._jobs is not None  # else nobody asks
         return await handed_back(self._jobs.compare_in_batch(caller, reference, candidate, config, deadline))
 
+    async def compare_anew(
+        self, caller: str, reference: Upload, candidate: Upload, config: ImageComparisonConfig, deadline: Deadline
+    ) -> ComparisonReport | ComparisonError:
+        """One pair of the canary, for `Jobs`."""
+        assert self._jobs is not None  # else nobody asks
+        return await handed_back(self._jobs.compare_anew(caller, reference, candidate, config, deadline))
+
     async def is_ready(self) -> bool:
         """Whether this replica would say so at `/readyz`. For `handle.broadcast`: over HTTP any of them answers."""
         return await self._watch.is_ready()

@@ -1,0 +1,1 @@
+"""Labelled pairs, figures and thresholds."""
