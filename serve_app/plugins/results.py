@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _MARK: Final = ".pairlens-results"
 _REPORT: Final = "report.json"
 INDEX: Final = "index.html"
+PAGE: Final = "report.html"
 BASELINE: Final = "baseline.png"
 ACTUAL: Final = "actual.png"
 
@@ -56,7 +57,7 @@ def files_of(
     return {
         BASELINE: reference,
         ACTUAL: actual,
-        "report.html": html_report(report, language, title=title).encode(),
+        PAGE: html_report(report, language, title=title).encode(),
         _REPORT: bare.model_dump_json(indent=2).encode(),
     }
 
@@ -68,8 +69,12 @@ def write_index(folder: Path) -> Path | None:
         return None
     from serve_app.views.batch_table import batch_html
 
+    def page_of(name: str) -> Path | None:
+        report = folder / name / PAGE
+        return report if report.is_file() else None
+
     page = folder / INDEX
-    page.write_text(batch_html(rows, folder), encoding="utf-8")
+    page.write_text(batch_html(rows, folder, page_of), encoding="utf-8")
     return page
 
 

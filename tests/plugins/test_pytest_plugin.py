@@ -88,6 +88,9 @@ def test_a_missing_baseline_fails_is_written_to_results_and_not_beside_the_test(
         ]
     )
     assert not (pytester.path / BASELINE).exists()
+    index = (pytester.path / "test-results/pairlens/index.html").read_text()
+    assert "test_look--test_shop/actual.png" in index
+    assert "report.html" not in index  # there was nothing to compare it with
     with Image.open(pytester.path / "test-results/pairlens/test_look--test_shop/actual.png") as kept:
         assert kept.getpixel((50, 50)) == (0, 0, 128)
 
@@ -118,7 +121,9 @@ def test_a_change_fails_in_words_with_its_place_and_a_report(with_baseline: Run,
     assert sorted(each.name for each in kept.iterdir()) == ["actual.png", "baseline.png", "report.html", "report.json"]
     assert json.loads((kept / "report.json").read_text())["verdict"] == "mismatch"
     assert "report.html" not in (kept / "report.html").read_text()[:200]
-    assert "test_look--test_shop/actual.png" in (kept.parent / "index.html").read_text()
+    index = (kept.parent / "index.html").read_text()
+    assert "test_look--test_shop/actual.png" in index
+    assert "test_look--test_shop/report.html" in index
     (case,) = ElementTree.parse(pytester.path / "junit.xml").iter("testcase")
     (told,) = (each.get("value") for each in case.iter("property") if each.get("name") == "pairlens")
     assert told is not None
