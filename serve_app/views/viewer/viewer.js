@@ -624,7 +624,7 @@ export class PairViewer extends HTMLElement {
 		pen.fillStyle = "#22314a";
 		pen.fillRect(at - 0.75, 0, 1.5, height);
 		pen.beginPath();
-		pen.arc(at, height / 2, 13, 0, 7);
+		pen.arc(at, height - 40, 13, 0, 7); // low: what one looks at lies in the middle
 		pen.fill();
 		pen.strokeStyle = "#fff";
 		pen.lineWidth = 2;
