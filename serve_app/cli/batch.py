@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, closing, contextmanager
 from dataclasses import dataclass
@@ -17,9 +16,10 @@ import typer
 from serve_app.cli.asking import EXIT_CODES, config_of, opened, pdf_options, refuse_both
 from serve_app.cli.batch_pages import MOST_MIB, PairPages
 from serve_app.cli.files import EXIT_ERROR, CommandFailed, fail, say
+from serve_app.cli.progress import progress
 from serve_app.cli.sources import SourcePair, files, is_pdf_file, pages
-from serve_app.core.comparing import CantCompare, Comparing
-from serve_app.errors import ComparisonError, Unavailable
+from serve_app.core.comparing import CantCompare, Comparing, patiently
+from serve_app.errors import ComparisonError
 from serve_app.schema import (
     ComparisonReport,
     ErrorReport,
@@ -33,8 +33,6 @@ from serve_app.storage.manifest import ManifestWrong, NamedPair, listed, matched
 from serve_app.storage.results import OtherBatch, Results
 
 EXIT_STOPPED: Final = 130  # as shells have it for Ctrl-C
-TRIES: Final = 5  # of a pair that a server was too busy for
-LONGEST_PAUSE_S: Final = 30.0
 
 
 def batch(
@@ -157,7 +155,7 @@ def _question(
 def _compared(pairs: Sequence[SourcePair], results: Results, job: Job) -> list[PairReport]:
     """The rows of all pairs, in their order; what Ctrl-C ends stays on disk."""
     logging.getLogger("pairlens").setLevel(logging.CRITICAL)
-    with _progress(len(pairs)) as step:
+    with progress(len(pairs)) as step:
         try:
             asyncio.run(_work(pairs, results, job, step))
         except KeyboardInterrupt:
@@ -225,25 +223,11 @@ async def _reported(
     regions = (*job.config.ignore_regions, *pair.ignore_regions)
     mine = job.config.model_copy(update={"ignore_regions": regions})
     asked = job.pages.asked(mine, are_equal=reference == candidate)
-    report = await _patiently(comparing, reference, candidate, asked)
+    report = await patiently(comparing, reference, candidate, asked)
     page = await asyncio.to_thread(job.pages.page, pair.name, report, mine)
     job.pages.keep(pair.name, page)
     kept = tuple(each for each in report.visuals if each.kind in mine.visuals)
     return report.model_copy(update={"visuals": kept})
-
-
-async def _patiently(
-    comparing: Comparing, reference: bytes, candidate: bytes, config: ImageComparisonConfig
-) -> ComparisonReport:
-    """Comes again when a busy server says so. Raises `ComparisonError` and its kinds."""
-    for left in range(TRIES - 1, -1, -1):
-        try:
-            return await comparing.compare(reference, candidate, config)
-        except Unavailable as exc:
-            if not left:
-                raise
-            await asyncio.sleep(min(LONGEST_PAUSE_S, exc.retry_after_s or 1))
-    raise AssertionError("the last try returns or raises")
 
 
 def _write_views(rows: Sequence[PairReport], out: Path, pages: PairPages, *, of_pages: bool) -> None:
@@ -272,17 +256,3 @@ def _exit_code(rows: Sequence[PairReport]) -> int:
     if outcomes & {"mismatch", "added", "removed"}:
         return EXIT_CODES["mismatch"]
     return EXIT_CODES["uncertain" if "uncertain" in outcomes else "match"]
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[], None]]:
-    """A bar on standard error, where that is a terminal; calls say that one more pair is done."""
-    if not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    with Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as bar:
-        task = bar.add_task("pairs", total=total)
-        yield lambda: bar.advance(task)

@@ -3,9 +3,14 @@ Filled by `local.Here`, in this process, and by `client.AsyncClient`, over HTTP.
 
 from __future__ import annotations
 
-from typing import Protocol
+import asyncio
+from typing import Final, Protocol
 
+from serve_app.errors import Unavailable
 from serve_app.schema import ComparisonReport, ImageComparisonConfig
+
+TRIES: Final = 5  # of a pair among many that a service was too busy for
+LONGEST_PAUSE_S: Final = 30.0
 
 
 class CantCompare(Exception):
@@ -18,3 +23,17 @@ class Comparing(Protocol):
     async def compare(self, reference: bytes, candidate: bytes, config: ImageComparisonConfig) -> ComparisonReport:
         """Raises `ComparisonError` and its kinds; over HTTP also `CantCompare`, where there is no answer."""
         ...
+
+
+async def patiently(
+    comparing: Comparing, reference: bytes, candidate: bytes, config: ImageComparisonConfig
+) -> ComparisonReport:
+    """One pair of many, for which nobody waits: comes again when a busy service says so. Raises as `compare`."""
+    for left in range(TRIES - 1, -1, -1):
+        try:
+            return await comparing.compare(reference, candidate, config)
+        except Unavailable as exc:
+            if not left:
+                raise
+            await asyncio.sleep(min(LONGEST_PAUSE_S, exc.retry_after_s or 1))
+    raise AssertionError("the last try returns or raises")

@@ -15,14 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from serve_app.core.comparing import Comparing
-from serve_app.errors import ComparisonError, Unavailable
+from serve_app.core.comparing import Comparing, patiently
+from serve_app.errors import ComparisonError
 from serve_app.evaluation.observed import Answer, Exchanged, Kept, Observation
 from serve_app.evaluation.pairs import LabelledPair
-from serve_app.schema import ComparisonReport, ImageComparisonConfig
+from serve_app.schema import ImageComparisonConfig
 
-TRIES: Final = 5  # of a pair that a service was too busy for
-LONGEST_PAUSE_S: Final = 30.0
 PROBES: Final = 3  # of old answers that are asked anew until one is answered
 Digests = tuple[str, str]
 
@@ -129,20 +127,6 @@ async def _row(pair: LabelledPair, digests: Digests, comparing: Comparing, askin
         answer=answer,
         error=error,
     )
-
-
-async def patiently(
-    comparing: Comparing, reference: bytes, candidate: bytes, config: ImageComparisonConfig
-) -> ComparisonReport:
-    """Comes again when a busy service says so. Raises `ComparisonError` and its kinds."""
-    for left in range(TRIES - 1, -1, -1):
-        try:
-            return await comparing.compare(reference, candidate, config)
-        except Unavailable as exc:
-            if not left:
-                raise
-            await asyncio.sleep(min(LONGEST_PAUSE_S, exc.retry_after_s or 1))
-    raise AssertionError("the last try returns or raises")
 
 
 def _files(pair: LabelledPair) -> tuple[Path, Path]:
