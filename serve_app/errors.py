@@ -3,10 +3,12 @@ No HTTP, no Ray: the tree is drawn here and turned into an envelope in `api`.
 
 ComparisonError                     500 internal
 ├── MalformedRequest                400 malformed_request
-│   └── TwoImagesRequired           400 two_images_required
+│   ├── TwoImagesRequired           400 two_images_required
+│   └── ContextTooLong              400 context_length_exceeded
 ├── ApiKeyRequired                  401 api_key_required
 ├── NotAllowed                      403 not_allowed
 ├── NotFound                        404 not_found
+│   └── ModelNotFound               404 model_not_found
 ├── MethodNotAllowed                405 method_not_allowed
 ├── IdempotencyConflict             409 idempotency_conflict
 ├── AlreadyEnded                    409 already_ended
@@ -85,6 +87,12 @@ class TwoImagesRequired(MalformedRequest):
     type = "two_images_required"
 
 
+class ContextTooLong(MalformedRequest):
+    """A conversation of more tokens than the model can hold."""
+
+    type = "context_length_exceeded"
+
+
 class ApiKeyRequired(ComparisonError):
     """The operator has set keys, and none came."""
 
@@ -104,6 +112,12 @@ class NotFound(ComparisonError):
 
     type = "not_found"
     status = 404
+
+
+class ModelNotFound(NotFound):
+    """A conversation names a model that isn't served here."""
+
+    type = "model_not_found"
 
 
 class MethodNotAllowed(ComparisonError):

@@ -11,12 +11,15 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
 from serve_app import __version__
+from serve_app.chat.chat import Chat
 from serve_app.comparison.pipeline import Pipeline
 from serve_app.comparison.remembered import Remembered
 from serve_app.errors import ComparisonError, MalformedRequest, MethodNotAllowed, NotFound
-from serve_app.serving.api import envelope
 from serve_app.serving.api.arrival import arrival
 from serve_app.serving.api.batches import BatchDesk, add_batches
+from serve_app.serving.api.callers import route_of
+from serve_app.serving.api.chat import refusals
+from serve_app.serving.api.chat.routes import add_chat
 from serve_app.serving.api.compare import add_compare
 from serve_app.serving.api.door import Door, open_door
 from serve_app.serving.api.jobs import JobDesk, add_jobs
@@ -43,10 +46,12 @@ def create_app(
     remembered: Remembered | None = None,
     jobs: JobDesk | None = None,
     batches: BatchDesk | None = None,
+    chat: Chat | None = None,
     context_request_id: Callable[[], str | None] | None = None,
 ) -> FastAPI:
     """The ASGI app. `door`: who is let in, and `remembered`: what is kept of reports, by default what the settings say.
-    `jobs` and `batches`: take work in that outlives its request; None where the operator has them off.
+    `jobs` and `batches`: take work in that outlives its request; None where the operator has them off. `chat`: talks
+    about pictures; None: no model is served that could.
     `context_request_id`: the id that a server in front has given the request being handled; such a server also puts it
     on the answer."""
     door = door or open_door(settings)
@@ -81,6 +86,7 @@ def create_app(
     add_stream(app, pipeline, remembering, streams, settings.profiles)
     add_jobs(app, jobs, streams, settings.profiles)
     add_batches(app, batches, streams, settings.profiles)
+    add_chat(app, chat, settings, logger)
     return app
 
 
@@ -88,7 +94,7 @@ async def _refuse(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, ComparisonError)  # what it is registered for
     arrived = arrival(request)
     arrived.record.error = exc.type
-    return envelope.failure(exc, arrived.language, arrived.request_id)
+    return refusals.refusal(route_of(request.scope), exc, arrived.language, arrived.request_id)
 
 
 async def _refuse_route(request: Request, exc: Exception) -> Response:
