@@ -27,6 +27,7 @@ _LOW_SIDE: Final = 512  # of `detail` low, as OpenAI has it
 _MAX_SCHEMA_BYTES: Final = 64 * 1024
 _MOST_NAMED: Final = 20  # unknown fields in the log
 _ANY_OBJECT: Final = '{"type":"object"}'
+_NOT_AN_OBJECT: Final = "Input should be an object"  # pydantic's sentence names our class
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -144,7 +145,7 @@ def _validated(document: dict[str, Any]) -> ChatRequest:
         first = exc.errors(include_url=False, include_input=False, include_context=False)[0]
     steps = [str(step) for step in first["loc"] if _PLAIN_NAME.fullmatch(str(step))]
     field = "/".join(("", *steps)) or None
-    said = first["msg"].removeprefix("Value error, ")
+    said = _NOT_AN_OBJECT if first["type"] == "model_type" else first["msg"].removeprefix("Value error, ")
     raise MalformedRequest(f"{'.'.join(steps)}: {said}." if steps else f"{said}.", field=field)
 
 

@@ -15,7 +15,6 @@ _MOST_MESSAGES: Final = 256
 _TIMEOUT_S: Final = 60.0  # as a comparison has it
 
 _Finite = ConfigDict(strict=True, extra="ignore", frozen=True, allow_inf_nan=False)
-Stop = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class TextPart(BaseModel):
@@ -65,6 +64,13 @@ Content = Annotated[
         custom_error_type="content",
         custom_error_message="The content of a message is a text or a list of parts",
     ),
+]
+
+
+_Stop = Annotated[str, Field(min_length=1, max_length=256)]
+Stops = Annotated[
+    Annotated[_Stop, Tag("<text>")] | Annotated[list[_Stop], Field(max_length=MOST_STOPS), Tag("<parts>")],
+    Discriminator(_kind_of_content, custom_error_type="stop", custom_error_message="A stop is a text or a list of texts"),
 ]
 
 
@@ -120,7 +126,7 @@ class ChatRequest(BaseModel):
     seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
-    stop: Stop | Annotated[list[Stop], Field(max_length=MOST_STOPS)] | None = None
+    stop: Stops | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=MOST_ALTERNATIVES)] | None = None
     response_format: ResponseFormat | None = None
