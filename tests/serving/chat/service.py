@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -45,10 +45,11 @@ class Counted:
 class Service:
     """An app, who asks it, and what came of it."""
 
-    def __init__(self, app: FastAPI, counted: Counted, assessor: Assessor) -> None:
+    def __init__(self, app: FastAPI, counted: Counted, assessor: Assessor, drain: Callable[[], int]) -> None:
         self.app = app
         self.counted = counted
         self.assessor = assessor
+        self.drain = drain
         self.http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test/v1")
 
     @property
@@ -95,15 +96,16 @@ async def serving(settings: Settings) -> AsyncIterator[Service]:
     examiner = Examiner(settings.limits, settings.preprocessing, shows_images=settings.model.is_asked)
     assessor = Assessor(settings.model)
     pictures = Pictures(settings.limits, examiner.budget, settings.preprocessing.threads)
+    door = open_door(settings, recorder=counted)
     app = create_app(
         Pipeline(examiner, assessor, settings),
         settings,
         readiness=AlwaysReady(),
         logger=logging.Logger("test"),
-        door=open_door(settings, recorder=counted),
+        door=door,
         chat=Chat(pictures, Talker(assessor.model, assessor.device)) if settings.model.is_asked else None,
     )
-    service = Service(app, counted, assessor)
+    service = Service(app, counted, assessor, door.admission.drain)
     try:
         yield service
     finally:

@@ -244,7 +244,7 @@ def test_a_small_memory_shows_smaller_pictures_or_refuses(
     asked = conversation(pictures=(picture(256, 256), picture(256, 256, 90)))
     work = qwen._talk._work(asked, qwen._talk._reading(asked))
     needed = planner.need(work, 1).peak
-    monkeypatch.setattr(planner, "available_bytes", lambda: needed * 3 // 4)
+    monkeypatch.setattr(planner, "available_bytes", lambda: needed - 1)
     assert max(planner.fitted(work).sizes[0]) < 256
     monkeypatch.setattr(planner, "available_bytes", lambda: needed // 1000)
     with pytest.raises(ImageTooLarge, match="for this conversation, even shown at"):

@@ -24,7 +24,7 @@ from serve_app.core.measured import Examination
 from serve_app.core.pictures import Box, ShownImage, Upload
 from serve_app.schema import ImageComparisonConfig, Language
 from serve_app.settings import Limits, PreprocessingSettings
-from serve_app.vlm.local import grammar, picture_bytes, pretrained
+from serve_app.vlm.local import grammar, picture_bytes
 from serve_app.vlm.local.lexicon import ANSWER_OPENING
 from tests.vlm.trained.scenes import CELLS, SHAPES, STATES, Element, Scene, as_png
 

@@ -40,6 +40,7 @@ class Answer(BaseModel):
     role: Literal["assistant"] = "assistant"
     content: str
     refusal: None = None
+    annotations: list[str] = []  # that API's word for citations: none are ever made
 
 
 class Choice(BaseModel):

@@ -70,7 +70,9 @@ Content = Annotated[
 _Stop = Annotated[str, Field(min_length=1, max_length=256)]
 Stops = Annotated[
     Annotated[_Stop, Tag("<text>")] | Annotated[list[_Stop], Field(max_length=MOST_STOPS), Tag("<parts>")],
-    Discriminator(_kind_of_content, custom_error_type="stop", custom_error_message="A stop is a text or a list of texts"),
+    Discriminator(
+        _kind_of_content, custom_error_type="stop", custom_error_message="A stop is a text or a list of texts"
+    ),
 ]
 
 
