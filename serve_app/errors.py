@@ -32,6 +32,7 @@ ComparisonError                     500 internal
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal, Self
 
 ImageRole = Literal["reference", "candidate"]
@@ -241,3 +242,10 @@ class StorageFull(ComparisonError):
 
 class ModelFailed(ComparisonError):
     """The model could not answer; `on_model_failure` decides what the caller gets."""
+
+
+def kinds_of_error(of: type[ComparisonError] = ComparisonError) -> Iterator[type[ComparisonError]]:
+    """All of the tree."""
+    yield of
+    for each in of.__subclasses__():
+        yield from kinds_of_error(each)

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import llm_comply
 import pytest
 from llm_comply import config, result, runner, schema
@@ -35,6 +36,7 @@ def address() -> Iterator[str]:
             await app.inner(scope, receive, send)  # type: ignore[attr-defined]
 
     with served(lambda: app) as url:
+        httpx2.Client(transport=httpx2.HTTPTransport(retries=8)).get(f"{url}/livez")  # it listens a moment later
         yield url
 
 
@@ -46,6 +48,7 @@ def with_a_picture(request: dict[str, Any]) -> dict[str, Any]:
     return request
 
 
+@pytest.mark.filterwarnings("ignore:jsonschema.RefResolver:DeprecationWarning")  # the tool's own
 @pytest.mark.parametrize("case", CASES, ids=lambda case: str(case.id))
 def test_the_tools_case_passes(address: str, case: Any) -> None:
     given = config.ComplianceConfig(base_url=f"{address}/v1", api_key="none", model=SCRIPTED)

@@ -12,6 +12,7 @@ import pytest
 from starlette.types import Message
 
 from serve_app.settings import ModelSettings, ScriptedSettings, Settings
+from tests.cluster.waiting import eventually
 from tests.serving.chat.service import Service, asked, serving
 
 WORDS = " ".join(f"word{number}" for number in range(600))
@@ -70,11 +71,13 @@ async def speaker(tmp_path: Path) -> AsyncIterator[Service]:
         yield service
 
 
+def has(tally: Path, what: str) -> bool:
+    return tally.exists() and what in tally.read_text()
+
+
 async def noted(tally: Path, what: str) -> None:
-    """Wait until the model has noted it."""
-    async with asyncio.timeout(60):
-        while not tally.exists() or what not in tally.read_text():
-            await asyncio.sleep(0.01)
+    """Wait until the model, in its thread, has noted it."""
+    await asyncio.wait_for(asyncio.to_thread(eventually, lambda: has(tally, what), within_s=60), 61)
 
 
 async def test_pieces_are_told_while_the_model_speaks(speaker: Service, tmp_path: Path) -> None:
@@ -82,7 +85,7 @@ async def test_pieces_are_told_while_the_model_speaks(speaker: Service, tmp_path
     assert (await caller.next())["status"] == 200
     heard = [(await caller.event())["choices"][0]["delta"]["content"] for _ in range(3)]
     assert heard == ["", "word0 ", "word1 "]
-    assert "answered" not in (tmp_path / "tally").read_text()
+    assert not has(tmp_path / "tally", "answered")
     await caller.leave()
 
 
