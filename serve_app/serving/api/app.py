@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
@@ -35,6 +36,15 @@ from serve_app.serving.readiness import Readiness
 from serve_app.settings import Settings
 from serve_app.storage.report_stores import open_reports
 
+_ABOUT: Final[dict[str, Any]] = {
+    "title": "PairLens",
+    "version": __version__,
+    "description": "Compares two images and says, with evidence, whether and where they differ.",
+    "docs_url": None,  # FastAPI's own load their scripts from another host
+    "redoc_url": None,
+    "redirect_slashes": False,  # a redirect has no envelope, and its Location is the caller's own Host
+}
+
 
 def create_app(
     pipeline: Pipeline,
@@ -50,8 +60,8 @@ def create_app(
     context_request_id: Callable[[], str | None] | None = None,
 ) -> FastAPI:
     """The ASGI app. `door`: who is let in, and `remembered`: what is kept of reports, by default what the settings say.
-    `jobs` and `batches`: take work in that outlives its request; None where the operator has them off. `chat`: talks
-    about pictures; None: no model is served that could.
+    `jobs` and `batches`: take work in that outlives its request; None where the operator has them off. `chat`: None
+    where no model is served that could talk.
     `context_request_id`: the id that a server in front has given the request being handled; such a server also puts it
     on the answer."""
     door = door or open_door(settings)
@@ -63,15 +73,7 @@ def create_app(
             yield
         await remembering.aclose()
 
-    app = Described(
-        title="PairLens",
-        version=__version__,
-        description="Compares two images and says, with evidence, whether and where they differ.",
-        lifespan=lifespan,
-        docs_url=None,  # FastAPI's own load their scripts from another host
-        redoc_url=None,
-        redirect_slashes=False,  # a redirect has no envelope, and its Location is the caller's own Host
-    )
+    app = Described(lifespan=lifespan, **_ABOUT)
     app.add_middleware(
         Reception, door=door, limits=settings.limits, logger=logger, context_request_id=context_request_id
     )

@@ -36,7 +36,8 @@ def address() -> Iterator[str]:
             await app.inner(scope, receive, send)  # type: ignore[attr-defined]
 
     with served(lambda: app) as url:
-        httpx2.Client(transport=httpx2.HTTPTransport(retries=8)).get(f"{url}/livez")  # it listens a moment later
+        with httpx2.Client(transport=httpx2.HTTPTransport(retries=8)) as client:  # it listens a moment later
+            client.get(f"{url}/livez")
         yield url
 
 

@@ -17,20 +17,14 @@ from serve_app.core.conversation import Ended, Spoken
 from serve_app.errors import ModelNotFound
 from serve_app.serving.admission import Ticket
 from serve_app.serving.api.arrival import Arrival, arrival
-from serve_app.serving.api.chat import events, refusals
+from serve_app.serving.api.chat import events, refusals, shapes
 from serve_app.serving.api.chat.reading import Asked, ChatBodies
 from serve_app.serving.api.chat.refusals import CHAT, MODELS
 from serve_app.serving.api.chat.replies import Answering, ChatCompletion, Model, Models
-from serve_app.serving.api.chat.shapes import ChatRequest
 from serve_app.settings import Settings
 
 _BODY: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": ChatRequest.model_json_schema(ref_template="#/components/schemas/{model}")}
-        },
-    }
+    "requestBody": {"required": True, "content": {"application/json": {"schema": shapes.described()}}}
 }
 _STREAM: Final[dict[str, Any]] = {"text/event-stream": {"schema": {"type": "string"}}}
 

@@ -159,6 +159,22 @@ class ChatRequest(BaseModel):
         return None
 
 
+def described() -> dict[str, Any]:
+    """A body as OpenAPI has it, whole: what it is made of would else be looked for among the page's components."""
+    whole = ChatRequest.model_json_schema()
+    parts = whole.pop("$defs", {})
+
+    def inlined(value: Any) -> Any:
+        if isinstance(value, dict):
+            if "$ref" in value:
+                return inlined(parts[value["$ref"].rpartition("/")[2]])
+            return {name: inlined(each) for name, each in value.items()}
+        return [inlined(each) for each in value] if isinstance(value, list) else value
+
+    schema: dict[str, Any] = inlined(whole)
+    return schema
+
+
 # Fields that would change the answer, and what they may be without that.
 REFUSED: Final[dict[str, tuple[Any, ...]]] = {
     "tools": ([],),
