@@ -2,10 +2,10 @@
 
     python -m benchmarks.vl.bench_chat [--rounds 12] [--tokens 64] [--serve]
 
-A random Qwen3-VL on the CPU, one thread on both sides (as Ray gives a replica), one picture of 512 x 384 and a question. Each
-round asks the engine itself and then the door, with a seed of its own, so that the machine's other work meets both alike;
-medians are told, and the middle half of the rounds' differences. `here`: the door in this process over a real socket. `--serve`:
-through a Ray of its own, every stage in its process.
+A random Qwen3-VL on the CPU, one thread on both sides (as Ray gives a replica), one picture of 512 x 384, a question.
+Each round asks the engine itself and then the door, with a seed of its own, so that the machine's other work meets both
+alike; medians are told, and the middle half of the rounds' differences. `here`: the door in this process over a real
+socket. `--serve`: through a Ray of its own, every stage in its process.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from serve_app.core.clock import Deadline, Stop
 from serve_app.core.conversation import Conversation, Ended, Said, Sampling, Turn
 from serve_app.core.pictures import ShownImage
 from serve_app.settings import JobSettings, ModelSettings, Settings
+from tests.cluster.waiting import eventually
 from tests.rigs.http_server import served
 from tests.rigs.nodes import free_port
 from tests.serving.chat.service import serving, user
@@ -85,13 +86,15 @@ def through(client: httpx2.Client, name: str, upload: bytes, tokens: int, seed: 
         "stream": True,
         "processing_timeout": 100,
     }
-    said: list[tuple[float, int]] = []
     begun = time.perf_counter()
     with client.stream("POST", "/v1/chat/completions", json=body) as answer:
-        for line in answer.iter_lines():
-            if line.startswith("data: {") and json.loads(line[6:])["choices"][0]["delta"].get("content"):
-                said.append((time.perf_counter(), 1))
+        said = [(time.perf_counter(), 1) for line in answer.iter_lines() if has_words(line)]
     return timed(begun, said)
+
+
+def has_words(line: str) -> bool:
+    """Whether a line of the stream is a piece of the answer."""
+    return line.startswith("data: {") and bool(json.loads(line[6:])["choices"][0]["delta"].get("content"))
 
 
 @contextmanager
@@ -124,7 +127,6 @@ def on_ray(settings: Settings) -> Iterator[str]:
 
     from serve_app.app import graph
     from tests.cluster.conftest import is_ready
-    from tests.cluster.waiting import eventually
 
     port = free_port()
     ray.init(
@@ -149,11 +151,20 @@ def measured(model: vlm.TalkingModel, url: str, name: str, rounds: int, tokens: 
     pixels = Image.open(io.BytesIO(upload)).convert("RGB")
     shown = ShownImage(*pixels.size, "rgb", pixels.tobytes())
     engine, door = [], []
-    with httpx2.Client(base_url=url, timeout=120, transport=httpx2.HTTPTransport(retries=8)) as client:
+    with httpx2.Client(base_url=url, timeout=120) as client:
+        eventually(lambda: answers(client), within_s=120)
         for seed in range(WARM_UP + rounds):
             engine.append(alone(model, shown, tokens, seed))
             door.append(through(client, name, upload, tokens, seed))
     return engine[WARM_UP:], door[WARM_UP:]
+
+
+def answers(client: httpx2.Client) -> bool:
+    """Whether it listens by now, its model loaded."""
+    try:
+        return client.get("/livez").status_code == httpx2.codes.OK
+    except httpx2.TransportError:
+        return False
 
 
 def row(where: str, engine: list[Spell], door: list[Spell]) -> dict[str, Any]:

@@ -60,14 +60,15 @@ class ScriptedModel:
         )
 
     def talk(self, conversation: Conversation, tell: Callable[[Said], None], stop: Stop) -> Ended:
-        """Its words one after the other, at even distances; of an answer that is to fit a schema an empty object."""
+        """Its words one after the other; of an answer that is to fit a schema an empty object."""
         words = re.findall(r"\S+\s*", _GARBAGE if self._settings.answers_badly else self._settings.says)
         if conversation.schema is not None:
             words = ["{", "}"]
         self._note("begun", conversation.pictures)
         try:
+            self._work(stop, self._settings.delay_s)
             for word in words[: conversation.max_tokens]:
-                self._work(stop, self._settings.delay_s / len(words))
+                self._work(stop, self._settings.pause_s)
                 self._fail()
                 tell(
                     Said(

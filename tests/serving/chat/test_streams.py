@@ -18,9 +18,9 @@ from tests.serving.chat.service import Service, asked, serving
 WORDS = " ".join(f"word{number}" for number in range(600))
 
 
-def speaking(tally: Path, *, delay_s: float = 300.0) -> Settings:
+def speaking(tally: Path, *, delay_s: float = 0.0, pause_s: float = 0.5) -> Settings:
     """A model that speaks for minutes unless it is stopped."""
-    script = ScriptedSettings(says=WORDS, delay_s=delay_s, tally=str(tally))
+    script = ScriptedSettings(says=WORDS, delay_s=delay_s, pause_s=pause_s, tally=str(tally))
     return Settings(model=ModelSettings(engine="scripted", scripted=script))
 
 
@@ -136,13 +136,13 @@ async def test_the_end_of_the_time_is_the_last_event(speaker: Service) -> None:
 
 
 async def test_before_the_first_word_the_end_of_the_time_is_a_status(tmp_path: Path) -> None:
-    async with serving(speaking(tmp_path / "tally", delay_s=60000.0)) as service:
+    async with serving(speaking(tmp_path / "tally", delay_s=60.0)) as service:
         answer = await service.ask(stream=True, processing_timeout=0.5)
         assert (answer.status_code, answer.json()["error"]["param"]) == (504, "processing_timeout")
 
 
 async def test_a_fault_in_the_middle_is_told_without_its_text(tmp_path: Path) -> None:
-    async with serving(speaking(tmp_path / "tally", delay_s=0.0)) as service:
+    async with serving(speaking(tmp_path / "tally", pause_s=0.0)) as service:
         model = service.assessor.model
         assert model is not None
         real = model.talk

@@ -188,7 +188,12 @@ _ANSWERS: Final[dict[str, Callable[[], Any]]] = {
     f"GET {BATCHES}/{{batch_id}}/results": _results,
 }
 
-_SAID: Final = {"role": "assistant", "content": "A price tag: 12.99.", "refusal": None, "annotations": []}
+_SAID: Final[dict[str, Any]] = {
+    "role": "assistant",
+    "content": "A price tag: 12.99.",
+    "refusal": None,
+    "annotations": [],
+}
 _TALKED: Final[dict[str, dict[str, Any]]] = {
     "request": {
         "model": _MODEL,
