@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.types import Message
 
+from serve_app.core.conversation import Said, Spoken
+from serve_app.serving.api.chat import events
+from serve_app.serving.api.chat.replies import Answering
+from serve_app.serving.telemetry import RequestRecord
 from serve_app.settings import ModelSettings, ScriptedSettings, Settings
 from tests.cluster.waiting import eventually
 from tests.serving.chat.service import Service, asked, serving
@@ -98,6 +103,32 @@ async def test_the_model_stops_when_its_listener_leaves_and_hears_the_next(speak
     following = Caller(speaker, stream=True)  # there is one device: it is free again
     assert (await following.next())["status"] == 200
     await following.leave()
+
+
+async def test_a_stream_ends_the_conversation_with_itself() -> None:
+    """Whoever else still knows the conversation: nothing is left to a collector of garbage."""
+    has_ended = False
+
+    async def speaking() -> AsyncGenerator[Spoken, None]:
+        nonlocal has_ended
+        try:
+            while True:
+                yield Said("word ")
+        finally:
+            has_ended = True
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(_: Message) -> None:
+        await asyncio.sleep(0)
+
+    spoken = speaking()
+    answering, record = Answering("id", 0, "model", False), RequestRecord("id", "POST", "/")
+    told = events.told(answering, await anext(spoken), spoken, record, counts=False, logger=logging.Logger("test"))
+    scope = {"type": "http", "asgi": {"spec_version": "2.3"}}
+    await events.EventStream(told, spoken)(scope, receive, send)
+    assert has_ended
 
 
 async def test_an_answer_nobody_waits_for_any_more_stops(speaker: Service, tmp_path: Path) -> None:
