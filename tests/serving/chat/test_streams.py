@@ -48,7 +48,7 @@ class Caller:
             "headers": [(b"content-type", b"application/json")],
             "client": ("test", 1),
         }
-        self.task = asyncio.create_task(service.app(scope, self._receive, self._sent.put))  # type: ignore[arg-type]
+        self.task = asyncio.create_task(service.app(scope, self._receive, self._sent.put))
 
     async def _receive(self) -> Message:
         if not self._is_read:

@@ -25,7 +25,8 @@ FIRST = Settings(model=ModelSettings(engine="transformers", name=str(stamp.CHECK
 
 @pytest.fixture(scope="module")
 def first() -> Iterator[str]:
-    stack, inner = AsyncExitStack(), []
+    stack = AsyncExitStack()
+    inner: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if not inner:

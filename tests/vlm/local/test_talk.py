@@ -143,7 +143,7 @@ def test_the_same_seed_says_the_same(qwen: pretrained.PretrainedModel) -> None:
 def test_even_random_weights_fit_a_callers_schema(
     qwen: pretrained.PretrainedModel, num_alternatives: int | None
 ) -> None:
-    more = {"schema": json.dumps(SCHEMA), "max_tokens": 60, "sampling": Sampling(seed=3)}
+    more: dict[str, Any] = {"schema": json.dumps(SCHEMA), "max_tokens": 60, "sampling": Sampling(seed=3)}
     text, ended, said = talked(qwen, num_alternatives=num_alternatives, **more)
     answer = json.loads(text)
     assert answer["colour"] in ("red", "blue")
@@ -277,10 +277,12 @@ def test_out_of_memory_it_tries_once_more_with_smaller_pictures(
 
 
 def test_out_of_memory_in_the_middle_nothing_is_said_twice(qwen: pretrained.PretrainedModel) -> None:
-    def fail(_: Said) -> None:
+    said: list[Said] = []
+
+    def tell(one: Said) -> None:
+        said.append(one)
         raise torch.OutOfMemoryError
 
-    said: list[Said] = []
     with pytest.raises(Overloaded, match="out of memory"):
-        talked(qwen, lambda one: (said.append(one), fail(one))[1])
+        talked(qwen, tell)
     assert len(said) == 1
