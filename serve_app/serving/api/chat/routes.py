@@ -16,6 +16,7 @@ from serve_app.core.clock import Deadline
 from serve_app.core.conversation import Ended, Spoken
 from serve_app.errors import ModelNotFound
 from serve_app.serving.admission import Ticket
+from serve_app.serving.api import asking
 from serve_app.serving.api.arrival import Arrival, arrival
 from serve_app.serving.api.chat import events, refusals, shapes
 from serve_app.serving.api.chat.reading import Asked, ChatBodies
@@ -26,6 +27,7 @@ from serve_app.settings import Settings
 _BODY: Final[dict[str, Any]] = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": shapes.described()}}}
 }
+_NAMED: Final = asking.parameter("model", "path", {"type": "string"}, "As the list names it")
 _STREAM: Final[dict[str, Any]] = {"text/event-stream": {"schema": {"type": "string"}}}
 
 
@@ -38,7 +40,13 @@ def add_chat(app: FastAPI, chat: Chat | None, settings: Settings, logger: loggin
     async def models(request: Request) -> Response:
         return _json(Models(data=[] if name is None else [Model(id=name, created=began)]))
 
-    @app.get(MODELS + "/{model:path}", summary="One model", responses=refusals.responses(), response_model=Model)
+    @app.get(
+        MODELS + "/{model:path}",
+        summary="One model",
+        responses=refusals.responses(),
+        response_model=Model,
+        openapi_extra=_NAMED,
+    )
     async def model(request: Request) -> Response:
         return _json(Model(id=_served(name, request.path_params["model"]), created=began))
 
