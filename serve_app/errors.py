@@ -3,10 +3,12 @@ No HTTP, no Ray: the tree is drawn here and turned into an envelope in `api`.
 
 ComparisonError                     500 internal
 ├── MalformedRequest                400 malformed_request
-│   └── TwoImagesRequired           400 two_images_required
+│   ├── TwoImagesRequired           400 two_images_required
+│   └── ContextTooLong              400 context_length_exceeded
 ├── ApiKeyRequired                  401 api_key_required
 ├── NotAllowed                      403 not_allowed
 ├── NotFound                        404 not_found
+│   └── ModelNotFound               404 model_not_found
 ├── MethodNotAllowed                405 method_not_allowed
 ├── IdempotencyConflict             409 idempotency_conflict
 ├── AlreadyEnded                    409 already_ended
@@ -30,6 +32,7 @@ ComparisonError                     500 internal
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal, Self
 
 ImageRole = Literal["reference", "candidate"]
@@ -85,6 +88,12 @@ class TwoImagesRequired(MalformedRequest):
     type = "two_images_required"
 
 
+class ContextTooLong(MalformedRequest):
+    """A conversation of more tokens than the model can hold."""
+
+    type = "context_length_exceeded"
+
+
 class ApiKeyRequired(ComparisonError):
     """The operator has set keys, and none came."""
 
@@ -104,6 +113,12 @@ class NotFound(ComparisonError):
 
     type = "not_found"
     status = 404
+
+
+class ModelNotFound(NotFound):
+    """A conversation names a model that isn't served here."""
+
+    type = "model_not_found"
 
 
 class MethodNotAllowed(ComparisonError):
@@ -227,3 +242,10 @@ class StorageFull(ComparisonError):
 
 class ModelFailed(ComparisonError):
     """The model could not answer; `on_model_failure` decides what the caller gets."""
+
+
+def kinds_of_error(of: type[ComparisonError] = ComparisonError) -> Iterator[type[ComparisonError]]:
+    """All of the tree."""
+    yield of
+    for each in of.__subclasses__():
+        yield from kinds_of_error(each)

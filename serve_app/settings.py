@@ -33,6 +33,14 @@ class Limits(_Strict):
         640 * MIB, description="Predicted peak memory to decode one image at the measured scale."
     )
     max_pdf_pages: PositiveInt = Field(500, description="Of one PDF in a batch.")
+    max_chat_pictures: int = Field(10, ge=1, le=20, description="Of one conversation, at /v1/chat/completions.")
+    max_chat_side: int = Field(
+        1024, ge=64, le=4096, description="Pixels of a picture's longer side that the model is shown in a conversation."
+    )
+    max_chat_tokens: PositiveInt = Field(4096, description="Of one answer in a conversation.")
+    max_chat_text_bytes: PositiveInt = Field(
+        256 * 1024, description="All texts of one conversation together, as UTF-8."
+    )
     max_scans: PositiveInt = Field(100, description="Scans of a progressive JPEG: each costs a pass over all pixels.")
     formats: tuple[ImageFormat, ...] = Field(
         ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"), min_length=1, description="MPO comes under JPEG."
@@ -137,6 +145,8 @@ class ScriptedSettings(_Strict):
     fails: bool = Field(False, description="Raise as a broken engine would.")
     answers_badly: bool = Field(False, description="Return text that is not what was asked for.")
     ignores_stop: bool = Field(False, description="Work on after deadline or cancel, as a hung kernel would.")
+    says: str = Field("A scripted answer.", description="Its part in a conversation, word by word.")
+    pause_s: float = Field(0.0, ge=0, description="Seconds before each of these words, polled for stop as well.")
     label: int = Field(0, ge=0, le=4, description="Which label gets the probability mass.")
     anchors: tuple[int, int] = Field((0, 4), description="The same, at its start: of equal and of unrelated pictures.")
     box: tuple[int, int, int, int] | None = Field(None, description="Where it sees every focus element, thousandths.")

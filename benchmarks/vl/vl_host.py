@@ -25,7 +25,7 @@ _VLM = "serve_app.vlm.local"
 PARTS: Mapping[str, tuple[str, ...]] = {
     "memory plan": (f"{_VLM}.planning.plan:Planner.decide",),
     "questions to tokens": (f"{_VLM}.pretrained:PretrainedModel._rows", f"{_VLM}.pretrained:PretrainedModel.prompt"),
-    "pictures decoded": (f"{_VLM}.pretrained:opened",),
+    "pictures decoded": (f"{_VLM}.picture_bytes:opened",),
     "pictures to tensors": (f"{_VLM}.vision:VisionEncoder._alone", f"{_VLM}.vision:VisionEncoder._sent"),
     "prompt put together": (f"{_VLM}.vision:VisionEncoder.composed", f"{_VLM}.vision:content_key"),
     "labels": (f"{_VLM}.asking:Asking._read_labels", f"{_VLM}.asking:Asking._openings"),

@@ -16,7 +16,7 @@ from benchmarks.vl import vl_floor, vl_models
 from serve_app.core.clock import Deadline, Stop
 from serve_app.core.inquiry import Inquiry, ModelOutput
 from serve_app.settings import ModelSettings
-from serve_app.vlm.local import loading, pretrained
+from serve_app.vlm.local import loading, picture_bytes, pretrained
 from serve_app.vlm.local.decoding import compiled
 
 Engine = pretrained.PretrainedModel
@@ -49,7 +49,7 @@ class Timing:
         # One for all engines: it is compiled once, and what it recorded serves again.
         self._step = compiled.step_for(loaded.model, settings(tokens))
         pictures = (vl_models.noise(side, 1), vl_models.noise(side, 2))
-        self._pictures = [pretrained.opened(picture) for picture in pictures]
+        self._pictures = [picture_bytes.opened(picture) for picture in pictures]
         self.both = vl_models.an_inquiry(pictures, swap_check=True)
         self.one = vl_models.an_inquiry(pictures, swap_check=False)
 

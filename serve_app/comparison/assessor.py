@@ -28,7 +28,8 @@ class Assessor:
     """Asks one loaded model; with engine `none` it answers that there is none.
 
     Loading, a first inquiry and its calibration happen here, so that an assessor that exists can answer.
-    Raises `vlm.ModelUnavailable` with a sentence for the operator.
+    Raises `vlm.ModelUnavailable` with a sentence for the operator. `model` (None: there is none) and `device` are
+    shared with conversations: what a device does at once is counted over both.
     """
 
     def __init__(
@@ -38,18 +39,16 @@ class Assessor:
         on_lookup: vlm.OnLookup = vlm.uncounted,
     ) -> None:
         """`on_abandoned`: see `Device`. `on_lookup`: told of each hit and miss of the model's cache."""
-        self._model = vlm.load(settings, on_lookup)
+        self.model = vlm.load(settings, on_lookup)
         self._habits: Mapping[Language, Habits] = {}
-        if self._model is not None:
-            self._model.warm_up()
-            self._habits = calibration.calibrate(self._model)
-        self._device: Device[Assessment] = Device(
-            settings.stop_grace_s, on_abandoned, jobs_at_once=settings.comparisons_at_once
-        )
+        if self.model is not None:
+            self.model.warm_up()
+            self._habits = calibration.calibrate(self.model)
+        self.device = Device(settings.stop_grace_s, on_abandoned, jobs_at_once=settings.comparisons_at_once)
 
     async def assess(self, config: ImageComparisonConfig, examination: Examination, deadline: Deadline) -> Assessment:
         """Raises `DeadlineExceeded` and `ModelFailed`."""
-        model = self._model
+        model = self.model
         if model is None:
             return Assessment(model=ModelIdentity("none", None, None), status="disabled")
 
@@ -57,15 +56,15 @@ class Assessor:
             stop.check()
             return _ask(model, config, examination, self._habits[config.language], stop)
 
-        return await self._device.run(work, Stop(deadline))
+        return await self.device.run(work, Stop(deadline))
 
     def assert_healthy(self) -> None:
         """Raise `RuntimeError` when a job has ignored its stop for too long: only a new process helps."""
-        if self._device.is_stuck:
+        if self.device.is_stuck:
             raise RuntimeError("the model works on long after it was told to stop")
 
     def close(self) -> None:
-        self._device.close()
+        self.device.close()
 
 
 def _ask(

@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Generic, TypeVar
+from typing import Any, TypeVar
 
 from serve_app.core.clock import Stop
 
@@ -27,7 +27,7 @@ def uncounted(_: float) -> None:
     """Default of `on_abandoned`: nobody counts."""
 
 
-class Device(Generic[T]):
+class Device:
     """Runs `jobs_at_once` jobs in threads of its own; one, where it is a GPU.
 
     `grace_s`: how long a job may work on after its deadline or cancel before `is_stuck` says so.
@@ -80,7 +80,7 @@ class Device(Generic[T]):
         except TimeoutError:
             raise stop.deadline.exceeded() from None
 
-    def _abandon(self, job: asyncio.Future[T], stop: Stop) -> None:
+    def _abandon(self, job: asyncio.Future[Any], stop: Stop) -> None:
         stop.cancel()
         if job.done():
             return
@@ -88,7 +88,7 @@ class Device(Generic[T]):
         self._due[stop] = min(since, stop.deadline.at)
         job.add_done_callback(lambda _: self._on_abandoned(time.time() - since))
 
-    def _release(self, job: asyncio.Future[T], stop: Stop) -> None:
+    def _release(self, job: asyncio.Future[Any], stop: Stop) -> None:
         del self._due[stop]
         self._free.release()
         if not job.cancelled():

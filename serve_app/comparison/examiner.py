@@ -30,7 +30,7 @@ class Examiner:
     """Examines pairs inside a memory budget; a pair that doesn't fit now waits for its turn.
 
     `shows_images`: whether a model will look, so that its copies are to be made. `reader`: reads text, unless the
-    memory budget is too small for it and pairs.
+    memory budget is too small for it and pairs. `budget`: of this process, for whatever else decodes here.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Examiner:
         # Networks keep what they once needed: it is promised for good, and not to pairs.
         left = settings.memory_budget_bytes - ocr.WORKING_BYTES
         self._reader = reader if left >= ocr.WORKING_BYTES else None
-        self._budget = MemoryBudget(settings.memory_budget_bytes if self._reader is None else left)
+        self.budget = MemoryBudget(settings.memory_budget_bytes if self._reader is None else left)
         self._pairs = ThreadPoolExecutor(settings.threads, thread_name_prefix="pair")
         # The second image of a pair decodes here, beside the first: a pool of its own, because a pair
         # that waited in the pool it occupies would wait for ever.
@@ -71,9 +71,9 @@ class Examiner:
         deadline.check()
         loop = asyncio.get_running_loop()
         plan = await loop.run_in_executor(
-            None, plan_pair, reference, candidate, config, self._limits, self._budget.total_bytes
+            None, plan_pair, reference, candidate, config, self._limits, self.budget.total_bytes
         )
-        await self._budget.reserve(plan.reserved_bytes, deadline)
+        await self.budget.reserve(plan.reserved_bytes, deadline)
         stop = Stop(deadline)
         job = loop.run_in_executor(self._pairs, self._work, reference, candidate, config, plan, stop)
         job.add_done_callback(lambda done: self._finish(done, plan.reserved_bytes))
@@ -91,7 +91,7 @@ class Examiner:
         self._seconds.shutdown(wait=False, cancel_futures=True)
 
     def _finish(self, job: asyncio.Future[Examination], reserved_bytes: int) -> None:
-        self._budget.release(reserved_bytes)
+        self.budget.release(reserved_bytes)
         if job.cancelled():
             return
         error = job.exception()  # marks it retrieved: an abandoned pair's error has no reader

@@ -16,6 +16,7 @@ MESSAGES: Final[Mapping[Language, Mapping[str, str]]] = {
     "en": {
         "two_images_required": "Two images are required",
         "malformed_request": "The request can't be read",
+        "context_length_exceeded": "The conversation is too long",
         "invalid_config": "The configuration is invalid",
         "invalid_manifest": "The list of pairs is invalid",
         "image_unreadable": "An image can't be processed",
@@ -24,6 +25,7 @@ MESSAGES: Final[Mapping[Language, Mapping[str, str]]] = {
         "unsupported_image_type": "The image type is not supported",
         "body_too_large": "The request is too large",
         "not_found": "Not found",
+        "model_not_found": "The model is not served here",
         "method_not_allowed": "Method not allowed",
         "api_key_required": "An API key is required",
         "not_allowed": "Not allowed",
@@ -41,6 +43,7 @@ MESSAGES: Final[Mapping[Language, Mapping[str, str]]] = {
     "zh": {
         "two_images_required": "请提供两个文件进行对比",
         "malformed_request": "请求格式错误",
+        "context_length_exceeded": "对话过长",
         "invalid_config": "对比配置无效",
         "invalid_manifest": "对比清单无效",
         "image_unreadable": "图像处理失败",
@@ -49,6 +52,7 @@ MESSAGES: Final[Mapping[Language, Mapping[str, str]]] = {
         "unsupported_image_type": "不支持的图像类型",
         "body_too_large": "请求过大",
         "not_found": "未找到",
+        "model_not_found": "未提供该模型",
         "method_not_allowed": "不允许的请求方法",
         "api_key_required": "需要 API 密钥",
         "not_allowed": "无权访问",

@@ -21,7 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.errors import BodyTooLarge, ComparisonError, DeadlineExceeded, NotFound, Overloaded, Unavailable
 from serve_app.serving import request_id
-from serve_app.serving.api import envelope
+from serve_app.serving.api.chat import refusals
+from serve_app.serving.api.chat.refusals import CHAT
 from serve_app.serving.transit import Transit
 from serve_app.settings import MIB, Limits
 
@@ -30,7 +31,7 @@ logger = logging.getLogger("ray.serve")
 # Serve's own routes under this prefix are for machines that expect its plain text.
 OWN_ROUTES: Final = "/-/"
 # They change nothing, so that asking twice is safe; and so does no GET.
-REPEATABLE: Final = ("/v1/compare", "/v1/compare/stream")
+REPEATABLE: Final = ("/v1/compare", "/v1/compare/stream", CHAT)
 # The second replica's clock starts anew: a later loss would outlast the caller's deadline by too much.
 REPEAT_WITHIN_S: Final = 5.0
 # Of the bytes under way, what is kept here for a second try; a request beyond that is not tried twice. All else of a
@@ -94,7 +95,7 @@ class LastWord:
                 answer = await self._try(scope, body, send)
             refusal = body.refusal or (None if body.client_left else _loss(answer, scope))
             if refusal is not None and not answer.is_sent:
-                await _refused(refusal, answer)(scope, receive, send)
+                await _refused(scope, refusal, answer)(scope, receive, send)
         finally:
             patience.cancel()
             body.forget()
@@ -278,8 +279,8 @@ def _loss(answer: _Answer, scope: Scope) -> ComparisonError:
     return Unavailable("No worker could answer this request; please try again.")
 
 
-def _refused(error: ComparisonError, answer: _Answer) -> Response:
+def _refused(scope: Scope, error: ComparisonError, answer: _Answer) -> Response:
     named = answer.request_id or request_id.new()
-    response = envelope.failure(error, "en", named)
+    response = refusals.refusal(scope["path"], error, "en", named)
     response.headers["X-Request-ID"] = named
     return response

@@ -28,6 +28,7 @@ JOB_RUN_SECONDS: Final = "pairlens_job_run_seconds"
 JOBS_EXPIRED: Final = "pairlens_jobs_expired_total"
 JOBS_TAKEN_OVER: Final = "pairlens_jobs_taken_over_total"
 JOB_STORED_BYTES: Final = "pairlens_job_stored_bytes"
+CHAT_TOKENS: Final = "pairlens_chat_tokens_total"
 WEBHOOK_TRIES: Final = "pairlens_webhook_tries_total"
 CANARY_DRIFT: Final = "pairlens_canary_similarity_drift"
 CANARY_RIGHT: Final = "pairlens_canary_right_ratio"
@@ -59,6 +60,9 @@ class RequestRecord:
     model_status: str | None = None
     cached: bool | None = None  # whether its report was there, or computed for somebody else
     body_bytes: int = 0
+    ignored_fields: tuple[str, ...] | None = None  # of a chat request, names as a person would type them
+    prompt_tokens: int | None = None  # of a conversation that was answered
+    generated_tokens: int | None = None
     queue_ms: float | None = None
     prepare_ms: float | None = None
     measure_ms: float | None = None

@@ -1,7 +1,7 @@
-"""Engines that look at two pictures and answer questions, behind one protocol."""
+"""Engines that look at pictures and answer questions or talk, behind one protocol."""
 
 from serve_app.core.byte_cache import OnLookup, uncounted
-from serve_app.vlm.engine import VisionLanguageModel, check, load
+from serve_app.vlm.engine import TalkingModel, Tell, VisionLanguageModel, check, load
 from serve_app.vlm.unavailable import ModelUnavailable
 
-__all__ = ["ModelUnavailable", "OnLookup", "VisionLanguageModel", "check", "load", "uncounted"]
+__all__ = ["ModelUnavailable", "OnLookup", "TalkingModel", "Tell", "VisionLanguageModel", "check", "load", "uncounted"]

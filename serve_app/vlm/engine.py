@@ -1,17 +1,20 @@
-"""Engines that look at two pictures and answer questions, behind one protocol.
-No prompts, no scores, no Ray: an inquiry goes in, replies come out.
+"""Engines that look at pictures and answer questions about two, or talk, behind one protocol.
+No prompts, no scores, no Ray: an inquiry goes in, replies come out; a conversation, what is said next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from serve_app.core.byte_cache import OnLookup, uncounted
 from serve_app.core.clock import Stop
+from serve_app.core.conversation import Conversation, Ended, Said
 from serve_app.core.inquiry import Inquiry, ModelIdentity, ModelOutput
 from serve_app.settings import ModelSettings
 from serve_app.vlm.scripted import ScriptedModel
+
+Tell = Callable[[Said], None]
 
 
 class VisionLanguageModel(Protocol):
@@ -40,7 +43,23 @@ class VisionLanguageModel(Protocol):
         ...
 
 
-def load(settings: ModelSettings, on_lookup: OnLookup = uncounted) -> VisionLanguageModel | None:
+class TalkingModel(Protocol):
+    """What the talker needs of an engine, called as its other side is."""
+
+    def talk(self, conversation: Conversation, tell: Tell, stop: Stop) -> Ended:
+        """Say what comes next, piece by piece to `tell`; blocks.
+
+        Raises DeadlineExceeded within two decode steps after `stop` has a reason, `MalformedRequest` and its kinds for
+        what this model can't take, ImageTooLarge and Overloaded where memory is short; anything else is its failure.
+        """
+        ...
+
+
+class Engine(VisionLanguageModel, TalkingModel, Protocol):
+    """Both sides of one loaded model."""
+
+
+def load(settings: ModelSettings, on_lookup: OnLookup = uncounted) -> Engine | None:
     """The engine that the settings name, ready but not warm; None for engine `none`.
 
     `on_lookup`: told of each hit and miss of an engine's cache. Raises ModelUnavailable.

@@ -7,14 +7,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from serve_app.core.assessed import PictureBox
 from serve_app.core.clock import Stop
+from serve_app.core.conversation import Conversation, Ended, Said, SaidToken
 from serve_app.core.habits import CONVENTIONS, Frame
 from serve_app.core.inquiry import Inquiry, ModelIdentity, ModelOutput, Question, Reply
 from serve_app.core.pictures import ShownImage
@@ -24,11 +26,12 @@ CHOSEN = 0.9  # probability of the chosen label; half of the rest lies outside t
 POLL_S = 0.01
 TOKENS_PER_PROMPT = 100
 TOKENS_PER_REPLY = 10
+_GARBAGE = "<garbage>\ud83d not what was asked for {{{"
 REMOVED = 3  # position of that label: what was removed has its place in the first picture
 
 
 class ScriptedModel:
-    """Chooses the same label for every question, and places every element in the same box."""
+    """Chooses the same label for every question, places every element in the same box, and always says the same."""
 
     def __init__(self, settings: ScriptedSettings) -> None:
         self._settings = settings
@@ -41,12 +44,11 @@ class ScriptedModel:
             return self._placing(inquiry)
         self._tally("begun", inquiry)
         try:
-            self._work(stop)
+            self._work(stop, self._settings.delay_s)
         except BaseException:
             self._tally("stopped", inquiry)
             raise
-        if self._settings.fails:
-            raise RuntimeError("scripted failure /secret/path pid 1234")
+        self._fail()
         replies = self._replies(inquiry, inquiry.questions, self._settings.label)
         self._tally("answered", inquiry)
         return ModelOutput(
@@ -56,6 +58,32 @@ class ScriptedModel:
             generated_tokens=TOKENS_PER_REPLY * len(replies),
             resized=(_resized(inquiry.shown_reference), _resized(inquiry.shown_candidate)),
         )
+
+    def talk(self, conversation: Conversation, tell: Callable[[Said], None], stop: Stop) -> Ended:
+        """Its words one after the other; of an answer that is to fit a schema an empty object."""
+        words = re.findall(r"\S+\s*", _GARBAGE if self._settings.answers_badly else self._settings.says)
+        if conversation.schema is not None:
+            words = ["{", "}"]
+        self._note("begun", conversation.pictures)
+        try:
+            self._work(stop, self._settings.delay_s)
+            for word in words[: conversation.max_tokens]:
+                self._work(stop, self._settings.pause_s)
+                self._fail()
+                tell(
+                    Said(
+                        word,
+                        ()
+                        if conversation.num_alternatives is None
+                        else (SaidToken(word.encode("utf-8", "replace"), -0.1),),
+                    )
+                )
+        except BaseException:
+            self._note("stopped", conversation.pictures)
+            raise
+        self._note("answered", conversation.pictures)
+        is_whole = len(words) <= conversation.max_tokens
+        return Ended("stop" if is_whole else "length", TOKENS_PER_PROMPT, min(len(words), conversation.max_tokens))
 
     def can_choose(self, labels: Sequence[str]) -> bool:
         """It has no tokenizer."""
@@ -98,18 +126,21 @@ class ScriptedModel:
         return {**said.model_dump(), "box": self._corners(said.box, shown)}
 
     def _tally(self, what: str, inquiry: Inquiry) -> None:
+        self._note(what, (inquiry.shown_reference, inquiry.shown_candidate))
+
+    def _note(self, what: str, pictures: Sequence[ShownImage]) -> None:
         """One line, whole whoever else writes: what was done survives whoever is killed."""
         if self._settings.tally is None:
             return
-        which = hashlib.sha256(inquiry.shown_reference.data + inquiry.shown_candidate.data).hexdigest()
+        which = hashlib.sha256(b"".join(shown.data for shown in pictures)).hexdigest()
         file = os.open(self._settings.tally, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             os.write(file, f"{what} {time.time():.4f} {which}\n".encode())
         finally:
             os.close(file)
 
-    def _work(self, stop: Stop) -> None:
-        end = time.monotonic() + self._settings.delay_s
+    def _work(self, stop: Stop, delay_s: float) -> None:
+        end = time.monotonic() + delay_s
         while (left := end - time.monotonic()) > 0:
             if not self._settings.ignores_stop:
                 stop.check()
@@ -117,9 +148,13 @@ class ScriptedModel:
         if not self._settings.ignores_stop:
             stop.check()
 
+    def _fail(self) -> None:
+        if self._settings.fails:
+            raise RuntimeError("scripted failure /secret/path pid 1234")
+
     def _reply(self, inquiry: Inquiry, question: Question, chosen: int) -> Reply:
         if self._settings.answers_badly:
-            return Reply((0.0,) * question.num_labels, "<garbage>\ud83d not what was asked for {{{")
+            return Reply((0.0,) * question.num_labels, _GARBAGE)
         if question.shape == "findings":
             return Reply(
                 (), json.dumps({"findings": [self._finding(inquiry, each) for each in self._settings.findings]})

@@ -46,13 +46,13 @@ class Jobs:
 
 
 async def test_a_job_returns_what_it_made() -> None:
-    device: Device[str] = Device(grace_s=1)
+    device = Device(grace_s=1)
     assert await device.run(Jobs().quick, Stop(Deadline.after(5))) == "done"
     device.close()
 
 
 async def test_a_deadline_ends_the_job_and_frees_the_device() -> None:
-    device: Device[str] = Device(grace_s=1)
+    device = Device(grace_s=1)
     jobs = Jobs()
     with pytest.raises(DeadlineExceeded):
         await device.run(jobs.obedient, Stop(Deadline.after(0.05)))
@@ -62,7 +62,7 @@ async def test_a_deadline_ends_the_job_and_frees_the_device() -> None:
 
 
 async def test_a_caller_that_leaves_never_lets_two_jobs_meet() -> None:
-    device: Device[str] = Device(grace_s=1)
+    device = Device(grace_s=1)
     jobs = Jobs()
     first = asyncio.create_task(device.run(jobs.deaf, Stop(Deadline.after(30))))
     await asyncio.to_thread(jobs.begun.wait, 5)
@@ -80,7 +80,7 @@ async def test_a_caller_that_leaves_never_lets_two_jobs_meet() -> None:
 
 async def test_seconds_nobody_waited_for_are_counted() -> None:
     counted: list[float] = []
-    device: Device[str] = Device(grace_s=1, on_abandoned=counted.append)
+    device = Device(grace_s=1, on_abandoned=counted.append)
     jobs = Jobs()
     first = asyncio.create_task(device.run(jobs.deaf, Stop(Deadline.after(30))))
     await asyncio.to_thread(jobs.begun.wait, 5)
@@ -95,7 +95,7 @@ async def test_seconds_nobody_waited_for_are_counted() -> None:
 
 
 async def test_a_deadline_that_passes_in_the_queue_never_runs_the_job() -> None:
-    device: Device[str] = Device(grace_s=1)
+    device = Device(grace_s=1)
     jobs = Jobs()
     first = asyncio.create_task(device.run(jobs.deaf, Stop(Deadline.after(30))))
     await asyncio.to_thread(jobs.begun.wait, 5)
@@ -114,7 +114,7 @@ async def test_a_deadline_that_passes_in_the_queue_never_runs_the_job() -> None:
 
 
 async def test_a_job_that_ignores_its_stop_makes_the_device_stuck() -> None:
-    device: Device[str] = Device(grace_s=0.0)
+    device = Device(grace_s=0.0)
     jobs = Jobs()
     with pytest.raises(DeadlineExceeded):
         await device.run(jobs.deaf, Stop(Deadline.after(0.05)))
@@ -126,7 +126,7 @@ async def test_a_job_that_ignores_its_stop_makes_the_device_stuck() -> None:
 
 
 async def test_an_error_of_a_job_reaches_its_caller_and_frees_the_device() -> None:
-    device: Device[str] = Device(grace_s=1)
+    device = Device(grace_s=1)
 
     def broken(_: Stop) -> str:
         raise ValueError("broken")
@@ -138,7 +138,7 @@ async def test_an_error_of_a_job_reaches_its_caller_and_frees_the_device() -> No
 
 
 async def test_where_it_takes_several_jobs_at_once_the_next_waits_for_one_to_end() -> None:
-    device: Device[str] = Device(grace_s=1, jobs_at_once=2)
+    device = Device(grace_s=1, jobs_at_once=2)
     jobs = [Jobs() for _ in range(3)]
     running = [asyncio.create_task(device.run(each.deaf, Stop(Deadline.after(30)))) for each in jobs[:2]]
     for each in jobs[:2]:
@@ -156,7 +156,7 @@ async def test_where_it_takes_several_jobs_at_once_the_next_waits_for_one_to_end
 
 
 async def test_one_stuck_job_beside_others_is_noticed() -> None:
-    device: Device[str] = Device(grace_s=0.0, jobs_at_once=2)
+    device = Device(grace_s=0.0, jobs_at_once=2)
     good, bad = Jobs(), Jobs()
     working = asyncio.create_task(device.run(good.deaf, Stop(Deadline.after(30))))
     await asyncio.to_thread(good.begun.wait, 5)

@@ -156,7 +156,7 @@ async def test_many_pairs_at_once_all_get_their_memory_back() -> None:
     pairs = [shared.examine(upload(), upload("red"), config(), soon()) for _ in range(8)]
     found = await asyncio.gather(*pairs)
     assert len({each.measurement.similarity for each in found}) == 1
-    assert shared._budget.free_bytes == BUDGET
+    assert shared.budget.free_bytes == BUDGET
 
 
 async def test_closing_ends_a_pair_whose_second_picture_still_waits() -> None:

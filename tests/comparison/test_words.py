@@ -173,7 +173,7 @@ async def test_the_networks_memory_is_promised_before_any_pair(budget_bytes: int
     found = await stage.examine(upload(ONE), upload(STRONGER), config(), soon())
     assert found.reading.status == status
     taken = ocr.WORKING_BYTES if status != "not_installed" else 0
-    assert stage._budget.free_bytes == budget_bytes - taken
+    assert stage.budget.free_bytes == budget_bytes - taken
 
 
 async def test_ignored_places_are_never_read() -> None:

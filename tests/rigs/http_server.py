@@ -16,7 +16,8 @@ import uvicorn
 @contextmanager
 def served(make: Callable[[], Any], *, close: Callable[[], None] = lambda: None) -> Iterator[str]:
     """The URL of the app that `make` returns, called in the server's own loop; ended with the block."""
-    sock = socket.socket()
+    # The protocol by name: asyncio sends small pieces at once (TCP_NODELAY) only where a socket says that it is TCP.
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.bind(("127.0.0.1", 0))
     server: uvicorn.Server | None = None
     started = threading.Event()

@@ -5,18 +5,22 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
 from serve_app import __version__
+from serve_app.chat.chat import Chat
 from serve_app.comparison.pipeline import Pipeline
 from serve_app.comparison.remembered import Remembered
 from serve_app.errors import ComparisonError, MalformedRequest, MethodNotAllowed, NotFound
-from serve_app.serving.api import envelope
 from serve_app.serving.api.arrival import arrival
 from serve_app.serving.api.batches import BatchDesk, add_batches
+from serve_app.serving.api.callers import route_of
+from serve_app.serving.api.chat import refusals
+from serve_app.serving.api.chat.routes import add_chat
 from serve_app.serving.api.compare import add_compare
 from serve_app.serving.api.door import Door, open_door
 from serve_app.serving.api.jobs import JobDesk, add_jobs
@@ -32,6 +36,15 @@ from serve_app.serving.readiness import Readiness
 from serve_app.settings import Settings
 from serve_app.storage.report_stores import open_reports
 
+_ABOUT: Final[dict[str, Any]] = {
+    "title": "PairLens",
+    "version": __version__,
+    "description": "Compares two images and says, with evidence, whether and where they differ.",
+    "docs_url": None,  # FastAPI's own load their scripts from another host
+    "redoc_url": None,
+    "redirect_slashes": False,  # a redirect has no envelope, and its Location is the caller's own Host
+}
+
 
 def create_app(
     pipeline: Pipeline,
@@ -43,10 +56,12 @@ def create_app(
     remembered: Remembered | None = None,
     jobs: JobDesk | None = None,
     batches: BatchDesk | None = None,
+    chat: Chat | None = None,
     context_request_id: Callable[[], str | None] | None = None,
 ) -> FastAPI:
     """The ASGI app. `door`: who is let in, and `remembered`: what is kept of reports, by default what the settings say.
-    `jobs` and `batches`: take work in that outlives its request; None where the operator has them off.
+    `jobs` and `batches`: take work in that outlives its request; None where the operator has them off. `chat`: None
+    where no model is served that could talk.
     `context_request_id`: the id that a server in front has given the request being handled; such a server also puts it
     on the answer."""
     door = door or open_door(settings)
@@ -58,15 +73,7 @@ def create_app(
             yield
         await remembering.aclose()
 
-    app = Described(
-        title="PairLens",
-        version=__version__,
-        description="Compares two images and says, with evidence, whether and where they differ.",
-        lifespan=lifespan,
-        docs_url=None,  # FastAPI's own load their scripts from another host
-        redoc_url=None,
-        redirect_slashes=False,  # a redirect has no envelope, and its Location is the caller's own Host
-    )
+    app = Described(lifespan=lifespan, **_ABOUT)
     app.add_middleware(
         Reception, door=door, limits=settings.limits, logger=logger, context_request_id=context_request_id
     )
@@ -81,6 +88,7 @@ def create_app(
     add_stream(app, pipeline, remembering, streams, settings.profiles)
     add_jobs(app, jobs, streams, settings.profiles)
     add_batches(app, batches, streams, settings.profiles)
+    add_chat(app, chat, settings, logger)
     return app
 
 
@@ -88,7 +96,7 @@ async def _refuse(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, ComparisonError)  # what it is registered for
     arrived = arrival(request)
     arrived.record.error = exc.type
-    return envelope.failure(exc, arrived.language, arrived.request_id)
+    return refusals.refusal(route_of(request.scope), exc, arrived.language, arrived.request_id)
 
 
 async def _refuse_route(request: Request, exc: Exception) -> Response:

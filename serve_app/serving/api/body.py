@@ -10,7 +10,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from tempfile import SpooledTemporaryFile
 from types import MappingProxyType
-from typing import Any, BinaryIO, Final, cast
+from typing import Any, BinaryIO, Final, TypeVar, cast
 
 import pydantic_core
 from fastapi import Request
@@ -27,6 +27,8 @@ from serve_app.serving.api import data_url
 from serve_app.serving.api.arrival import arrival
 from serve_app.serving.api.form import FormParser, without_preamble
 from serve_app.settings import Profile
+
+T = TypeVar("T")
 
 TWO_IMAGES: Final = "Send exactly two images: the field files twice, or the parts reference and candidate."
 # A field name that may be repeated in a pointer: what a person would have typed, nothing else.
@@ -106,6 +108,27 @@ class Asked:
     webhook_url: str | None = None  # as it came
 
 
+class JsonBodies:
+    """Reads bodies that are JSON: large ones wait on disk for their turn, one at a time, in a thread."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Semaphore(1)
+
+    async def read(self, request: Request, made: Callable[[Callable[[], bytes]], T]) -> T:
+        """What `made` makes of the whole body. Raises what it raises, `BodyTooLarge`, and `MalformedRequest` where the
+        body is of very many values."""
+        with SpooledTemporaryFile(max_size=_SMALL_BYTES) as file:
+            spool = UploadFile(cast(BinaryIO, file), size=0)
+            async with aclosing(_of_few_values(request.stream())) as counted, aclosing(_gathered(counted)) as pieces:
+                async for piece in pieces:
+                    await spool.write(piece)
+            await spool.seek(0)
+            if (spool.size or 0) <= _SMALL_BYTES:
+                return made(file.read)
+            async with self._turn:
+                return await asyncio.to_thread(made, file.read)
+
+
 class Bodies:
     """Reads the bodies of some routes: those that are large as JSON one at a time, in a thread.
 
@@ -118,7 +141,7 @@ class Bodies:
     def __init__(self, profiles: Mapping[str, Profile] = NO_PROFILES, *, takes_webhook: bool = False) -> None:
         self._profiles = profiles
         self._takes_webhook = takes_webhook
-        self._turn = asyncio.Semaphore(1)
+        self._documents = JsonBodies()
 
     async def read(self, request: Request) -> Asked:
         """Read and check the body. Raises `MalformedRequest` and its kinds, `InvalidConfig`, `BodyTooLarge`."""
@@ -137,16 +160,7 @@ class Bodies:
         return frozenset({"config", WEBHOOK} if self._takes_webhook else {"config"})
 
     async def _read_json(self, request: Request) -> Asked:
-        with SpooledTemporaryFile(max_size=_SMALL_BYTES) as file:
-            spool = UploadFile(cast(BinaryIO, file), size=0)
-            async with aclosing(_of_few_values(request.stream())) as counted, aclosing(_gathered(counted)) as pieces:
-                async for piece in pieces:
-                    await spool.write(piece)
-            await spool.seek(0)
-            if (spool.size or 0) <= _SMALL_BYTES:
-                return _of_json(request, file.read, self._fields)
-            async with self._turn:
-                return await asyncio.to_thread(_of_json, request, file.read, self._fields)
+        return await self._documents.read(request, lambda read: _of_json(request, read, self._fields))
 
 
 def parse_config(text: str | bytes) -> ImageComparisonConfig:
@@ -271,13 +285,19 @@ async def _of_few_values(stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[
         yield piece
 
 
-def _of_json(request: Request, read: Callable[[], bytes], fields: frozenset[str]) -> Asked:
+def json_object(text: bytes) -> dict[str, Any]:
+    """Raises `MalformedRequest`."""
     try:
-        asked = pydantic_core.from_json(read(), allow_inf_nan=False)
+        found = pydantic_core.from_json(text, allow_inf_nan=False)
     except ValueError:
         raise MalformedRequest("The body is not JSON.") from None
-    if not isinstance(asked, dict):
+    if not isinstance(found, dict):
         raise MalformedRequest("The body is not a JSON object.")
+    return found
+
+
+def _of_json(request: Request, read: Callable[[], bytes], fields: frozenset[str]) -> Asked:
+    asked = json_object(read())
     config = asked.get("config", {})
     arrival(request).language = _language(config)
     known = ("reference", "candidate", *sorted(fields))

@@ -68,11 +68,6 @@ def accepted(data: BaseModel | dict[str, Any], request_id: str, location: str, r
 
 def failure(error: ComparisonError, language: Language, request_id: str) -> Response:
     """The error's status, its general sentence in the reader's language and its own detail."""
-    headers = {}
-    if isinstance(error, ApiKeyRequired):
-        headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, Unavailable) or error.retry_after_s is not None:
-        headers["Retry-After"] = str(error.retry_after_s or DEFAULT_RETRY_AFTER_S)
     return _response(
         Envelope[None](
             code=error.status,
@@ -81,8 +76,18 @@ def failure(error: ComparisonError, language: Language, request_id: str) -> Resp
             error=ErrorReport.of(error),
             request_id=request_id,
         ),
-        headers,
+        headers_of(error),
     )
+
+
+def headers_of(error: ComparisonError) -> dict[str, str]:
+    """What HTTP says of a refusal beside its status."""
+    headers = {}
+    if isinstance(error, ApiKeyRequired):
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, Unavailable) or error.retry_after_s is not None:
+        headers["Retry-After"] = str(error.retry_after_s or DEFAULT_RETRY_AFTER_S)
+    return headers
 
 
 def _response(answer: BaseModel, headers: dict[str, str]) -> Response:

@@ -15,9 +15,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serve_app.core.clock import Deadline
 from serve_app.errors import BodyTooLarge, ComparisonError, DeadlineExceeded
 from serve_app.serving import request_id, telemetry
-from serve_app.serving.api import envelope
 from serve_app.serving.api.arrival import Arrival
-from serve_app.serving.api.callers import KEY
+from serve_app.serving.api.callers import KEY, route_of
+from serve_app.serving.api.chat import refusals
 from serve_app.serving.api.door import Door
 from serve_app.serving.transit import Transit
 from serve_app.settings import MIB, Limits
@@ -171,7 +171,7 @@ class _Answer:
         async def nothing() -> Message:
             return {"type": "http.disconnect"}
 
-        response = envelope.failure(error, self._arrived.language, self._arrived.request_id)
+        response = refusals.refusal(route_of(scope), error, self._arrived.language, self._arrived.request_id)
         await response(scope, nothing, self.send)
 
 

@@ -45,6 +45,9 @@ class RayRecorder:
             ("outcome",),
         )
         self._report_bytes = metrics.Gauge(telemetry.REPORT_CACHE_BYTES, "Of finished reports, in memory here.")
+        self._chat_tokens = metrics.Counter(
+            telemetry.CHAT_TOKENS, "Tokens of answered conversations: prompt or generated.", ("kind",)
+        )
         self._wait = metrics.Gauge(telemetry.EXPECTED_WAIT_SECONDS, "Expected wait of a request that comes now.")
         self._pending = metrics.Gauge(telemetry.PENDING_REQUESTS, "Requests let in and not yet answered.")
 
@@ -59,6 +62,9 @@ class RayRecorder:
                 self._misses.inc()
         if record.verdict is not None:
             self._verdicts.inc(tags={"verdict": record.verdict})
+        for kind, number in (("prompt", record.prompt_tokens), ("generated", record.generated_tokens)):
+            if number:  # Ray refuses to add nothing
+                self._chat_tokens.inc(number, tags={"kind": kind})
         for stage, seconds in record.stage_seconds():
             self._stages.observe(seconds, tags={"stage": stage})
 

@@ -8,7 +8,8 @@ import contextvars
 import logging
 import traceback
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
@@ -18,10 +19,12 @@ from ray.serve.context import _get_serve_request_context, _serve_request_context
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
+from serve_app.chat.pictures import Sent
 from serve_app.core.assessed import Assessment
 from serve_app.core.clock import Deadline, StageName, is_being_cancelled
+from serve_app.core.conversation import Conversation, Spoken
 from serve_app.core.measured import Examination
-from serve_app.core.pictures import Upload
+from serve_app.core.pictures import ShownImage, Upload
 from serve_app.errors import ComparisonError, Overloaded, Unavailable, WorkerLost
 from serve_app.schema import ImageComparisonConfig
 
@@ -34,6 +37,22 @@ logger = logging.getLogger("ray.serve")
 HOP_GRACE_S: Final = 0.5
 # One retry: a comparison changes nothing, so a second try is safe; a third would only add load to a fault.
 ATTEMPTS: Final = 2
+
+
+async def pieces_handed_back(work: AsyncGenerator[T, None]) -> AsyncGenerator[T | ComparisonError, None]:
+    """The same of an answer in pieces, of which a refusal is the last."""
+    async with aclosing(work):
+        while True:
+            piece = await handed_back(_next(work))
+            if piece is None:
+                return
+            yield piece
+            if isinstance(piece, ComparisonError):
+                return
+
+
+async def _next(work: AsyncGenerator[T, None]) -> T | None:
+    return await anext(work, None)
 
 
 async def handed_back(work: Awaitable[T]) -> T | ComparisonError:
@@ -94,6 +113,37 @@ class RemoteAssessor:
         return assessment
 
 
+class RemoteShowing:
+    """The `Showing` stage behind a handle."""
+
+    def __init__(self, handle: DeploymentHandle, on_retry: OnRetry) -> None:
+        self._handle = handle
+        self._on_retry = on_retry
+
+    async def show(self, sent: tuple[Sent, ...], deadline: Deadline) -> tuple[ShownImage, ...]:
+        def send() -> Any:
+            return self._handle.show.remote(sent, deadline)
+
+        shown: tuple[ShownImage, ...] = result(await answered(send, deadline, lambda: self._on_retry("examine")))
+        return shown
+
+
+class RemoteTalking:
+    """The `Talking` stage behind a handle."""
+
+    def __init__(self, handle: DeploymentHandle, on_retry: OnRetry) -> None:
+        self._handle = handle.options(stream=True)
+        self._on_retry = on_retry
+
+    async def talk(self, conversation: Conversation, deadline: Deadline) -> AsyncGenerator[tuple[Spoken, ...], None]:
+        def send() -> Any:
+            return self._handle.talk.remote(conversation, deadline)
+
+        async with aclosing(streamed(send, deadline, lambda: self._on_retry("assess"))) as pieces:
+            async for piece in pieces:
+                yield result(piece)
+
+
 async def answered(send: Callable[[], Any], deadline: Deadline, on_retry: Callable[[], None]) -> Any:
     """Send a call to a deployment and await its answer, once more if its replica died under it.
 
@@ -131,6 +181,50 @@ async def answered(send: Callable[[], Any], deadline: Deadline, on_retry: Callab
     raise kind("A worker was lost while it compared these images; please try again.")
 
 
+async def streamed(
+    send: Callable[[], Any], deadline: Deadline, on_retry: Callable[[], None]
+) -> AsyncGenerator[Any, None]:
+    """What a call to a deployment answers piece by piece; once more from the start if its replica died before that.
+
+    Raises as `answered` does. However it ends, the call is cancelled: its replica works on for nobody.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        if attempt > 1:
+            on_retry()
+        response, has_begun = send(), False
+        try:
+            while True:
+                try:
+                    piece = await answered_once(anext(response), deadline)
+                except StopAsyncIteration:
+                    return
+                has_begun = True
+                yield piece
+        except WorkerLost:
+            if has_begun or attempt == ATTEMPTS or deadline.passed:
+                raise
+            logger.warning("replica lost before its first words, attempt %d of %d", attempt, ATTEMPTS)
+        finally:
+            response.cancel()
+
+
+async def answered_once(response: Awaitable[T], deadline: Deadline) -> T:
+    """One piece. Raises StopAsyncIteration behind the last."""
+    try:
+        async with asyncio.timeout(deadline.remaining_s + HOP_GRACE_S):
+            return await unwrapped(response)
+    except TimeoutError:
+        raise deadline.exceeded() from None
+    except asyncio.CancelledError:
+        if is_being_cancelled():
+            raise
+    except BackPressureError:
+        raise Overloaded("The queue for the model is full.") from None
+    except (RayActorError, DeploymentUnavailableError, AioRpcError, TaskCancelledError) as exc:
+        logger.warning("replica lost (%s)", type(exc).__name__)
+    raise WorkerLost("A worker was lost in this conversation; please try again.")
+
+
 async def unwrapped(response: Awaitable[T]) -> T:
     """Await a handle's response; hide what it raised: a stage hands its refusals back as values (`handed_back`).
 
@@ -138,7 +232,7 @@ async def unwrapped(response: Awaitable[T]) -> T:
     """
     try:
         return await response
-    except (RayActorError, TaskCancelledError, RayServeException, AioRpcError):
+    except (RayActorError, TaskCancelledError, RayServeException, AioRpcError, StopAsyncIteration):
         raise
     except Exception as exc:  # noqa: BLE001 - whatever a stage raised: it must not reach a caller
         cause = getattr(exc, "cause", exc)

@@ -5,6 +5,8 @@ No logic of a comparison: what is here is what only Ray needs, liveness, metrics
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -13,21 +15,33 @@ from ray.serve.context import _get_serve_request_context
 from ray.serve.handle import DeploymentHandle
 
 from serve_app import ocr
+from serve_app.chat.chat import Chat
+from serve_app.chat.pictures import Pictures, Sent
+from serve_app.chat.talker import Talker
 from serve_app.comparison.assessor import Assessor
 from serve_app.comparison.examiner import Examiner
 from serve_app.comparison.pipeline import Pipeline
 from serve_app.comparison.remembered import Remembered
 from serve_app.core.assessed import Assessment
 from serve_app.core.clock import Deadline, StageName
+from serve_app.core.conversation import Conversation, Spoken
 from serve_app.core.measured import Examination
-from serve_app.core.pictures import Upload
+from serve_app.core.pictures import ShownImage, Upload
 from serve_app.errors import ComparisonError
 from serve_app.schema import ComparisonReport, ImageComparisonConfig
 from serve_app.serving.admission import NEXT_AT_A_MODEL
 from serve_app.serving.api.app import create_app
 from serve_app.serving.api.door import open_door
 from serve_app.serving.deployments.counting import RayRecorder, abandoned_seconds, model_cache
-from serve_app.serving.deployments.handles import RemoteAssessor, RemoteExaminer, detached, handed_back
+from serve_app.serving.deployments.handles import (
+    RemoteAssessor,
+    RemoteExaminer,
+    RemoteShowing,
+    RemoteTalking,
+    detached,
+    handed_back,
+    pieces_handed_back,
+)
 from serve_app.serving.deployments.logs import log_to_serve
 from serve_app.serving.deployments.watch import ClusterWatch, stages_of
 from serve_app.settings import Settings
@@ -51,11 +65,16 @@ class Preprocessor:
             shows_images=settings.model.is_asked,
             reader=ocr.installed(settings.preprocessing.text_reader),
         )
+        self._pictures = Pictures(settings.limits, self._examiner.budget, settings.preprocessing.threads)
 
     async def examine(
         self, reference: Upload, candidate: Upload, config: ImageComparisonConfig, deadline: Deadline
     ) -> Examination | ComparisonError:
         return await handed_back(self._examiner.examine(reference, candidate, config, deadline))
+
+    async def show(self, sent: tuple[Sent, ...], deadline: Deadline) -> tuple[ShownImage, ...] | ComparisonError:
+        """The pictures of a conversation, as the model is shown them."""
+        return await handed_back(self._pictures.show(sent, deadline))
 
 
 class VLModel:
@@ -64,11 +83,20 @@ class VLModel:
     def __init__(self, settings: Settings) -> None:
         log_to_serve()
         self._assessor = Assessor(settings.model, on_abandoned=abandoned_seconds().inc, on_lookup=model_cache())
+        self._talker = Talker(self._assessor.model, self._assessor.device)
 
     async def assess(
         self, config: ImageComparisonConfig, examination: Examination, deadline: Deadline
     ) -> Assessment | ComparisonError:
         return await handed_back(self._assessor.assess(config, examination, deadline))
+
+    async def talk(
+        self, conversation: Conversation, deadline: Deadline
+    ) -> AsyncGenerator[tuple[Spoken, ...] | ComparisonError, None]:
+        """Its part in a conversation, piece by piece; a refusal is the last piece."""
+        async with aclosing(pieces_handed_back(self._talker.talk(conversation, deadline))) as pieces:
+            async for piece in pieces:
+                yield piece
 
     async def check_health(self) -> None:
         """Async on purpose: a sync one would wait in the model's thread pool and get a busy replica killed."""
@@ -93,6 +121,7 @@ class Ingress:
         self._pipeline = Pipeline(
             RemoteExaminer(preprocessor, recorder.retried), RemoteAssessor(model, recorder.retried), settings
         )
+        self._chat = Chat(RemoteShowing(preprocessor, recorder.retried), RemoteTalking(model, recorder.retried))
         sent_to_each: dict[StageName, int] = {
             "examine": settings.preprocessing.pairs_at_once,
             "assess": settings.model.comparisons_at_once + NEXT_AT_A_MODEL,
@@ -128,6 +157,7 @@ class Ingress:
             remembered=self._remembered,
             jobs=self._jobs.desk if self._jobs is not None else None,
             batches=self._jobs.batch_desk if self._jobs is not None else None,
+            chat=self._chat if self._settings.model.is_asked else None,
             context_request_id=lambda: _get_serve_request_context().request_id or None,
         )
 

@@ -53,6 +53,21 @@ def second_turn(processor: Any) -> SecondTurn | None:
     return SecondTurn(between, _ended(after)) if found and asks else None
 
 
+def conversation(processor: Any, said: Sequence[tuple[str, Sequence[str | None]]]) -> str | None:
+    """All that stands before the model's next turn; None where the template has no place for such turns.
+
+    `said`: each speaker and its parts in order, None for a picture.
+    """
+    messages = [
+        {"role": speaker, "content": [_PICTURE if part is None else _text(part) for part in parts]}
+        for speaker, parts in said
+    ]
+    try:
+        return _ended(_rendered(processor, messages, thinks=False))
+    except (TemplateError, KeyError, IndexError, TypeError, ValueError):
+        return None
+
+
 def opened(after: str) -> Marks | None:
     """Of the thought that this text begins and doesn't end; None if there is none."""
     return next((marks for marks in THOUGHT_MARKS if after.rstrip().endswith(marks.begins)), None)

@@ -1,4 +1,4 @@
-"""Keeps what a model writes inside one JSON object of a known shape: compact, on one line.
+"""Keeps what a model writes inside one JSON object of a known shape, or of a caller's schema: compact, on one line.
 No model: it sees token ids and gives masks.
 
 Texts have no bound here, because one of 500 characters makes each mask thirty times dearer: whoever writes counts
@@ -86,6 +86,19 @@ class JsonText:
             self._first[described] = first
         return Writing(self._first[described].deep_copy())
 
+    def of_schema(self, schema: str) -> Writing:
+        """Of a JSON schema, as JSON, on one line. Raises ValueError for one that no text can be held to."""
+        described = self._matcher.grammar_from_json_schema(schema, overrides={"whitespace_flexible": False})
+        matcher = self._matcher(self._tokenizer, described, log_level=0)
+        if matcher.is_error():
+            raise ValueError(matcher.get_error())
+        return Writing(matcher)
+
+    def spelling(self, token: int) -> bytes:
+        """What a token is written as: perhaps a part of a character."""
+        spelt: bytes = self._tokenizer.decode_bytes([token])
+        return spelt
+
     def masks(self, texts: Sequence[Writing]) -> torch.Tensor:
         """(texts, vocabulary / 32) int32: a bit for each token, set where it may come next in that text.
 
@@ -115,13 +128,14 @@ class Writing:
     def accept(self, token: int) -> list[int]:
         """Write `token`; gives it and the tokens that the grammar forces after it, to be read in one step."""
         before = len(self.tokens)
-        self._take(token)
+        self.take(token)
         while not self.is_done and (forced := self.matcher.compute_ff_tokens()):
             for one in forced:
-                self._take(one)
+                self.take(one)
         return self.tokens[before:]
 
-    def _take(self, token: int) -> None:
+    def take(self, token: int) -> None:
+        """Write this one alone."""
         if not self.matcher.consume_token(token):
             raise RuntimeError(self.matcher.get_error())
         self.tokens.append(token)

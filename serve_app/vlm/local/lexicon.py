@@ -1,5 +1,5 @@
 """Text to token ids with one tokenizer: questions as plain data, labels that are one token.
-No model, no images.
+No images.
 """
 
 from __future__ import annotations
@@ -68,3 +68,15 @@ class Lexicon:
             ids = tuple(ids[-1] for ids in whole)
             self._labels[labels] = ids if fits and len(set(ids)) == len(ids) else None
         return self._labels[labels]
+
+    def defused(self, text: str) -> str:
+        """A caller's text for a processor that takes only text: what spells a control token has a space in it."""
+        return " ".join(self._cut(text))
+
+
+def end_ids(model: Any, tokenizer: Any) -> set[int]:
+    """Tokens that end what this model says."""
+    config = getattr(model, "generation_config", None)
+    ends = getattr(config, "eos_token_id", None)
+    found = ends if isinstance(ends, list) else [ends]
+    return {one for one in (*found, tokenizer.eos_token_id) if one is not None}

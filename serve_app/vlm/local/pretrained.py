@@ -1,13 +1,11 @@
-"""Engine `transformers`: any local vision-language checkpoint answers an inquiry.
+"""Engine `transformers`: any local vision-language checkpoint answers an inquiry, or talks.
 No scores, no thresholds: it gives the probabilities of labels and what was written.
 """
 
 from __future__ import annotations
 
-import io
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +14,7 @@ from PIL import Image
 
 from serve_app.core.byte_cache import ByteCache, OnLookup, uncounted
 from serve_app.core.clock import Deadline, Stop
+from serve_app.core.conversation import Conversation, Ended, Said
 from serve_app.core.inquiry import (
     MAX_FINDINGS,
     Inquiry,
@@ -26,11 +25,10 @@ from serve_app.core.inquiry import (
     Reply,
     Wording,
 )
-from serve_app.core.pictures import ShownImage
 from serve_app.errors import Overloaded
 from serve_app.settings import ModelSettings
 from serve_app.vlm import trial
-from serve_app.vlm.local import dialogue, frames, free_memory, grammar, loading
+from serve_app.vlm.local import dialogue, frames, free_memory, grammar, loading, picture_bytes
 from serve_app.vlm.local.asking import Asking, Row
 from serve_app.vlm.local.decoding import compiled, prefix, usual
 from serve_app.vlm.local.decoding.branches import stoppable
@@ -41,13 +39,13 @@ from serve_app.vlm.local.grammar import JsonText
 from serve_app.vlm.local.lexicon import Lexicon
 from serve_app.vlm.local.planning import plan
 from serve_app.vlm.local.planning.plan import Work
+from serve_app.vlm.local.talking.talk import Parts, Talk
 from serve_app.vlm.local.thinking import Thinking, log_unused, marks_of
 from serve_app.vlm.local.vision import Prompt, VisionEncoder, stacked
 from serve_app.vlm.unavailable import ModelUnavailable
 
 logger = logging.getLogger("pairlens.vlm")
 _WARM_UP_S = 600.0
-_DECODED_AT_ONCE = 4
 _RETRY_SCALE = 0.5  # of the pictures' sides, after memory ran out
 _CAPTIONS = ("First picture:", "Second picture:")  # as `prompt` names them, in the prompts that are measured
 
@@ -93,6 +91,8 @@ class PretrainedModel:
             device=loaded.model.device,
         )
         self._asking = Asking(Head(loaded.model), self.lexicon, json, settings, shares=shares, step=self._step)
+        whole = loaded.model, loaded.processor, self._sight, self.lexicon, json, self._planner, self._step
+        self._talk = Talk(Parts(*whole, shares=shares, give_back=self._give_back))
 
     def answer(self, inquiry: Inquiry, stop: Stop) -> ModelOutput:
         """See the protocol. Memory is planned before the work; out of memory all the same, it tries once more, with
@@ -119,6 +119,10 @@ class PretrainedModel:
         self._give_back()
         raise Overloaded("The model's device ran out of memory on this pair, even at half its size.", retry_after_s=5)
 
+    def talk(self, conversation: Conversation, tell: Callable[[Said], None], stop: Stop) -> Ended:
+        """See the protocol."""
+        return self._talk.talk(conversation, tell, stop)
+
     def _give_back(self) -> None:
         self.cache.clear()
         if self._step is not None:
@@ -137,7 +141,7 @@ class PretrainedModel:
         *,
         one_by_one: bool = False,
     ) -> ModelOutput:
-        pictures = _decoded(inquiry.pictures, work.sizes)
+        pictures = picture_bytes.decoded(inquiry.pictures, work.sizes)
         orders = [[pictures[i] for i in order] for order in work.orders]
         with torch.inference_mode(), stoppable(self.model, stop, self._step):
             prompts = self._sight.prompts(before, orders)
@@ -194,7 +198,7 @@ class PretrainedModel:
         asked = [bool(inquiry.questions), bool(inquiry.swapped_questions)]
         return Work(
             text_tokens=len(self.lexicon.template(before)) - count,  # a mark stands for each picture
-            sizes=tuple((shown.width, shown.height) for shown in inquiry.pictures),
+            sizes=tuple((one.width, one.height) for one in inquiry.pictures),
             orders=tuple(order for order, is_asked in zip(orders, asked, strict=True) if is_asked),
             places=tuple(row.order if all(asked) else 0 for row in rows),
             num_writing=len(inquiry.questions),
@@ -245,21 +249,3 @@ def _read(model: Any, prompts: Sequence[Prompt]) -> list[Prefix]:
     """The prompts as rows of one prefix, or as one prefix each where they can't be rows of one."""
     rows = stacked(prompts)
     return [prefix.read(model, one) for one in ([rows] if rows else [prompt.inputs for prompt in prompts])]
-
-
-def _decoded(pictures: Sequence[ShownImage], sizes: Sequence[tuple[int, int]]) -> list[Image.Image]:
-    """Each at its size; side by side, because Pillow's decoder lets go of Python's lock."""
-    with ThreadPoolExecutor(_DECODED_AT_ONCE, "pictures") as threads:
-        return list(threads.map(lambda shown, size: _shrunk(opened(shown), size), pictures, sizes))
-
-
-def _shrunk(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
-    return picture if picture.size == size else picture.resize(size, Image.Resampling.LANCZOS)
-
-
-def opened(shown: ShownImage) -> Image.Image:
-    """The picture as RGB."""
-    if shown.encoding == "rgb":
-        return Image.frombytes("RGB", (shown.width, shown.height), shown.data)
-    with Image.open(io.BytesIO(shown.data), formats=["JPEG"]) as image:
-        return image.convert("RGB")

@@ -15,7 +15,7 @@ import torch
 from serve_app.vlm.local import dialogue
 from serve_app.vlm.local.decoding.branches import Branches, Single
 from serve_app.vlm.local.decoding.prefix import Prefix
-from serve_app.vlm.local.lexicon import Lexicon
+from serve_app.vlm.local.lexicon import Lexicon, end_ids
 from serve_app.vlm.thought_marks import THOUGHT_MARKS, Marks
 from serve_app.vlm.unavailable import ModelUnavailable
 
@@ -51,7 +51,7 @@ class Thinking:
         self._tokenizer = processor.tokenizer
         self._opening = lexicon.template(_opening(processor, marks))
         self._closing = lexicon.template((dialogue.end(marks) if marks else "") + turn.between)
-        self._ends = lexicon.control_ids | _end_ids(model, processor.tokenizer)
+        self._ends = lexicon.control_ids | end_ids(model, processor.tokenizer)
         self._most_tokens = most_tokens
         self._shares = shares
 
@@ -163,10 +163,3 @@ def _opening(processor: Any, marks: Marks | None) -> str:
     """Behind the request; with the thought begun, if the template leaves that to the model."""
     _, after = dialogue.around(processor, "", 0, thinks=True)
     return after if marks is None or dialogue.opened(after) else f"{after}{marks.begins}\n"
-
-
-def _end_ids(model: Any, tokenizer: Any) -> set[int]:
-    config = getattr(model, "generation_config", None)
-    ends = getattr(config, "eos_token_id", None)
-    found = ends if isinstance(ends, list) else [ends]
-    return {one for one in (*found, tokenizer.eos_token_id) if one is not None}

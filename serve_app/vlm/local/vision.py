@@ -74,6 +74,15 @@ class Prompt:
                 longer[name] = torch.cat([value, value[:, -1:].expand(-1, more)], dim=1)
         return replace(self, inputs=longer)
 
+    def but_last(self) -> tuple[Prompt, int]:
+        """Without its last token, which is no picture's; and that token."""
+        shape = self.inputs["input_ids"].shape
+        shorter = {
+            name: value[:, :-1] if isinstance(value, torch.Tensor) and value.shape == shape else value
+            for name, value in self.inputs.items()
+        }
+        return replace(self, inputs=shorter), int(self.inputs["input_ids"][0, -1])
+
 
 class VisionEncoder:
     """Looks at pictures with one model and its processor."""
@@ -175,10 +184,28 @@ class VisionEncoder:
         pieces = before.split(self.processor.image_token)
         if len(pieces) != len(pictures) + 1:
             raise ValueError("the template has not one place for each picture")
+        first, *others = pieces
+        return self._joined([self.opening(first), *map(self._plain, others)], pictures)
+
+    def woven(self, stretches: Sequence[Sequence[int]], pictures: Sequence[Image.Image]) -> Prompt:
+        """A prompt of these tokens, with a picture between each two stretches, each looked at alone and whole.
+
+        Only where `can_compose`.
+        """
+        return self._joined(stretches, list(self._each_seen([(picture, False) for picture in pictures])))
+
+    def opening(self, text: str) -> list[int]:
+        """Tokens of a prompt's first text: what the tokenizer puts at the beginning is there once."""
         bos = self.processor.tokenizer.bos_token
-        begins = not (bos and before.startswith(bos))
+        begins = not (bos and text.startswith(bos))
+        return list(self.processor.tokenizer(text, add_special_tokens=begins)["input_ids"]) if text else []
+
+    def _plain(self, text: str) -> list[int]:
+        return list(self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
+
+    def _joined(self, stretches: Sequence[Sequence[int]], pictures: Sequence[EncodedPicture]) -> Prompt:
         names = list(pictures[0].stretch)
-        parts = [self._text(piece, names, begins=begins and not i) for i, piece in enumerate(pieces)]
+        parts = [self._filled(ids, names) for ids in stretches]
         whole: list[Mapping[str, torch.Tensor]] = [parts[0]]
         for seen, part in zip(pictures, parts[1:], strict=True):
             whole += [seen.stretch, part]
@@ -188,10 +215,9 @@ class VisionEncoder:
         inputs["mm_encoder_outputs"] = {"image": merged([seen.features for seen in pictures])}
         return Prompt(inputs)
 
-    def _text(self, text: str, names: Sequence[str], *, begins: bool) -> dict[str, torch.Tensor]:
-        ids = self.processor.tokenizer(text, add_special_tokens=begins)["input_ids"] if text else []
+    def _filled(self, ids: Sequence[int], names: Sequence[str]) -> dict[str, torch.Tensor]:
         device = self.model.device
-        fillers = {"input_ids": torch.tensor([ids], dtype=torch.long).to(device)}
+        fillers = {"input_ids": torch.tensor([list(ids)], dtype=torch.long).to(device)}
         for name in names:
             if name != "input_ids":
                 fillers[name] = torch.full((1, len(ids)), int(name == "attention_mask"), device=device)

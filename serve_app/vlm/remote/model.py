@@ -1,28 +1,26 @@
-"""An inquiry to many chat requests in parallel, their answers to replies.
+"""An inquiry to many chat requests in parallel, their answers to replies; a conversation to one.
 No sockets, no scores: `server` speaks HTTP, `labels` reads probabilities.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import io
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 import httpx2
-from PIL import Image
 
 from serve_app.core.clock import Deadline, Stop
+from serve_app.core.conversation import Conversation, Ended, Said
 from serve_app.core.inquiry import LETTERS, Inquiry, ModelIdentity, ModelOutput, Question, Reply
 from serve_app.core.pictures import ShownImage
 from serve_app.errors import DeadlineExceeded
 from serve_app.settings import ModelSettings
 from serve_app.vlm import trial
-from serve_app.vlm.remote import labels, options, shapes
+from serve_app.vlm.remote import labels, options, pictures, shapes, talking
 from serve_app.vlm.remote.server import ChatServer, Completion, ServerFault
 from serve_app.vlm.remote.wire import THOUGHT_TOKENS, Options, body
 from serve_app.vlm.unavailable import ModelUnavailable
@@ -60,6 +58,16 @@ class ChatModel:
         except ServerFault as fault:
             logger.error("model failed: %s", fault)  # noqa: TRY400 - one sentence; a trace would add nothing
             raise fault.for_caller() from None
+
+    def talk(self, conversation: Conversation, tell: Callable[[Said], None], stop: Stop) -> Ended:
+        """See the protocol. Handed on to the server; raises Overloaded, Unavailable and ModelFailed as well."""
+        stop.check()
+        request = talking.body(self._name, conversation, self._options)
+        try:
+            return _blocking(_until(stop, talking.talk(self._server, request, tell, stop.deadline)))
+        except ServerFault as fault:
+            logger.error("conversation failed: %s", fault)  # noqa: TRY400 - one sentence; a trace would add nothing
+            raise talking.for_caller(fault) from None
 
     def can_choose(self, choices: Sequence[str]) -> bool:
         """See the protocol. Lets the model copy an answer with each label; yes where that doesn't tell."""
@@ -193,17 +201,8 @@ def _odds(answer: Completion, choices: Sequence[str]) -> labels.Odds:
     return labels.read(answer.tokens, choices) or labels.assumed(answer.text, choices)
 
 
-def _named(names: Sequence[str], pictures: Sequence[ShownImage]) -> _Named:
-    return tuple((name, _url(shown)) for name, shown in zip(names, pictures, strict=True))
-
-
-def _url(shown: ShownImage) -> str:
-    """The picture as a data URL: the JPEG as it is, plain pixels as PNG."""
-    if shown.encoding == "jpeg":
-        return f"data:image/jpeg;base64,{base64.b64encode(shown.data).decode()}"
-    encoded = io.BytesIO()
-    Image.frombytes("RGB", (shown.width, shown.height), shown.data).save(encoded, "PNG", compress_level=1)
-    return f"data:image/png;base64,{base64.b64encode(encoded.getvalue()).decode()}"
+def _named(names: Sequence[str], shown: Sequence[ShownImage]) -> _Named:
+    return tuple((name, pictures.url(one)) for name, one in zip(names, shown, strict=True))
 
 
 async def _until(stop: Stop, work: Coroutine[Any, Any, T]) -> T:

@@ -143,37 +143,43 @@ class ChatServer:
         raise AssertionError("unreachable: the loop has no end of its own")
 
     async def _send(self, client: httpx2.AsyncClient, body: bytes, on_begin: Callable[[], None]) -> Completion:
-        url, headers = f"{self._url}/chat/completions", {"Content-Type": "application/json"}
-        try:
-            async with client.stream("POST", url, content=body, headers=headers) as reply:
-                if reply.status_code != httpx2.codes.OK:
-                    said = await anext(reply.aiter_bytes(MAX_SAID_BYTES), b"")
-                    raise self._fault(reply.status_code, reply.headers, _message(said))
-                return await self._collected(reply, on_begin)
-        except httpx2.HTTPError as exc:
-            raise self._unreached(exc) from None
-
-    async def _collected(self, reply: httpx2.Response, on_begin: Callable[[], None]) -> Completion:
         text: list[str] = []
         tokens: list[WrittenToken] = []
-        chunks, prompt_tokens, generated, is_cut_off = 0, 0, 0, False
-        async for event in self._events(reply):
+        prompt_tokens, generated, is_cut_off = 0, 0, False
+        async for chunk in self.chunks(client, body):
             on_begin()
-            try:
-                chunk = Chunk.model_validate_json(event)
-            except ValidationError:
-                raise self._garbled() from None
-            if chunk.error is not None:
-                raise ServerFault(f"{self._url} broke off its answer with an error.", status=500)
-            chunks += bool(chunk.choices)
             text.append(chunk.text)
             tokens += chunk.tokens
             is_cut_off = is_cut_off or chunk.is_cut_off
             if chunk.usage is not None:
                 prompt_tokens, generated = chunk.usage.prompt_tokens, chunk.usage.completion_tokens
-        if not chunks:
-            raise self._garbled()
         return Completion("".join(text), tuple(tokens), prompt_tokens, generated or len(tokens), is_cut_off)
+
+    async def chunks(self, client: httpx2.AsyncClient, body: bytes) -> AsyncIterator[Chunk]:
+        """The answer to one request as it comes, or as one piece. Raises ServerFault, also where there was none."""
+        url, headers, num_choices = f"{self._url}/chat/completions", {"Content-Type": "application/json"}, 0
+        try:
+            async with client.stream("POST", url, content=body, headers=headers) as reply:
+                if reply.status_code != httpx2.codes.OK:
+                    said = await anext(reply.aiter_bytes(MAX_SAID_BYTES), b"")
+                    raise self._fault(reply.status_code, reply.headers, _message(said))
+                async for event in self._events(reply):
+                    chunk = self._read(event)
+                    num_choices += bool(chunk.choices)
+                    yield chunk
+        except httpx2.HTTPError as exc:
+            raise self._unreached(exc) from None
+        if not num_choices:
+            raise self._garbled()
+
+    def _read(self, event: bytes) -> Chunk:
+        try:
+            chunk = Chunk.model_validate_json(event)
+        except ValidationError:
+            raise self._garbled() from None
+        if chunk.error is not None:
+            raise ServerFault(f"{self._url} broke off its answer with an error.", status=500)
+        return chunk
 
     async def _events(self, reply: httpx2.Response) -> AsyncIterator[bytes]:
         """The data of server-sent events, or the whole body of a server that doesn't stream; bounded."""

@@ -24,7 +24,7 @@ from serve_app.errors import ImageTooLarge
 from serve_app.local import open_pipeline
 from serve_app.schema import ImageComparisonConfig
 from serve_app.settings import MIB, Limits, Settings
-from serve_app.vlm.local import free_memory, loading, pretrained
+from serve_app.vlm.local import free_memory, loading, picture_bytes, pretrained
 from serve_app.vlm.local.planning import footprint, measuring, plan
 from serve_app.vlm.local.planning.allocation import Allocations
 from tests.vlm.local.test_pretrained import FAMILIES, a_picture, a_stop, an_inquiry, settings_for
@@ -221,7 +221,7 @@ def test_tokens_of_pictures_are_those_of_the_prompt(family: str, tmp_path: Path)
         inquiry = replace(an_inquiry(), shown_reference=shown[0], shown_candidate=shown[1], crops=(), captions=())
         before, _ = model.prompt(inquiry.instructions)
         work = model._work(inquiry, before, [])
-        pictures = [pretrained.opened(one) for one in shown]
+        pictures = [picture_bytes.opened(one) for one in shown]
         assert model._planner.need(replace(work, places=(0,), lengths=(1,)), 1).prompt_tokens == pytest.approx(
             model.inputs(before, pictures)["input_ids"].shape[1], abs=2
         )

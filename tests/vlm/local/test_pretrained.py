@@ -28,7 +28,7 @@ from serve_app.core.pictures import Box, ShownImage
 from serve_app.errors import DeadlineExceeded, Overloaded
 from serve_app.schema import ImageComparisonConfig
 from serve_app.settings import ModelSettings
-from serve_app.vlm.local import loading, pretrained
+from serve_app.vlm.local import loading, picture_bytes, pretrained
 from serve_app.vlm.local.lexicon import ANSWER_OPENING
 from tests.comparison.test_prompt import a_difference, an_examination
 from tests.worlds import checkpoints, families
@@ -79,7 +79,7 @@ def qwen(tmp_path_factory: pytest.TempPathFactory) -> pretrained.PretrainedModel
 def whole_ids(model: pretrained.PretrainedModel, inquiry: Inquiry, question: Question) -> dict[str, torch.Tensor]:
     """The tensors of one question's whole prompt, as one plain forward pass would read it."""
     before, after = model.prompt(inquiry.instructions, len(inquiry.pictures), inquiry.captions)
-    pictures = [pretrained.opened(shown) for shown in inquiry.pictures]
+    pictures = [picture_bytes.opened(shown) for shown in inquiry.pictures]
     inputs = model.inputs(before, pictures)
     wording, _ = model.lexicon.choose(question)
     suffix = model.lexicon.data(wording.text) + model.lexicon.template(after) + model.lexicon.template(ANSWER_OPENING)

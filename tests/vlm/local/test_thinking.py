@@ -19,7 +19,7 @@ from serve_app import vlm
 from serve_app.core.clock import Deadline, Stop
 from serve_app.core.inquiry import Inquiry, Question
 from serve_app.errors import DeadlineExceeded
-from serve_app.vlm.local import pretrained, thinking
+from serve_app.vlm.local import picture_bytes, pretrained, thinking
 from serve_app.vlm.local.lexicon import ANSWER_OPENING, Lexicon
 from serve_app.vlm.thought_marks import THOUGHT_MARKS
 from tests.vlm.local.test_memory import held_to_its_word, measured_peak
@@ -76,7 +76,7 @@ class Dialogue:
         self.begins = f"{MARKS.begins}\n" if thinks else ""
         ended = f"\n{MARKS.ends}\n\n" if thinks else ""
         before, _ = model.prompt(inquiry.instructions, len(inquiry.pictures))
-        inputs = model.inputs(before, [pretrained.opened(shown) for shown in inquiry.pictures])
+        inputs = model.inputs(before, [picture_bytes.opened(shown) for shown in inquiry.pictures])
         self.asked = model.lexicon.data(inquiry.thought_request) + self.ids(f"{TURN}assistant\n{self.begins}")
         inputs = with_tokens(inputs, self.asked)
         self.thought: list[int] = []

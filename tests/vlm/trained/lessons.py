@@ -24,7 +24,7 @@ from serve_app.core.measured import Examination
 from serve_app.core.pictures import Box, ShownImage, Upload
 from serve_app.schema import ImageComparisonConfig, Language
 from serve_app.settings import Limits, PreprocessingSettings
-from serve_app.vlm.local import grammar, pretrained
+from serve_app.vlm.local import grammar, picture_bytes
 from serve_app.vlm.local.lexicon import ANSWER_OPENING
 from tests.vlm.trained.scenes import CELLS, SHAPES, STATES, Element, Scene, as_png
 
@@ -202,11 +202,11 @@ def _happened(element: Element | None) -> int:
 
 def _varied(rng: random.Random, shown: ShownImage) -> ShownImage:
     """The same picture a little brighter or darker, perhaps mirrored: what is taught isn't these very pixels."""
-    picture = ImageEnhance.Brightness(pretrained.opened(shown)).enhance(rng.uniform(0.85, 1.15))
+    picture = ImageEnhance.Brightness(picture_bytes.opened(shown)).enhance(rng.uniform(0.85, 1.15))
     picture = ImageOps.mirror(picture) if rng.random() < 0.5 else picture
     return ShownImage(picture.width, picture.height, "rgb", picture.tobytes())
 
 
 def _opened(pictures: Sequence[ShownImage]) -> tuple[Image.Image, Image.Image]:
-    first, second = (pretrained.opened(one) for one in pictures)
+    first, second = (picture_bytes.opened(one) for one in pictures)
     return first, second

@@ -12,7 +12,9 @@ from typing import Any, Final
 from fastapi import FastAPI
 
 from serve_app import __version__
+from serve_app.errors import kinds_of_error
 from serve_app.serving import messages
+from serve_app.serving.api.chat.refusals import CHAT, MODELS, described, speaks_openai
 from serve_app.serving.api.door import BATCHES, JOBS
 from serve_app.settings import Limits
 
@@ -42,6 +44,14 @@ REFUSALS: Final[dict[int, tuple[str, str]]] = {
     507: ("storage_full", "There is no room for the images of one more job."),
 }
 
+# Of conversations, where they say something of their own.
+_TALK_REFUSALS: Final[dict[int, tuple[str, str]]] = {
+    400: ("malformed_request", "A conversation has at most 10 pictures here."),
+    404: ("model_not_found", "The model served here is Qwen/Qwen3-VL-4B-Instruct."),
+}
+_MODEL: Final = "Qwen/Qwen3-VL-4B-Instruct"
+_LISTED: Final = {"id": _MODEL, "object": "model", "created": 1795771800, "owned_by": "pairlens"}
+
 
 @cache
 def sample() -> dict[str, Any]:
@@ -65,14 +75,18 @@ def exemplify(page: dict[str, Any]) -> None:
         bodies = operation.get("requestBody", {}).get("content", {})
         if _JSON in bodies:
             # First: Swagger UI offers the first one, and it is the one whose example can be sent as it is.
-            document = {_JSON: {**bodies[_JSON], "example": sample()["request"]}}
+            asked = _TALKED["request"] if speaks_openai(route) else sample()["request"]
+            document = {_JSON: {**bodies[_JSON], "example": asked}}
             operation["requestBody"] = {**operation["requestBody"], "content": {**document, **bodies, **document}}
         for status, answer in operation["responses"].items():
             content = answer.get("content", {}).get(_JSON)
             if content is None:
                 continue
             code = int(status)
-            content["example"] = refusal(code) if code >= 400 else answered(f"{method} {route}", code)
+            if speaks_openai(route):
+                content["example"] = openai_refusal(code) if code >= 400 else _TALKED[f"{method} {route}"]
+            else:
+                content["example"] = refusal(code) if code >= 400 else answered(f"{method} {route}", code)
 
 
 def refusal(status: int) -> dict[str, Any]:
@@ -83,6 +97,13 @@ def refusal(status: int) -> dict[str, Any]:
     if status == 415:
         error["image"] = "candidate"
     return _enveloped(status, messages.message(kind, "en"), None, error)
+
+
+def openai_refusal(status: int) -> dict[str, Any]:
+    """As OpenAI's API has it."""
+    kind, detail = _TALK_REFUSALS.get(status) or REFUSALS[status]
+    raised = next(each for each in kinds_of_error() if each.type == kind)
+    return described(raised(detail)).model_dump()
 
 
 def answered(operation: str, status: int) -> dict[str, Any]:
@@ -165,4 +186,36 @@ _ANSWERS: Final[dict[str, Callable[[], Any]]] = {
     f"GET {BATCHES}/{{batch_id}}": lambda: _batch("succeeded", 2),
     f"DELETE {BATCHES}/{{batch_id}}": lambda: _batch("cancelled", 1),
     f"GET {BATCHES}/{{batch_id}}/results": _results,
+}
+
+_SAID: Final[dict[str, Any]] = {
+    "role": "assistant",
+    "content": "A price tag: 12.99.",
+    "refusal": None,
+    "annotations": [],
+}
+_TALKED: Final[dict[str, dict[str, Any]]] = {
+    "request": {
+        "model": _MODEL,
+        "max_tokens": 100,
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "image_url", "image_url": {"url": sample()["request"]["reference"]}},
+                    {"type": "text", "text": "What does it say?"},
+                ],
+            }
+        ],
+    },
+    f"POST {CHAT}": {
+        "id": f"chatcmpl-{_REQUEST_ID}",
+        "object": "chat.completion",
+        "created": 1795771800,
+        "model": _MODEL,
+        "choices": [{"index": 0, "message": _SAID, "logprobs": None, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 310, "completion_tokens": 8, "total_tokens": 318},
+    },
+    f"GET {MODELS}": {"object": "list", "data": [_LISTED]},
+    f"GET {MODELS}/{{model}}": _LISTED,
 }

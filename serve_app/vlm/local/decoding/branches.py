@@ -165,11 +165,15 @@ def most_likely(logits: torch.Tensor, masks: torch.Tensor) -> list[int]:
 
     The one wait of a step: masks go to the device while it still computes the logits, and become bits there.
     """
+    tokens: list[int] = logits.masked_fill(~allowed(logits, masks), -torch.inf).argmax(-1).tolist()
+    return tokens
+
+
+def allowed(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """(rows, vocabulary) bool, where the logits are: the bits of `masks`."""
     bits = masks.to(logits.device, non_blocking=True).view(torch.uint8)[:, :, None]
     places = torch.arange(8, dtype=torch.uint8, device=logits.device)
-    allowed = ((bits >> places) & 1).bool().view(len(logits), -1)[:, : logits.shape[1]]
-    tokens: list[int] = logits.masked_fill(~allowed, -torch.inf).argmax(-1).tolist()
-    return tokens
+    return ((bits >> places) & 1).bool().view(len(logits), -1)[:, : logits.shape[1]]
 
 
 @contextmanager

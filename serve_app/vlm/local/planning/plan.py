@@ -32,7 +32,8 @@ class Work:
     `text_tokens`: of a prompt beside its pictures. `sizes`: width and height of every picture, reference and candidate
     first, then close-ups. `orders`: of the pictures, one a prompt. `places`: which prompt each question continues,
     those that write first. `lengths`: of the questions, in tokens. `thought`: tokens that are joined to each prompt
-    before the first question, at most, in the order in which they are.
+    before the first question, at most, in the order in which they are. `num_whole`: pictures that come first and are no
+    close-ups. `subject`: what it is about, in a refusal.
     """
 
     text_tokens: int
@@ -43,6 +44,8 @@ class Work:
     lengths: tuple[int, ...]
     longest_text: int
     thought: tuple[int, ...] = ()
+    num_whole: int = NUM_WHOLE
+    subject: str = "this pair"
 
     def scaled(self, scale: float) -> Work:
         return replace(self, sizes=tuple(scaled(size, scale) for size in self.sizes))
@@ -61,6 +64,17 @@ class Need:
     @property
     def peak(self) -> int:
         return max(self.reading, self.answering)
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """`work` as it fits in `available` bytes: its pictures so many times smaller, so many rows at once."""
+
+    work: Work
+    need: Need
+    rows: int
+    scale: float
+    available: int
 
 
 class Planner:
@@ -84,10 +98,26 @@ class Planner:
         self._free_bytes = free_bytes
 
     def decide(self, work: Work) -> tuple[MemoryPlan, Work]:
-        """A plan that fits, and the work as it is then: fewer questions at once first, then smaller pictures.
+        """A plan that fits, and the work as it is then. Raises ImageTooLarge, with the numbers."""
+        fit = self._fit(work)
+        plan = MemoryPlan(
+            visual_tokens=fit.need.visual_tokens,
+            prompt_tokens=fit.need.prompt_tokens,
+            predicted_bytes=fit.need.peak,
+            available_bytes=fit.available,
+            rows_per_batch=fit.rows,
+            scale=round(fit.scale, 4),
+            shown_reference=fit.work.sizes[0],
+            shown_candidate=fit.work.sizes[1],
+        )
+        return plan, fit.work
 
-        Raises ImageTooLarge, with the numbers.
-        """
+    def fitted(self, work: Work) -> Work:
+        """The work as it fits, where nobody reads a plan. Raises ImageTooLarge, with the numbers."""
+        return self._fit(work).work
+
+    def _fit(self, work: Work) -> _Fit:
+        """Fewer questions at once first, then smaller pictures; and room made of the cache where it is needed."""
         available = self.available_bytes()
         scale, asked = 1.0, work
         while True:
@@ -98,24 +128,14 @@ class Planner:
                 need = self.need(asked, rows)
             if need.peak <= available:
                 break
-            if max(max(size) for size in asked.sizes[:2]) <= MIN_SIDE:
+            if max(max(size) for size in asked.sizes[: asked.num_whole]) <= MIN_SIDE:
                 raise ImageTooLarge(_refusal(asked, need, available))
             # Memory goes at least with the area; more than a half at once could shrink too far.
             scale *= min(0.95, max(0.5, math.sqrt(available / need.peak)))
             asked = work.scaled(scale)
         if need.peak > available - self._cache.held_bytes:
             self._cache.clear()
-        plan = MemoryPlan(
-            visual_tokens=need.visual_tokens,
-            prompt_tokens=need.prompt_tokens,
-            predicted_bytes=need.peak,
-            available_bytes=available,
-            rows_per_batch=rows,
-            scale=round(scale, 4),
-            shown_reference=asked.sizes[0],
-            shown_candidate=asked.sizes[1],
-        )
-        return plan, asked
+        return _Fit(asked, need, rows, scale, available)
 
     def available_bytes(self) -> int:
         """The operator's share of what is free, what the cache would give back included."""
@@ -124,7 +144,7 @@ class Planner:
 
     def need(self, work: Work, rows: int) -> Need:
         """With `rows` questions at once."""
-        pictures = [self._picture_tokens.of(size, place >= NUM_WHOLE) for place, size in enumerate(work.sizes)]
+        pictures = [self._picture_tokens.of(size, place >= work.num_whole) for place, size in enumerate(work.sizes)]
         visual, prompts = sum(pictures), len(work.orders)
         read = work.text_tokens + visual
         length = read + sum(work.thought)
@@ -195,8 +215,8 @@ def scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
 
 
 def _refusal(work: Work, need: Need, available: int) -> str:
-    (width, height), (its_width, its_height) = work.sizes[:2]
+    sizes = " and ".join(f"{width}x{height}" for width, height in work.sizes[: work.num_whole])
     return (
-        f"The model needs about {need.peak / MIB:.1f} MiB of memory for this pair, even shown at {width}x{height} and "
-        f"{its_width}x{its_height}; this service has {available / MIB:.1f} MiB for it."
+        f"The model needs about {need.peak / MIB:.1f} MiB of memory for {work.subject}, even shown at {sizes}; "
+        f"this service has {available / MIB:.1f} MiB for it."
     )

@@ -1,0 +1,1 @@
+"""The OpenAI door: conversations about pictures in the words of that API."""
