@@ -18,6 +18,7 @@ from serve_app.cli.files import say
 from serve_app.cli.jobs import jobs
 from serve_app.cli.serve import serve
 from serve_app.cli.size import size
+from serve_app.cli.tool import mcp
 
 # Before numpy is first imported: its products here are small, and a pool of threads for them costs 50 ms at the start.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -36,6 +37,7 @@ app.command()(serve)
 app.command()(size)
 app.command()(doctor)
 app.command()(bench)
+app.command()(mcp)
 app.add_typer(jobs, name="jobs")
 
 

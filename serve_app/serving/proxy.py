@@ -31,7 +31,7 @@ logger = logging.getLogger("ray.serve")
 # Serve's own routes under this prefix are for machines that expect its plain text.
 OWN_ROUTES: Final = "/-/"
 # They change nothing, so that asking twice is safe; and so does no GET.
-REPEATABLE: Final = ("/v1/compare", "/v1/compare/stream", CHAT)
+REPEATABLE: Final = ("/v1/compare", "/v1/compare/stream", CHAT, "/mcp")
 # The second replica's clock starts anew: a later loss would outlast the caller's deadline by too much.
 REPEAT_WITHIN_S: Final = 5.0
 # Of the bytes under way, what is kept here for a second try; a request beyond that is not tried twice. All else of a

@@ -24,6 +24,7 @@ from serve_app.serving.api.chat.routes import add_chat
 from serve_app.serving.api.compare import add_compare
 from serve_app.serving.api.door import Door, open_door
 from serve_app.serving.api.jobs import JobDesk, add_jobs
+from serve_app.serving.api.mcp_door import add_mcp, open_mcp, running
 from serve_app.serving.api.operations import add_operations
 from serve_app.serving.api.pages.assets import add_assets
 from serve_app.serving.api.pages.docs import add_docs
@@ -66,10 +67,11 @@ def create_app(
     on the answer."""
     door = door or open_door(settings)
     remembering = remembered or Remembered(pipeline, settings, open_reports(settings.cache))
+    mcp = open_mcp(settings, pipeline, remembering, logger)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with readiness.watch():
+        async with readiness.watch(), running(mcp):
             yield
         await remembering.aclose()
 
@@ -89,6 +91,7 @@ def create_app(
     add_jobs(app, jobs, streams, settings.profiles)
     add_batches(app, batches, streams, settings.profiles)
     add_chat(app, chat, settings, logger)
+    add_mcp(app, mcp)
     return app
 
 

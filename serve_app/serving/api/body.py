@@ -14,15 +14,15 @@ from typing import Any, BinaryIO, Final, TypeVar, cast
 
 import pydantic_core
 from fastapi import Request
-from pydantic import ValidationError
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException
 
 from serve_app.comparison import profiles
 from serve_app.core.pictures import Upload
-from serve_app.errors import ImageRole, InvalidConfig, MalformedRequest, TwoImagesRequired
+from serve_app.errors import ImageRole, MalformedRequest, TwoImagesRequired
 from serve_app.schema import ImageComparisonConfig, Language
+from serve_app.schema.parsing import parse_config as parse_config
 from serve_app.serving.api import data_url
 from serve_app.serving.api.arrival import arrival
 from serve_app.serving.api.form import FormParser, without_preamble
@@ -31,8 +31,6 @@ from serve_app.settings import Profile
 T = TypeVar("T")
 
 TWO_IMAGES: Final = "Send exactly two images: the field files twice, or the parts reference and candidate."
-# A field name that may be repeated in a pointer: what a person would have typed, nothing else.
-_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MAX_CONFIG_BYTES: Final = 256 * 1024  # 20 elements, 12 aspects and 64 regions take under 20 KB
 # Counted before they are parsed: each costs 60 to 90 times what it takes in the body.
 _MAX_JSON_VALUES: Final = 20_000
@@ -161,29 +159,6 @@ class Bodies:
 
     async def _read_json(self, request: Request) -> Asked:
         return await self._documents.read(request, lambda read: _of_json(request, read, self._fields))
-
-
-def parse_config(text: str | bytes) -> ImageComparisonConfig:
-    """A config from JSON. Raises `MalformedRequest` or `InvalidConfig` with a pointer to the field."""
-    try:
-        return ImageComparisonConfig.model_validate_json(text)
-    except ValidationError as exc:
-        first = exc.errors(include_url=False, include_input=False, include_context=False)[0]
-    if first["type"] == "json_invalid":
-        raise MalformedRequest("The config is not a JSON object.", field="/config")
-    field = _pointer(first["loc"])
-    if first["type"] == "extra_forbidden":
-        raise InvalidConfig("The config has a field of an unknown name.", field=field)
-    raise InvalidConfig(f"{field}: {first['msg']}.", field=field)
-
-
-def _pointer(loc: tuple[int | str, ...]) -> str:
-    pointer = "/config"
-    for step in loc:
-        if not _PLAIN_NAME.fullmatch(str(step)):
-            break
-        pointer += f"/{step}"
-    return pointer
 
 
 def language_of(text: str | bytes) -> Language:

@@ -9,6 +9,7 @@ from starlette.types import Scope
 from serve_app.serving.admission import KeyRing
 
 PROTECTED = "/v1/"
+MCP = "/mcp"  # as protected
 KEY = "key:"
 
 
@@ -20,9 +21,9 @@ class Callers:
         self._trusted_proxies = trusted_proxies
 
     def identify(self, scope: Scope) -> str:
-        """The caller's name. Raises `ApiKeyRequired` and `NotAllowed` on routes under /v1."""
+        """The caller's name. Raises `ApiKeyRequired` and `NotAllowed` on /mcp and on routes under /v1."""
         headers = Headers(scope=scope)
-        if self._keys is not None and route_of(scope).startswith(PROTECTED):
+        if self._keys is not None and _is_protected(route_of(scope)):
             return f"{KEY}{self._keys.name_of(_key(headers))}"
         return f"address:{self._address(scope, headers)}"
 
@@ -35,6 +36,10 @@ class Callers:
         host, port = scope.get("client") or ("unknown", None)
         # Port 0: uvicorn, which is Ray's HTTP proxy, put the header's word there, as it does for peers on 127.0.0.1.
         return "127.0.0.1" if port == 0 else str(host)
+
+
+def _is_protected(route: str) -> bool:
+    return route == MCP or route.startswith(PROTECTED)
 
 
 def route_of(scope: Scope) -> str:

@@ -3,6 +3,7 @@ Found by itself: a page that gains one needs nothing here."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import itertools
 import json
@@ -16,6 +17,8 @@ import httpx2
 import jsonschema
 import pytest
 import yaml
+from mcp import Client, StdioServerParameters
+from mcp.types import TextContent
 
 from serve_app import ocr
 from serve_app.jobs.deliveries import EndedAttempt
@@ -135,6 +138,8 @@ def test_json_is_what_is_sent_or_comes(block: Block, around: Surroundings) -> No
         assert any(holds(shown, real) for real in answers(block, shown, around))
     elif "timestamp" in shown:
         assert holds(shown, told_of_a_job(shown["type"]))
+    elif "mcpServers" in shown:
+        assert asyncio.run(agent_told(shown["mcpServers"]["pairlens"], around)).startswith("mismatch: ")
     elif "reference" in shown:
         picture = {
             side: data_url(around.like / f"{name}.png") for side, name in (("reference", "a"), ("candidate", "b"))
@@ -168,6 +173,23 @@ def compared(around: Surroundings, config: Any) -> Any:
     return httpx2.post(
         f"{around.url}/v1/compare", files=pictures, data={"config": json.dumps(config)}, timeout=WAIT_S
     ).json()
+
+
+async def agent_told(server: Any, around: Surroundings) -> str:
+    """What a client of the Model Context Protocol hears that was set up so."""
+    if "url" in server:
+        pair = {side: data_url(around.like / f"{name}.png") for side, name in (("reference", "a"), ("candidate", "b"))}
+        at: Any = around.told(server["url"])
+    else:
+        pair = {"reference": "a.png", "candidate": "b.png"}
+        command = str(around.like / ".venv" / "bin" / server["command"])
+        env = {"PYTHONPATH": str(ROOT)}
+        at = StdioServerParameters(command=command, args=server["args"], env=env, cwd=around.like)
+    async with Client(at, read_timeout_seconds=WAIT_S) as agent:
+        config = {"max_differences": 0}
+        result = await agent.call_tool("compare_images", {**pair, "config": config})
+    assert isinstance(result.content[0], TextContent)
+    return result.content[0].text
 
 
 def data_url(path: Path) -> str:

@@ -6,18 +6,17 @@ from __future__ import annotations
 from ipaddress import ip_network
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from serve_app.settings.agents import McpSettings
+from serve_app.settings.strict import Strict
 
 ProfileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 ImageFormat = Literal["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"]
 MIB = 1024 * 1024
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Limits(_Strict):
+class Limits(Strict):
     """Bounds checked before any work is done on a request."""
 
     max_body_bytes: PositiveInt = Field(64 * MIB, description="Whole request body.")
@@ -71,7 +70,7 @@ class Limits(_Strict):
         return self
 
 
-class Access(_Strict):
+class Access(Strict):
     """Who may call, and how one caller is told from another."""
 
     api_keys_file: str | None = Field(
@@ -82,7 +81,7 @@ class Access(_Strict):
     )
 
 
-class PreprocessingSettings(_Strict):
+class PreprocessingSettings(Strict):
     """The CPU stage of one replica."""
 
     memory_budget_bytes: PositiveInt = Field(
@@ -97,7 +96,7 @@ class PreprocessingSettings(_Strict):
     )
 
 
-class CacheSettings(_Strict):
+class CacheSettings(Strict):
     """Finished reports, kept for callers who ask the same again; equal questions at once are computed once."""
 
     report_cache_bytes: int = Field(
@@ -130,7 +129,7 @@ class CacheSettings(_Strict):
         return self
 
 
-class ScriptedFinding(_Strict):
+class ScriptedFinding(Strict):
     """A change that the engine for tests names, true or not."""
 
     kind: Literal["changed", "added", "removed", "moved"] = "changed"
@@ -138,7 +137,7 @@ class ScriptedFinding(_Strict):
     description: str = "A scripted finding."
 
 
-class ScriptedSettings(_Strict):
+class ScriptedSettings(Strict):
     """How the deterministic engine for tests behaves."""
 
     delay_s: float = Field(0.0, ge=0, description="Seconds of work a request, polled for stop every 10 ms.")
@@ -160,7 +159,7 @@ class ScriptedSettings(_Strict):
     )
 
 
-class ServerSettings(_Strict):
+class ServerSettings(Strict):
     """The OpenAI-compatible chat server behind engine `openai`."""
 
     base_url: str | None = Field(
@@ -180,7 +179,7 @@ class ServerSettings(_Strict):
         return self
 
 
-class ModelSettings(_Strict):
+class ModelSettings(Strict):
     """Which vision-language engine assesses, and how it is loaded."""
 
     engine: Literal["none", "transformers", "openai", "scripted"] = "none"
@@ -255,7 +254,7 @@ class ModelSettings(_Strict):
         return self
 
 
-class WebhookSettings(_Strict):
+class WebhookSettings(Strict):
     """Messages to a place of the caller's once its job has ended, signed by Standard Webhooks."""
 
     secret_file: str | None = Field(
@@ -281,7 +280,7 @@ class WebhookSettings(_Strict):
         return self
 
 
-class JobSettings(_Strict):
+class JobSettings(Strict):
     """Comparisons that outlive their request, under /v1/jobs and /v1/batches."""
 
     enabled: bool = Field(
@@ -346,7 +345,7 @@ class JobSettings(_Strict):
         return self
 
 
-class Profile(_Strict):
+class Profile(Strict):
     """A named set of thresholds, as `pairlens calibrate` saves it or as a person writes it."""
 
     similarity_threshold: float | None = Field(None, ge=0, le=1, description="None: what a config has by default.")
@@ -357,7 +356,7 @@ class Profile(_Strict):
     )
 
 
-class CanarySettings(_Strict):
+class CanarySettings(Strict):
     """Labelled pairs that the service compares again and again, to notice when its answers change."""
 
     pairs: str | None = Field(
@@ -373,7 +372,7 @@ class CanarySettings(_Strict):
     max_drift: float = Field(0.02, gt=0, le=1, description="Of similarity, mean over the pairs; above it is a warning.")
 
 
-class Settings(_Strict):
+class Settings(Strict):
     """All of it: the type of `args` in `serve_config.yaml`."""
 
     rev: str = Field("1", description="Change it to roll out new code with unchanged settings.")
@@ -383,6 +382,7 @@ class Settings(_Strict):
     model: ModelSettings = ModelSettings()
     cache: CacheSettings = CacheSettings()
     jobs: JobSettings = JobSettings()
+    mcp: McpSettings = McpSettings()
     profiles: dict[ProfileName, Profile] = Field({}, max_length=256, description="What `config.profile` may name.")
     profiles_dir: str | None = Field(
         None, description="A folder of more of them, NAME.yaml each, read once, where the service is started."
