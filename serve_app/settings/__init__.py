@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from serve_app.settings.agents import McpSettings
 from serve_app.settings.values import (
+    MIB,
     Access,
     CacheSettings,
     CanarySettings,
     ImageFormat,
     JobSettings,
     Limits,
-    MIB,
     ModelSettings,
     PreprocessingSettings,
     Profile,
@@ -24,13 +24,13 @@ from serve_app.settings.values import (
 )
 
 __all__ = [
+    "MIB",
     "Access",
     "CacheSettings",
     "CanarySettings",
     "ImageFormat",
     "JobSettings",
     "Limits",
-    "MIB",
     "McpSettings",
     "ModelSettings",
     "PreprocessingSettings",

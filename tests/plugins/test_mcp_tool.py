@@ -80,7 +80,7 @@ async def test_an_agent_finds_the_tool_and_hears_where_two_files_differ(folder: 
 
 async def test_what_cannot_be_compared_is_told_in_one_sentence_and_the_next_call_is_answered(folder: Path) -> None:
     (folder / "letter.txt").write_text("no picture")
-    refused = {
+    refused: dict[str, dict[str, Any]] = {
         "image_unreadable [reference]: There is no file of the name that the reference has.": {"reference": "c.png"},
         "image_unreadable [reference]: The reference is no file.": {"reference": str(folder)},
         "malformed_request [reference]: The data: URL of the reference is not valid base64.": {
