@@ -185,7 +185,7 @@ def test_a_message_without_end_is_not_kept() -> None:
 
     def write() -> None:
         with os.fdopen(writing, "wb") as pipe:
-            pipe.write("first ü\nsecond\n".encode() + b"x" * 150_000)
+            pipe.write("first ü\nsecond\n".encode() + b"x" * 150_000 + b"\nafter it\n")
 
     thread = threading.Thread(target=write)
     thread.start()
