@@ -64,6 +64,15 @@ def qwen(tmp_path_factory: pytest.TempPathFactory) -> pretrained.PretrainedModel
     return pretrained.load(settings_for(checkpoints.tiny_qwen3_vl(tmp_path_factory.mktemp("qwen"))))
 
 
+@pytest.fixture(scope="module")
+def roomy(tmp_path_factory: pytest.TempPathFactory) -> pretrained.PretrainedModel:
+    """One whose processor doesn't make every picture as small as the memory of a test would have it."""
+    folder = checkpoints.tiny_qwen3_vl(tmp_path_factory.mktemp("roomy"))
+    for file in folder.glob("*processor_config.json"):
+        file.write_text(file.read_text().replace('"longest_edge": 4096', '"longest_edge": 262144'))
+    return pretrained.load(settings_for(folder))
+
+
 def plainly(model: pretrained.PretrainedModel, count: int) -> list[int]:
     """The likeliest tokens, each by a pass over the whole conversation that the processor has put together."""
     processor = model._processor
@@ -237,18 +246,18 @@ def test_a_cancel_ends_it_within_a_step(qwen: pretrained.PretrainedModel) -> Non
 
 
 def test_a_small_memory_shows_smaller_pictures_or_refuses(
-    qwen: pretrained.PretrainedModel, monkeypatch: pytest.MonkeyPatch
+    roomy: pretrained.PretrainedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    planner = qwen._planner
+    planner = roomy._planner
     assert planner is not None
     asked = conversation(pictures=(picture(256, 256), picture(256, 256, 90)))
-    work = qwen._talk._work(asked, qwen._talk._reading(asked))
+    work = roomy._talk._work(asked, roomy._talk._reading(asked))
     needed = planner.need(work, 1).peak
     monkeypatch.setattr(planner, "available_bytes", lambda: needed - 1)
     assert max(planner.fitted(work).sizes[0]) < 256
     monkeypatch.setattr(planner, "available_bytes", lambda: needed // 1000)
     with pytest.raises(ImageTooLarge, match="for this conversation, even shown at"):
-        talked(qwen)
+        talked(roomy)
 
 
 class _Runs:
