@@ -360,7 +360,8 @@ async def test_every_field_of_the_config_changes_what_is_done(local: Pipeline) -
         "read_text": False,
         "text_changes": "mismatch",
     }
-    assert {*others, "processing_timeout"} == type(config()).model_fields.keys()
+    # A profile is nothing but the thresholds that it stands for.
+    assert {*others, "processing_timeout", "profile"} == type(config()).model_fields.keys()
     for name, value in others.items():
         assert (await compare(local, first, second, **{name: value})).report_id != plain
 

@@ -175,7 +175,7 @@ def test_extras_versions_and_sizes_are_those_of_the_project() -> None:
     for extra, (packages, _) in doctor.EXTRAS.items():
         assert {_name(each) for each in optional[extra]} == set(packages)
         assert set(packages) < set(PACKAGES)
-    assert set(optional) - set(doctor.EXTRAS) == {"dev", "fuzz", "serve"}  # without the last there is no Ray
+    assert set(optional) - set(doctor.EXTRAS) == {"dev", "fuzz", "mcp", "serve"}  # without the last there is no Ray
     (ray,) = (each for each in optional["serve"] if each.startswith("ray"))
     assert f">={'.'.join(map(str, doctor.TRIED_RAY))}," in ray
     assert project["requires-python"] == f">={'.'.join(map(str, doctor.LEAST_PYTHON))}"

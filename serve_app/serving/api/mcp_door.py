@@ -49,12 +49,18 @@ _INVALID_REQUEST: Final = -32600
 Pictures = dict[ImageRole, Upload | ComparisonError]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class McpDesk:
-    """Takes calls in. One for each process that serves: it has tasks of its own, `run`."""
+    """Takes calls in. One for each process that serves: its manager has tasks of its own, and runs only once."""
 
-    manager: StreamableHTTPSessionManager
+    new_manager: Callable[[], StreamableHTTPSessionManager]
     allowed_hosts: frozenset[str]
+    running: StreamableHTTPSessionManager | None = None
+
+    @property
+    def manager(self) -> StreamableHTTPSessionManager:
+        assert self.running is not None  # requests come while the app runs
+        return self.running
 
 
 def open_mcp(settings: Settings, pipeline: Pipeline, remembered: Remembered, logger: logging.Logger) -> McpDesk | None:
@@ -66,13 +72,14 @@ def open_mcp(settings: Settings, pipeline: Pipeline, remembered: Remembered, log
     from serve_app.serving import mcp_server
 
     compare = partial(_compared, pipeline, remembered, settings.profiles)
-    manager = StreamableHTTPSessionManager(
+    new_manager = partial(
+        StreamableHTTPSessionManager,
         mcp_server.server(compare, picture=tool.BY_VALUE, logger=logger, on_refusal=_note_refusal),
         json_response=True,  # one answer a request; any replica gives it
         stateless=True,
         max_request_body_size=settings.limits.max_body_bytes,  # of which it gets `_MOST_BYTES`
     )
-    return McpDesk(manager, _OWN_HOSTS | {host.lower() for host in settings.mcp.allowed_hosts})
+    return McpDesk(new_manager, _OWN_HOSTS | {host.lower() for host in settings.mcp.allowed_hosts})
 
 
 @asynccontextmanager
@@ -81,7 +88,8 @@ async def running(desk: McpDesk | None) -> AsyncIterator[None]:
     if desk is None:
         yield
         return
-    async with desk.manager.run():
+    desk.running = desk.new_manager()
+    async with desk.running.run():
         yield
 
 

@@ -34,7 +34,8 @@ def run(path: Path) -> None:
     text = text.replace("http://127.0.0.1:8000", os.environ["PAIRLENS_TEST_URL"])
     if "def test_" in text:
         path.write_text(text, encoding="utf-8")
-        options = ["-q", "-p", "no:cacheprovider", "--pairlens-update=missing"]  # a page has no baselines beside it
+        options = ["-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
+        options.append("--pairlens-update=missing")  # a page has no baselines beside it
         sys.exit(pytest.main([str(path), *options]))
     names = given()
     ran = eval(compile(text, str(path), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)

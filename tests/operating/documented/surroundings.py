@@ -33,7 +33,7 @@ from serve_app.serving.api.app import create_app
 from serve_app.serving.api.batches import BatchDesk
 from serve_app.serving.api.jobs import JobDesk
 from serve_app.serving.readiness import AlwaysReady
-from serve_app.settings import JobSettings, Settings
+from serve_app.settings import JobSettings, Profile, Settings
 from tests.operating.documented.code import ROOT
 from tests.rigs.http_server import served
 from tests.worlds import pdfs
@@ -126,6 +126,11 @@ def draw(folder: Path) -> None:
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(source, folder / name)
     (folder / "pairs.csv").write_text("reference,candidate,name\nbefore/a.png,after/a.png,label\n", encoding="utf-8")
+    labelled = ["reference,candidate,label,kind", "a.png,1.png,match,label", "a.png,b.png,mismatch,label"]
+    labelled += ["before.png,master.png,match,label", "before.png,after.png,mismatch,label"]
+    (folder / "labelled.csv").write_text("\n".join(labelled) + "\n", encoding="utf-8")
+    (folder / "profiles").mkdir()
+    (folder / "profiles" / "shop.yaml").write_text("similarity_threshold: 0.97\n", encoding="utf-8")
     (folder / "a.pdf").write_bytes(pdfs.pdf(1, 2))
     (folder / "b.pdf").write_bytes(pdfs.pdf(1, pdfs.Page(2, stamp=True)))
     (folder / "models").mkdir()
@@ -146,7 +151,8 @@ def _programs(folder: Path) -> None:
 @contextmanager
 def service(folder: Path, held: threading.Event) -> Iterator[str]:
     """Every route over real stages, and a real queue for jobs and batches."""
-    settings = Settings(jobs=JobSettings(folder=str(folder), enabled=True))
+    shop = Profile(similarity_threshold=0.97)
+    settings = Settings(jobs=JobSettings(folder=str(folder), enabled=True), profiles={"shop": shop})
     room, documents = Storeroom.open(settings.jobs), Documents(settings.limits)
     room.database.create_tables()
     owner = Owner(room.database, "documented", 2)

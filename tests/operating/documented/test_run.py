@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import csv
 import itertools
 import json
 import re
@@ -24,6 +25,8 @@ from serve_app import ocr
 from serve_app.jobs.deliveries import EndedAttempt
 from serve_app.operating import serve_file
 from serve_app.schema import ImageComparisonConfig
+from serve_app.serving.api.chat.refusals import OpenAiRefusal
+from serve_app.serving.api.chat.shapes import ChatRequest
 from serve_app.settings import Settings
 from tests.operating.documented.code import ROOT, Block, Line, blocks, holds, lines, lines_in_sentences, shows
 from tests.operating.documented.left_out import LEFT_OUT
@@ -104,7 +107,9 @@ def codes(line: Line) -> set[int]:
 def written(words: list[str]) -> list[str]:
     """Files and folders that the command is to write."""
     named = [
-        after for option, after in itertools.pairwise(words) if option in ("--html", "--out", "--plot", "--visual", ">")
+        after
+        for option, after in itertools.pairwise(words)
+        if option in ("--html", "--out", "--plot", "--plots", "--visual", ">")
     ]
     return [name.rpartition("=")[2] for name in named]
 
@@ -130,6 +135,8 @@ def conforms(document: Any, answer: Any, api: Any) -> None:
 
 # JSON.
 
+JSON = {"Content-Type": "application/json"}
+
 
 @pytest.mark.parametrize("block", of("json"), ids=str)
 def test_json_is_what_is_sent_or_comes(block: Block, around: Surroundings) -> None:
@@ -138,6 +145,13 @@ def test_json_is_what_is_sent_or_comes(block: Block, around: Surroundings) -> No
         assert any(holds(shown, real) for real in answers(block, shown, around))
     elif "timestamp" in shown:
         assert holds(shown, told_of_a_job(shown["type"]))
+    elif "messages" in shown:
+        ChatRequest.model_validate_json(block.text)
+        assert (
+            httpx2.post(f"{around.url}/v1/chat/completions", json=shown).status_code == httpx2.codes.NOT_FOUND
+        )  # none
+    elif "error" in shown:
+        OpenAiRefusal.model_validate_json(block.text)
     elif "mcpServers" in shown:
         assert asyncio.run(agent_told(shown["mcpServers"]["pairlens"], around)).startswith("mismatch: ")
     elif "reference" in shown:
@@ -214,16 +228,28 @@ def test_settings_are_taken(block: Block) -> None:
         serve_file.check(values)
 
 
-@pytest.mark.parametrize("block", list({block.text: block for block in of("python")}.values()), ids=str)
-def test_python_runs(block: Block, around: Surroundings) -> None:
-    ran = around.run_python(block.text)
+def programs() -> dict[str, str]:
+    """The Python of each page from its top to its end: what a block has made, the next ones use."""
+    found: dict[str, str] = {}
+    for block in of("python"):
+        found[block.page] = f"{found.get(block.page, '')}{block.text}\n"
+    return {text: page for page, text in reversed(found.items())}
+
+
+@pytest.mark.parametrize("program", list(programs()), ids=list(programs().values()))
+def test_python_runs(program: str, around: Surroundings) -> None:
+    ran = around.run_python(program)
     assert ran.code == 0, ran.out + ran.err
 
 
 # What pytest shows of a failure is held by tests/plugins/test_outcomes.py.
 @pytest.mark.parametrize("block", [each for each in of("text") if each.page != "docs/pytest.md"], ids=str)
 def test_other_text_is_what_the_program_has(block: Block, around: Surroundings) -> None:
-    if block.page == "docs/architecture.md":
+    if block.page == "docs/calibration.md":
+        columns, *rows = csv.reader(block.text.splitlines())
+        assert {"reference", "candidate", "label"} <= {*columns}
+        assert {row[columns.index("label")] for row in rows} == {"match", "mismatch"}
+    elif block.page == "docs/architecture.md":
         contract = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
         told = [line.strip() for line in block.text.splitlines()]
         arrows = re.search(r"layers = \[(.*?)\]", contract, re.DOTALL)

@@ -316,7 +316,7 @@ async def test_a_pair_that_fits_in_no_size_is_refused_through_the_whole_pipeline
     config = ImageComparisonConfig(processing_timeout=280, swap_check=False)
     settings = a_service(folder, 96 * MIB)
     async with open_pipeline(settings) as service:
-        service._assessor._model._planner._settings = settings_for(folder, memory_budget_bytes=50_000)  # type: ignore[attr-defined]
+        service._assessor.model._planner._settings = settings_for(folder, memory_budget_bytes=50_000)  # type: ignore[attr-defined]
         with pytest.raises(ImageTooLarge, match="MiB"):
             await service.compare(*huge_pair, config, service.deadline(config))
         lenient = config.model_copy(update={"on_model_failure": "measurement"})
