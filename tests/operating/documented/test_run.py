@@ -146,10 +146,10 @@ def test_json_is_what_is_sent_or_comes(block: Block, around: Surroundings) -> No
     elif "timestamp" in shown:
         assert holds(shown, told_of_a_job(shown["type"]))
     elif "messages" in shown:
-        ChatRequest.model_validate_json(block.text)
-        assert (
-            httpx2.post(f"{around.url}/v1/chat/completions", json=shown).status_code == httpx2.codes.NOT_FOUND
-        )  # none
+        sent = block.text.replace("data:image/png;base64,…", data_url(around.like / "a.png"))
+        ChatRequest.model_validate_json(sent)
+        refused = httpx2.post(f"{around.url}/v1/chat/completions", content=sent.encode(), headers=JSON)
+        assert refused.status_code == httpx2.codes.NOT_FOUND, refused.text  # no model is there, all else is right
     elif "error" in shown:
         OpenAiRefusal.model_validate_json(block.text)
     elif "mcpServers" in shown:
