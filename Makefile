@@ -43,7 +43,7 @@ examples: $(VENV)/.core ## draw the example pairs into examples/pairs
 	$(BIN)/python examples/draw_pairs.py
 
 bench: $(VENV)/.dev ## the benchmarks, each a table and a line of JSON
-	@for script in $(subst /,.,$(basename $(wildcard benchmarks/bench_*.py benchmarks/jobs/bench_*.py benchmarks/vl/bench_*.py))); do \
+	@for script in $(subst /,.,$(basename $(wildcard benchmarks/bench_*.py benchmarks/faces/bench_*.py benchmarks/jobs/bench_*.py benchmarks/vl/bench_*.py))); do \
 	  echo "== $$script"; $(BIN)/python -m $$script || exit 1; done
 
 gpu: ## on a machine with a GPU: its tests, then each row of the benchmark as it is measured; SECONDS=240, PYTHON=python3

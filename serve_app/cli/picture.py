@@ -3,9 +3,7 @@ Draws nothing."""
 
 from __future__ import annotations
 
-import fcntl
 import struct
-import termios
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, get_args
 
@@ -63,8 +61,11 @@ def place(console: Console) -> Place:
 
 def _cell_px(console: Console) -> tuple[int, int]:
     try:
+        import fcntl  # not on Windows, where a terminal doesn't tell
+        import termios
+
         told = fcntl.ioctl(console.file.fileno(), termios.TIOCGWINSZ, bytes(8))
-    except (OSError, ValueError):
+    except (ImportError, OSError, ValueError):
         return USUAL_CELL_PX
     rows, columns, width, height = struct.unpack("HHHH", told)
     if not (rows and columns and width >= columns and height >= rows):

@@ -16,8 +16,8 @@ from serve_app.schema import ErrorReport
 
 _KINDS: Final[Mapping[str, type[ComparisonError]]] = {
     kind.type: kind
-    for kind in reversed(list(vars(errors).values()))  # of several with one type the first: `Unavailable`
-    if isinstance(kind, type) and issubclass(kind, ComparisonError) and kind.type != ComparisonError.type
+    for kind in reversed(list(errors.kinds_of_error()))  # of several with one type the first: `Unavailable`
+    if kind.type != ComparisonError.type
 }
 # What a status says alone: of a type that is not known here yet, and of a proxy in between.
 _BY_STATUS: Final[Mapping[int, type[ComparisonError]]] = {

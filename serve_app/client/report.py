@@ -19,8 +19,7 @@ from serve_app.schema import ComparisonReport, VisualReport
 if TYPE_CHECKING:
     from serve_app.client.wire import Pair
 
-# Of one picture in a notebook, which keeps every report that was ever shown in it; a file may take more. Each stands
-# twice in the page: for its viewer, and for where no script runs.
+# Of one picture in a notebook, which keeps every report that was ever shown in it; a file may take more.
 MOST_SHOWN_BYTES: Final = 150_000
 _DRAWN: Final = (1600, 1600)
 _QUALITY: Final = 85
