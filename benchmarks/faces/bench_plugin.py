@@ -27,9 +27,9 @@ from playwright.sync_api import Browser
 
 from serve_app.plugins.comparer import Comparer
 from serve_app.plugins.matching import Matching, Wish
-from serve_app.plugins.pictures import png
 from serve_app.plugins.results import Results
 from tests.rigs.browser import launched
+from tests.worlds.samples import encoded as png
 
 SIZE = (1280, 720)
 PAGES = (

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from serve_app.errors import ImageRejected, ImageRole
 
 if TYPE_CHECKING:
-    import numpy as np
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
     from PIL import Image
 
-    # A file's content, or its path; an image of Pillow; an array (height, width) or (height, width, 1, 3 or 4) of
-    # bytes, red first, of bools, or of 16 bits where it is grey.
-    Picture: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str] | Image.Image | NDArray[Any]
+    # A file's content, or its path; an image of Pillow; a figure of matplotlib; an array (height, width) or (height,
+    # width, 1, 3 or 4), red first: bools, integers 0..255, floats 0..1, or 16 bits where it is grey.
+    Picture: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str] | Image.Image | Figure | NDArray[Any]
 else:
     Picture = object
 
@@ -61,9 +61,13 @@ def source(picture: Picture, role: ImageRole) -> Source:
     pillow = sys.modules.get("PIL.Image")
     if pillow is not None and isinstance(picture, pillow.Image):
         return Source(_of_image(picture, role), f"{role}.png")
+    figure = sys.modules.get("matplotlib.figure")
+    if figure is not None and isinstance(picture, figure.Figure):
+        return Source(_of_figure(picture), f"{role}.png")
     if hasattr(picture, "__array__"):
         return Source(_of_array(picture, role), f"{role}.png")
-    raise TypeError(f"A picture is bytes, a path, an image of Pillow or an array, not {type(picture).__name__}.")
+    told = "A picture is bytes, a path, an image of Pillow, a figure of matplotlib or an array"
+    raise TypeError(f"{told}, not {type(picture).__name__}.")
 
 
 def _of_image(image: Image.Image, role: ImageRole) -> bytes:
@@ -82,6 +86,14 @@ def _of_image(image: Image.Image, role: ImageRole) -> bytes:
     return out.getvalue()
 
 
+def _of_figure(figure: Figure) -> bytes:
+    """As large as it says (inches times its own dpi), whatever `savefig.dpi` and `savefig.bbox` are set to; the same
+    bytes each time."""
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi="figure", bbox_inches=figure.bbox_inches, metadata={"Software": None})
+    return out.getvalue()
+
+
 def _of_array(picture: Any, role: ImageRole) -> bytes:
     import numpy as np
     from PIL import Image
@@ -89,21 +101,30 @@ def _of_array(picture: Any, role: ImageRole) -> bytes:
     array = np.asarray(picture)
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
-    if not _is_drawable(array):
+    pixels = None if array.size == 0 or array.ndim not in (2, 3) else _drawable(array)
+    if pixels is None:
         told = (
-            f"An array of shape {array.shape} and {array.dtype} is no picture: (height, width) or "
-            "(height, width, 3 or 4) of uint8, bool, or uint16 where it is grey."
+            f"An array of shape {array.shape} and {array.dtype.name} is no picture: (height, width) or (height, width, 1, 3 "
+            "or 4) of bools, integers 0..255 or floats 0..1, or of uint16 where it is grey."
         )
         raise ImageRejected(told, image=role)
-    if array.dtype == np.bool_:
-        array = array.astype(np.uint8) * 255
     out = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(array)).save(out, "PNG", compress_level=_PNG_EFFORT)
+    Image.fromarray(np.ascontiguousarray(pixels)).save(out, "PNG", compress_level=_PNG_EFFORT)
     return out.getvalue()
 
 
-def _is_drawable(array: NDArray[np.generic]) -> bool:
-    if array.size == 0 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in _CHANNELS):
-        return False
-    depths = ("uint8", "bool", "uint16") if array.ndim == 2 else ("uint8", "bool")
-    return array.dtype.name in depths
+def _drawable(array: NDArray[Any]) -> NDArray[Any] | None:
+    """As numbers of 8 bits, grey ones of 16; None for what isn't of a kind, a shape or a range that says how."""
+    import numpy as np
+
+    if array.ndim == 3 and array.shape[2] not in _CHANNELS:
+        return None
+    if array.dtype == np.uint8 or (array.dtype == np.uint16 and array.ndim == 2):
+        return array
+    is_float = np.issubdtype(array.dtype, np.floating)
+    if not (is_float or array.dtype == np.bool_ or np.issubdtype(array.dtype, np.integer)):
+        return None
+    most = 255 if np.issubdtype(array.dtype, np.integer) else 1
+    if not (array.min() >= 0 and array.max() <= most):  # NaN is neither
+        return None
+    return np.rint(array * (255 / most)).astype(np.uint8)

@@ -11,17 +11,25 @@ import os
 import re
 import sys
 import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from serve_app.client.pictures import source
 from serve_app.schema import BoxField
 
 FOLDER: Final = "baselines"
 LONGEST_NAME: Final = 100  # of what is made of a test's name; file systems take 255 bytes
 # A text chunk of the PNG: boxes that were ignored when it was taken, as JSON.
 _IGNORED: Final = "pairlens:ignored"
+# What PNG holds without a loss; other modes become RGB.
+_PNG_MODES: Final = ("1", "L", "LA", "I;16", "P", "RGB", "RGBA")
 _UNSAFE: Final = re.compile(r"[^\w.\-]+")
+
+
+class NotAPicture(Exception):
+    """A file can't be made a baseline: why, without a full stop."""
 
 
 class BaselineCorrupt(Exception):
@@ -61,6 +69,25 @@ def write(path: Path, png: bytes, ignored: Sequence[BoxField]) -> None:
     except BaseException:
         Path(part).unlink(missing_ok=True)
         raise
+
+
+def as_png(content: bytes) -> bytes:
+    """A file as PNG, upright; one that is a PNG as it is. Raises `NotAPicture` where it can't be decoded."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what Pillow has to say of a file is no matter of the test's
+            with Image.open(io.BytesIO(content)) as opened:
+                opened.load()
+                if opened.format == "PNG":
+                    return content
+                upright = ImageOps.exif_transpose(opened)
+                return source(upright if upright.mode in _PNG_MODES else upright.convert("RGB"), "reference").read()
+    except UnidentifiedImageError as exc:
+        raise NotAPicture("it is no image file that can be read here") from exc
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as exc:
+        raise NotAPicture("it can't be decoded: it is cut off, corrupt or too large") from exc
 
 
 def ignored_in(path: Path, content: bytes) -> tuple[BoxField, ...]:

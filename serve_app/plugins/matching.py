@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pydantic import ValidationError
 
+from serve_app.client.pictures import Picture, source
 from serve_app.core.comparing import CantCompare
-from serve_app.errors import ComparisonError
-from serve_app.plugins import baselines, outcomes, pages, pictures, results
+from serve_app.errors import ComparisonError, ImageRejected
+from serve_app.plugins import baselines, outcomes, pages, results
 from serve_app.plugins.baselines import BaselineCorrupt
 from serve_app.plugins.comparer import Comparer
 from serve_app.plugins.outcomes import Outcome, Update
@@ -22,8 +23,6 @@ from serve_app.plugins.results import Results
 from serve_app.schema import BoxField, ComparisonReport, ImageComparisonConfig
 
 MOST_IGNORED: Final = 64  # of a request: the contract's
-
-
 # Each says how much may differ.
 _TOLERANCES: Final = frozenset({"similarity_threshold", "max_differences", "max_changed_ratio", "profile"})
 _LEFT_OUT: Final = "No results were written: this run's are at their bound (ini pairlens_results_mib)."
@@ -97,10 +96,13 @@ class Matching:
                 return _of_shot(pages.pumped(pages.shot(actual, ignore, full_page=full_page)))
             except pages.NeverStill as exc:
                 raise NotMatched(self._unstill(exc)) from None
+        boxes = tuple(map(pages.box_of, ignore))
         try:
-            return Seen(pictures.encoded(actual), tuple(map(pages.box_of, ignore)), None)
-        except pictures.NotAPicture as exc:
-            raise NotMatched(str(exc)) from exc
+            return Seen(source(cast(Picture, actual), "candidate").read(), boxes, None)
+        except ImageRejected as exc:
+            raise NotMatched(exc.detail) from exc
+        except TypeError as exc:
+            raise NotMatched(f"{exc} A page or a locator of Playwright is one too.") from exc
 
     async def see_async(self, actual: object, ignore: Sequence[Any], *, full_page: bool) -> Seen:
         """The same, for both of Playwright's interfaces."""
@@ -210,8 +212,8 @@ def _quick(asked: ImageComparisonConfig) -> ImageComparisonConfig:
 
 def _as_png(content: bytes, name: str) -> bytes:
     try:
-        return pictures.as_png(content)
-    except pictures.NotAPicture as exc:
+        return baselines.as_png(content)
+    except baselines.NotAPicture as exc:
         raise NotMatched(f"{name} can't be a baseline: {exc}.") from exc
 
 

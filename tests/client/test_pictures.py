@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 import pairlens
@@ -79,11 +81,40 @@ def test_arrays_of_bytes_bools_and_grey_of_16_bits_are_pictures(array: Any, mode
 
 
 @pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (np.array([[0.0, 0.5, 1.0]]), [0, 128, 255]),
+        (np.array([[0.0, 1.0]], np.float32), [0, 255]),
+        (np.array([[0, 7, 255]], np.int64), [0, 7, 255]),
+        (np.array([[[1, 2, 3, 4]]], np.uint16), [(1, 2, 3, 4)]),
+        (np.asfortranarray(np.arange(6, dtype=np.uint8).reshape(2, 1, 3)), [(0, 1, 2), (3, 4, 5)]),
+    ],
+)
+def test_other_numbers_are_scaled_by_their_kind(array: Any, expected: list[object]) -> None:
+    assert list(read_back(source(array, "reference")).get_flattened_data()) == expected
+
+
+def test_a_figure_is_drawn_as_large_as_it_says_and_the_same_every_time() -> None:
+    mpl.use("agg")
+
+    def drawn() -> bytes:
+        figure = Figure(figsize=(3, 2), dpi=50)
+        figure.subplots().plot([1, 3, 2])
+        with mpl.rc_context({"savefig.dpi": 300, "savefig.bbox": "tight"}):
+            return source(figure, "reference").read()
+
+    assert drawn() == drawn()
+    assert Image.open(io.BytesIO(drawn())).size == (150, 100)
+
+
+@pytest.mark.parametrize(
     "array",
     [
-        np.zeros((3, 4)),
-        np.zeros((3, 4, 3), np.float32),
-        np.zeros((3, 4, 3), np.uint16),
+        np.full((3, 4), 1.5),
+        np.full((3, 4, 3), np.nan, np.float32),
+        np.full((3, 4, 3), 256, np.uint16),
+        np.full((3, 4), -1),
+        np.array([["a"]]),
         np.zeros((3, 4, 2), np.uint8),
         np.zeros((3, 224, 224), np.uint8),
         np.zeros((2, 3, 4, 3), np.uint8),

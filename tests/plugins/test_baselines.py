@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 
@@ -7,10 +8,10 @@ import pytest
 from PIL import Image
 
 from serve_app.plugins import baselines
-from serve_app.plugins.baselines import BaselineCorrupt
-from serve_app.plugins.pictures import png
+from serve_app.plugins.baselines import BaselineCorrupt, NotAPicture, as_png
+from tests.worlds.samples import encoded
 
-RED = png(Image.new("RGB", (40, 30), "red"))
+RED = encoded(Image.new("RGB", (40, 30), "red"))
 
 
 def test_a_baseline_lies_beside_its_test_by_browser_and_platform() -> None:
@@ -99,3 +100,21 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
 
     assert path.read_bytes() == RED
     assert [each.name for each in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_a_file_becomes_an_upright_png_and_a_png_stays_itself() -> None:
+    tall = Image.new("RGB", (4, 2), "red")
+    exif = tall.getexif()
+    exif[0x0112] = 6  # a quarter turn
+    out = io.BytesIO()
+    tall.save(out, "JPEG", exif=exif)
+    own = encoded(tall)
+
+    assert Image.open(io.BytesIO(as_png(out.getvalue()))).size == (2, 4)
+    assert as_png(own) is own
+
+
+@pytest.mark.parametrize("broken", [b"", b"no image", encoded(Image.new("RGB", (64, 64)))[:60]])
+def test_a_file_that_cannot_be_decoded_is_said_to_be_so(broken: bytes) -> None:
+    with pytest.raises(NotAPicture, match=r"can't be decoded|no image file"):
+        as_png(broken)

@@ -252,7 +252,7 @@ def test_pictures_of_a_test_are_counted_and_named_ones_have_their_names(run: Run
     ("call", "told"),
     [
         ("assert_images_match(drawn(), '../up')", "'../up' is no name of a baseline"),
-        ("assert_images_match(3)", "int is no picture"),
+        ("assert_images_match(3)", "a figure of matplotlib or an array, not int. A page or a locator"),
         ("assert_images_match(drawn(), ignore=['#clock'])", "ignore takes boxes (x, y, width, height)"),
         ("assert_images_match(drawn(), threshold=7)", "similarity_threshold: Input should be less than or equal to 1"),
         ("assert_images_match(drawn(), ignore=[(x, 0, 1, 1) for x in range(65)])", "65 places are to be ignored"),
