@@ -40,8 +40,9 @@ class Chat:
 
     async def answer(
         self, sent: tuple[Sent, ...], begin: Begin, deadline: Deadline, turns: Turns = UNHINDERED
-    ) -> AsyncGenerator[Spoken, None]:
+    ) -> AsyncGenerator[tuple[Spoken, ...], None]:
         """Show the pictures, let the model speak; each stage when it is its turn. Closing it ends the model's work.
+        What was said while nobody listened comes together, as of `Talking`.
 
         `begin`: the conversation, once its pictures are known as they are shown. Raises `ComparisonError` and its
         kinds; `DeadlineExceeded` once `deadline` has passed.
@@ -50,9 +51,8 @@ class Chat:
             shown = await self._showing.show(sent, deadline)
         deadline.check()
         async with turns.at("assess", deadline), aclosing(self._talking.talk(begin(shown), deadline)) as talk:
-            async for pieces in talk:
-                for spoken in pieces:
-                    yield spoken
+            async for spoken in talk:
+                yield spoken
 
 
 def model_name(settings: ModelSettings) -> str | None:

@@ -104,8 +104,8 @@ def _of_array(picture: Any, role: ImageRole) -> bytes:
     pixels = None if array.size == 0 or array.ndim not in (2, 3) else _drawable(array)
     if pixels is None:
         told = (
-            f"An array of shape {array.shape} and {array.dtype.name} is no picture: (height, width) or (height, width, 1, 3 "
-            "or 4) of bools, integers 0..255 or floats 0..1, or of uint16 where it is grey."
+            f"An array of shape {array.shape} and {array.dtype.name} is no picture: (height, width) or (height, "
+            "width, 1, 3 or 4) of bools, integers 0..255 or floats 0..1, or of uint16 where it is grey."
         )
         raise ImageRejected(told, image=role)
     out = io.BytesIO()

@@ -19,7 +19,7 @@ from ray.serve.handle import DeploymentHandle
 from serve_app.core.clock import Deadline
 from serve_app.core.pictures import Upload
 from serve_app.errors import ComparisonError, DeadlineExceeded, ImageRejected, Overloaded, Unavailable, WorkerLost
-from serve_app.serving.deployments.handles import RemoteExaminer, answered, handed_back
+from serve_app.serving.deployments.handles import RemoteExaminer, answered, handed_back, streamed
 from tests.worlds.samples import config, upload, without_collection
 
 
@@ -217,3 +217,60 @@ def test_every_error_survives_the_way_between_processes(kind: type[ComparisonErr
     sent = kind("A sentence.", image="candidate", field="/config", retry_after_s=3)
     came = pickle.loads(pickle.dumps(sent))
     assert (type(came), came.detail, came.__dict__) == (kind, "A sentence.", sent.__dict__)
+
+
+class Stream:
+    """A streaming response of a handle: pieces, then an end as told."""
+
+    def __init__(self, *pieces: str, end: Exception | None = None) -> None:
+        self.cancelled = False
+        self._pieces = iter(pieces)
+        self._end = end
+
+    async def __anext__(self) -> str:
+        for piece in self._pieces:
+            return piece
+        raise self._end or StopAsyncIteration
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+async def heard(*streams: Stream, within_s: float = 5.0) -> tuple[list[str], int, type[Exception] | None]:
+    """Pieces, second tries, and what ended it but its end."""
+    waiting, retries, found = list(streams), [], []
+    try:
+        told = streamed(lambda: waiting.pop(0), Deadline.after(within_s), lambda: retries.append(1))
+        async for piece in told:
+            found.append(piece)  # noqa: PERF401 - what came before an error counts
+    except ComparisonError as exc:
+        return found, len(retries), type(exc)
+    return found, len(retries), None
+
+
+def lost() -> ActorDiedError:
+    return ActorDiedError()
+
+
+async def test_a_stream_whose_replica_died_before_its_first_piece_is_begun_once_more() -> None:
+    first, second = Stream(end=lost()), Stream("a", "b")
+
+    assert await heard(first, second) == (["a", "b"], 1, None)
+    assert (first.cancelled, second.cancelled) == (True, True)
+
+
+async def test_a_stream_that_has_begun_is_never_told_twice() -> None:
+    assert await heard(Stream("a", end=lost()), Stream("a", "b")) == (["a"], 0, WorkerLost)
+
+
+async def test_a_stream_is_not_begun_for_ever_nor_after_its_time() -> None:
+    assert await heard(Stream(end=lost()), Stream(end=lost()), Stream("a")) == ([], 1, WorkerLost)
+    assert await heard(Stream(end=lost()), Stream("a"), within_s=-1) == ([], 0, WorkerLost)
+
+
+async def test_who_leaves_a_stream_cancels_the_call() -> None:
+    stream = Stream("a", "b")
+    told = streamed(lambda: stream, Deadline.after(5), lambda: None)
+    await anext(told)
+    await told.aclose()
+    assert stream.cancelled

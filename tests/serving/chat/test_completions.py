@@ -41,9 +41,12 @@ async def test_an_answer_is_what_the_official_client_expects(service: Service) -
 async def test_a_stream_tells_who_speaks_then_each_piece_then_why_it_ends(service: Service) -> None:
     stream = await service.client.chat.completions.create(**asked(), stream=True)
     chunks = [chunk async for chunk in stream]
-    assert [chunk.choices[0].delta.content for chunk in chunks] == ["", "A ", "scripted ", "answer.", None]
-    assert [chunk.choices[0].delta.role for chunk in chunks] == ["assistant", None, None, None, None]
-    assert [chunk.choices[0].finish_reason for chunk in chunks] == [None, None, None, None, "stop"]
+    first, *said, last = [chunk.choices[0] for chunk in chunks]
+    assert (first.delta.content, first.delta.role, first.finish_reason) == ("", "assistant", None)
+    # As many words to a piece as were said while the one before was on its way.
+    assert "".join(piece.delta.content or "" for piece in said) == "A scripted answer."
+    assert all(piece.delta.content and piece.delta.role is None and piece.finish_reason is None for piece in said)
+    assert (last.delta.content, last.delta.role, last.finish_reason) == (None, None, "stop")
     assert len({chunk.id for chunk in chunks}) == 1
     assert all(chunk.usage is None for chunk in chunks)
 

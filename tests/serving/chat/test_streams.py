@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
-from serve_app.core.conversation import Said, Spoken
+from serve_app.core.conversation import Ended, Said, Spoken
 from serve_app.serving.api.chat import events
 from serve_app.serving.api.chat.replies import Answering
 from serve_app.serving.telemetry import RequestRecord
@@ -109,11 +109,11 @@ async def test_a_stream_ends_the_conversation_with_itself() -> None:
     """Whoever else still knows the conversation: nothing is left to a collector of garbage."""
     has_ended = False
 
-    async def speaking() -> AsyncGenerator[Spoken, None]:
+    async def speaking() -> AsyncGenerator[tuple[Spoken, ...], None]:
         nonlocal has_ended
         try:
             while True:
-                yield Said("word ")
+                yield (Said("word "),)
         finally:
             has_ended = True
 
@@ -129,6 +129,23 @@ async def test_a_stream_ends_the_conversation_with_itself() -> None:
     scope = {"type": "http", "asgi": {"spec_version": "2.3"}}
     await events.EventStream(told, spoken)(scope, receive, send)
     assert has_ended
+
+
+async def test_what_was_said_together_is_one_event_and_nothing_of_it_is_lost() -> None:
+    async def speaking() -> AsyncGenerator[tuple[Spoken, ...], None]:
+        yield (Said("one "), Said("two "))
+        yield (Said("three"), Ended("stop", 7, 3))
+
+    spoken = speaking()
+    answering, record = Answering("id", 0, "model", False), RequestRecord("id", "POST", "/")
+    told = events.told(answering, await anext(spoken), spoken, record, counts=True, logger=logging.Logger("test"))
+    sent = [event async for event in told]
+    chunks = [json.loads(event.removeprefix(b"data: ")) for event in sent[:-1]]
+    assert [chunk["choices"][0]["delta"].get("content") for chunk in chunks[:-1]] == ["", "one two ", "three", None]
+    assert chunks[-2]["choices"][0]["finish_reason"] == "stop"
+    assert chunks[-1]["usage"]["total_tokens"] == 10
+    assert sent[-1] == events.DONE
+    assert (record.prompt_tokens, record.generated_tokens) == (7, 3)
 
 
 async def test_an_answer_nobody_waits_for_any_more_stops(speaker: Service, tmp_path: Path) -> None:

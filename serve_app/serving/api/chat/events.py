@@ -27,7 +27,7 @@ _HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 class EventStream(StreamingResponse):
     """Ends the conversation however it ends itself: one that nobody hears would keep the model at work."""
 
-    def __init__(self, events: AsyncGenerator[bytes, None], spoken: AsyncGenerator[Spoken, None]) -> None:
+    def __init__(self, events: AsyncGenerator[bytes, None], spoken: AsyncGenerator[tuple[Spoken, ...], None]) -> None:
         super().__init__(events, media_type="text/event-stream", headers=dict(_HEADERS))
         self._events = events
         self._spoken = spoken
@@ -42,20 +42,24 @@ class EventStream(StreamingResponse):
 
 async def told(
     answering: Answering,
-    first: Spoken,
-    rest: AsyncGenerator[Spoken, None],
+    first: tuple[Spoken, ...],
+    rest: AsyncGenerator[tuple[Spoken, ...], None],
     record: telemetry.RequestRecord,
     *,
     counts: bool,
     logger: logging.Logger,
 ) -> AsyncGenerator[bytes, None]:
-    """`first`: what came before the stream was begun. `counts`: the usage is wanted as well."""
+    """`first`: what came before the stream was begun. `counts`: the usage is wanted as well. What comes together is
+    one event: each costs every process on the way, and the model waits for their turn."""
     yield _event(answering.first())
     try:
-        spoken: Spoken = first
-        while not isinstance(spoken, Ended):
-            yield _event(answering.piece([spoken]))
-            spoken = await anext(rest)
+        pieces = first
+        while True:
+            if said := [one for one in pieces if not isinstance(one, Ended)]:
+                yield _event(answering.piece(said))
+            if isinstance(spoken := pieces[-1], Ended):
+                break
+            pieces = await anext(rest)
     except ComparisonError as refusal:
         record.error = refusal.type
         yield _event(refusals.described(refusal))

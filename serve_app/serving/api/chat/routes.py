@@ -98,7 +98,7 @@ def _promised(arrived: Arrival, deadline: Deadline) -> Ticket:
     return arrived.ticket
 
 
-async def _first(spoken: AsyncGenerator[Spoken, None]) -> Spoken:
+async def _first(spoken: AsyncGenerator[tuple[Spoken, ...], None]) -> tuple[Spoken, ...]:
     """What is said first, so that a refusal before it has its own status."""
     try:
         return await anext(spoken)
@@ -107,13 +107,17 @@ async def _first(spoken: AsyncGenerator[Spoken, None]) -> Spoken:
         raise
 
 
-async def _whole(answering: Answering, spoken: AsyncGenerator[Spoken, None], arrived: Arrival) -> ChatCompletion:
+async def _whole(
+    answering: Answering, spoken: AsyncGenerator[tuple[Spoken, ...], None], arrived: Arrival
+) -> ChatCompletion:
     try:
-        async for one in spoken:
-            if isinstance(one, Ended):
-                arrived.record.prompt_tokens, arrived.record.generated_tokens = one.prompt_tokens, one.generated_tokens
-                return answering.whole(one)
-            answering.take(one)
+        async for pieces in spoken:
+            for one in pieces:
+                if isinstance(one, Ended):
+                    arrived.record.prompt_tokens = one.prompt_tokens
+                    arrived.record.generated_tokens = one.generated_tokens
+                    return answering.whole(one)
+                answering.take(one)
     finally:
         await spoken.aclose()
     raise AssertionError("unreachable: a conversation ends with Ended or raises")
