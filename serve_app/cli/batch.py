@@ -18,7 +18,7 @@ from serve_app.cli.batch_pages import MOST_MIB, PairPages
 from serve_app.cli.files import EXIT_ERROR, CommandFailed, fail, say
 from serve_app.cli.progress import progress
 from serve_app.cli.sources import SourcePair, files, is_pdf_file, pages
-from serve_app.core.comparing import CantCompare, Comparing, patiently
+from serve_app.core.comparing import CantCompare, Comparing, patiently, side_by_side
 from serve_app.errors import ComparisonError
 from serve_app.schema import (
     ComparisonReport,
@@ -165,23 +165,14 @@ def _compared(pairs: Sequence[SourcePair], results: Results, job: Job) -> list[P
 
 
 async def _work(pairs: Sequence[SourcePair], results: Results, job: Job, step: Callable[[], None]) -> None:
-    waiting = iter(pairs)
+    async with job.open() as comparing:
 
-    async def worker(comparing: Comparing) -> None:
-        for pair in waiting:
+        async def compare(pair: SourcePair) -> None:
             if not await asyncio.to_thread(_is_there, results, job.pages, pair):
                 results.append(await _row(comparing, pair, job))
             step()
 
-    async with job.open() as one:
-        workers = [asyncio.create_task(worker(one)) for _ in range(job.at_once)]
-        try:
-            ended, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
-        finally:
-            for task in workers:
-                task.cancel()
-        for task in ended:
-            task.result()  # the first that nothing can be done about: no server, no disk
+        await side_by_side(pairs, compare, job.at_once)  # raises what nothing can be done about: no server, no disk
 
 
 def _is_there(results: Results, pages: PairPages, pair: SourcePair) -> bool:

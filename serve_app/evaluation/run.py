@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from serve_app.core.comparing import Comparing, patiently
+from serve_app.core.comparing import Comparing, patiently, side_by_side
 from serve_app.errors import ComparisonError
 from serve_app.evaluation.observed import Answer, Exchanged, Kept, Observation
 from serve_app.evaluation.pairs import LabelledPair
@@ -55,25 +55,16 @@ async def observe(
     digests = await asyncio.to_thread(lambda: [_digests(pair, asking.max_bytes) for pair in pairs])
     run, known = await _begun(pairs, digests, comparing, asking, kept)
     rows: list[Observation | None] = [None] * len(pairs)
-    waiting = iter(range(len(pairs)))
 
-    async def worker() -> None:
-        for number in waiting:
-            pair, old = pairs[number], known.get(digests[number])
-            row = old.of(pair) if old is not None else await _row(pair, digests[number], comparing, asking, run)
-            if old is None and kept is not None:
-                kept.append(row)
-            rows[number] = row
-            asking.on_done()
+    async def ask(number: int) -> None:
+        pair, old = pairs[number], known.get(digests[number])
+        row = old.of(pair) if old is not None else await _row(pair, digests[number], comparing, asking, run)
+        if old is None and kept is not None:
+            kept.append(row)
+        rows[number] = row
+        asking.on_done()
 
-    workers = [asyncio.create_task(worker()) for _ in range(asking.at_once)]
-    try:
-        ended, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
-    finally:
-        for task in workers:
-            task.cancel()
-    for task in ended:
-        task.result()  # the first that nothing can be done about: no service, no disk
+    await side_by_side(range(len(pairs)), ask, asking.at_once)  # raises what nothing can be done about: no disk, say
     return [row for row in rows if row is not None]
 
 
