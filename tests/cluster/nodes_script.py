@@ -12,6 +12,7 @@ from tests.rigs import load, nodes
 
 JOB_S: Final = 0.15
 CALLERS: Final = 8
+PATIENCE_S: Final = 120  # a replica starts in 15 s on a quiet machine, in over 40 on one that tests have to share
 SCALING: Final = {
     "min_replicas": 1,
     "max_replicas": 3,
@@ -35,27 +36,27 @@ STAGES: Final[dict[str, dict[str, Any]]] = {
 def main() -> dict[str, Any]:
     with nodes.started(gpu_nodes=3) as cluster:
         cluster.deploy(nodes.config(delay_s=JOB_S, gpus=1, stages=STAGES))
-        seen: dict[str, Any] = {"ready_s": nodes.eventually(cluster.is_ready, within_s=60, what="ready")}
+        seen: dict[str, Any] = {"ready_s": nodes.eventually(cluster.is_ready, within_s=PATIENCE_S, what="ready")}
 
         def models(number: int) -> bool:
             return len(cluster.replicas("VLModel")) == number
 
         seen["models_before"] = len(cluster.replicas("VLModel"))
         with load.callers(cluster.url, CALLERS) as under_way:
-            seen["up_s"] = nodes.eventually(lambda: models(3), within_s=40, what="three replicas")
+            seen["up_s"] = nodes.eventually(lambda: models(3), within_s=PATIENCE_S, what="three replicas")
             before = {each.id: each.node for each in cluster.replicas("VLModel")}
             seen["nodes_used"] = len(set(before.values()))
             lost = cluster.replicas("Ingress")[0].node
             killed = time.monotonic()
             cluster.kill_node(lost)
-            seen["noticed_s"] = nodes.eventually(lambda: models(2), within_s=30, what="two replicas")
+            seen["noticed_s"] = nodes.eventually(lambda: models(2), within_s=PATIENCE_S, what="two replicas")
             fresh = cluster.add_gpu_node()
-            seen["back_s"] = nodes.eventually(lambda: models(3), within_s=40, what="three replicas again")
+            seen["back_s"] = nodes.eventually(lambda: models(3), within_s=PATIENCE_S, what="three replicas again")
             after = {each.id: each.node for each in cluster.replicas("VLModel")}
             seen["came_back_on_the_new_node"] = fresh in after.values()
             seen["survivors_kept"] = len(before.keys() & after.keys()) == 2
             seen["gap_s"] = load.longest_gap(under_way.answers, killed, time.monotonic())
-        seen["down_s"] = nodes.eventually(lambda: models(1), within_s=40, what="one replica")
+        seen["down_s"] = nodes.eventually(lambda: models(1), within_s=PATIENCE_S, what="one replica")
         answers = under_way.answers
         seen["answers"] = len(answers)
         seen["outcomes"] = load.outcomes(answers)
