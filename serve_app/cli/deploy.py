@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -39,13 +40,11 @@ def deploy(
 
     try:
         file = serve_file.load(config, model=model)
-        with dashboard.Dashboard(
-            dashboard.address(address, os.environ), dashboard.token(os.environ, Path.home())
-        ) as cluster:
+        key = dashboard.token(os.environ, Path.home())
+        with dashboard.Dashboard(dashboard.address(address, os.environ), key) as cluster:
             version = cluster.ray_version()
-            rollout.check_version(version, _ray_here())
-            before = cluster.deployed()
-            plan = rollout.plan(file, before, keep_others=keep_others)
+            rollout.check_version(version, metadata.version("ray"))
+            plan = rollout.plan(file, cluster.deployed(), keep_others=keep_others)
             say(rollout.described(plan, cluster.address, version, cluster.nodes(), file))
             if dry_run:
                 return
@@ -57,18 +56,11 @@ def deploy(
                 _ask(cluster.address)
             cluster.deploy(plan.config)
             if wait:
-                there = before.applications.get(file.name) if plan.is_new else None
-                rollout.wait(cluster, file, there.deployed_at if there else None, timeout, say)
+                rollout.wait(cluster, file, plan.deployed_at, timeout, say)
             else:
                 say(f"Sent; `serve status --address {cluster.address}` says how far it is.")
     except (dashboard.ClusterFailed, serve_file.ServeFileError) as exc:
         fail(str(exc))
-
-
-def _ray_here() -> str:
-    from importlib.metadata import version
-
-    return version("ray")
 
 
 def _ask(address: str) -> None:

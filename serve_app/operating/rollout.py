@@ -29,20 +29,17 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`config` is what would be sent; `unheard`: settings that Serve does not take while it runs."""
+    """`config` is what would be sent; `unheard`: settings that Serve does not take while it runs; `deployed_at`: when
+    our own application was deployed, where it is deployed anew now."""
 
     config: dict[str, Any]
     changes: tuple[Change, ...]
     unheard: tuple[str, ...]
+    deployed_at: float | None
 
     @property
     def deleted(self) -> list[str]:
         return [each.name for each in self.changes if each.fate == "DELETED"]
-
-    @property
-    def is_new(self) -> bool:
-        """Whether our own application is deployed anew, so that it will have another time of deployment."""
-        return self.changes[0].fate != "kept"
 
     @property
     def does_something(self) -> bool:
@@ -66,7 +63,10 @@ def plan(file: ServeFile, deployed: Deployed, *, keep_others: bool = False) -> P
             # Serve leaves alone what no file deployed.
             fate: Fate = "not touched" if each.config is None else "kept" if keep_others and each.config else "DELETED"
             changes.append(Change(name, fate))
-    return Plan({**file.raw, "applications": sent}, tuple(changes), tuple(_unheard(file.raw, deployed)))
+    there = deployed.applications.get(file.name)
+    deployed_at = there.deployed_at if there is not None and changes[0].fate == "changed" else None
+    config = {**file.raw, "applications": sent}
+    return Plan(config, tuple(changes), tuple(_unheard(file.raw, deployed)), deployed_at)
 
 
 def _change(ours: dict[str, Any], there: Application | None, name: str) -> Change:

@@ -94,7 +94,7 @@ class Actor:
             return Response()
         if self.sent and self.then:
             self.applications["pairlens"] = self.then.pop(0) if len(self.then) > 1 else self.then[0]
-        told = {"applications": self.applications, "proxies": {}, "controller_info": {}}
+        told: dict[str, Any] = {"applications": self.applications, "proxies": {}, "controller_info": {}}
         if self.http_options is not None:
             told |= {"http_options": self.http_options, "proxy_location": "HeadOnly"}
         return self._turned_away(request) or JSONResponse(told)
