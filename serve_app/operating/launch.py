@@ -57,6 +57,7 @@ class Launch:
     say: Say
     stop: threading.Event
     listen: Callable[[], None]
+    metrics_port: int | None = None
 
     def run(self) -> None:
         """Start, tell where things are, stay until `stop` is set, end everything. Raises LaunchFailed."""
@@ -64,7 +65,7 @@ class Launch:
         self._check()
         self.say("Starting Ray ...")
         os.environ.update(proxy.environment(self.file.settings.limits))
-        with own_ray.started(self.dashboard_port) as session:
+        with own_ray.started(self.dashboard_port, self.metrics_port) as session:
             self.listen()  # once more: Ray has put its own handler of SIGTERM in place
             try:
                 self._check_gpus()
@@ -88,8 +89,9 @@ class Launch:
         for host, port, option in (
             (self.file.host, self.file.port, "--port"),
             ("127.0.0.1", self.dashboard_port, "--dashboard-port"),
+            (self.file.host, self.metrics_port, "--metrics-port"),
         ):
-            if not own_ray.port_is_free(host, port):
+            if port is not None and not own_ray.port_is_free(host, port):
                 raise LaunchFailed(_in_use(host, port, option))
         check_model(self.file.settings.model)
         check_keys(self.file.settings.access)
@@ -199,7 +201,7 @@ class Launch:
         )
 
 
-def serve(file: ServeFile, *, dashboard_port: int | None, say: Say) -> None:
+def serve(file: ServeFile, *, dashboard_port: int | None, metrics_port: int | None = None, say: Say) -> None:
     """Serve `file` in the foreground until Ctrl-C or SIGTERM. Raises LaunchFailed.
 
     `dashboard_port` None: Ray's usual one, or the next that is free, so that a second service can stand beside a first.
@@ -210,7 +212,7 @@ def serve(file: ServeFile, *, dashboard_port: int | None, say: Say) -> None:
     stop = threading.Event()
     with claimed_dashboard_port(dashboard_port, service_port=file.port, say=say) as port, _signals(stop) as listen:
         try:
-            Launch(file, port, say, stop, listen).run()
+            Launch(file, port, say, stop, listen, metrics_port).run()
         except own_ray.RayFailed as exc:
             raise LaunchFailed(str(exc)) from exc
         except SystemExit:  # what Ray's own handler of SIGTERM raises while it starts; all is ended by now
