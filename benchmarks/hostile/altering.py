@@ -11,7 +11,7 @@ from benchmarks.hostile.words import KEY
 from tests.serving.hostile import altered
 from tests.serving.hostile.altered import Altered
 
-RETURN_MIB = 150
+RETURN_MIB = 400  # the reader of text is loaded by the first picture that is read
 PDF_SHARE = 0.02  # of all: each is read by a process of its own
 
 
