@@ -23,7 +23,7 @@ import httpx2
 from serve_app import vlm
 from serve_app.operating import own_ray
 from serve_app.operating.serve_file import ServeFile
-from serve_app.serving import proxy
+from serve_app.serving import exposure, proxy
 from serve_app.serving.admission import KeyRing, KeysUnreadable
 from serve_app.serving.deployments.names import INGRESS
 from serve_app.settings import Access, CacheSettings, JobSettings, ModelSettings, Settings, WebhookSettings
@@ -73,6 +73,8 @@ class Launch:
                 ready = self._wait_until_ready(session)
                 if ready:
                     session.remember_processes()
+                    if (told := warning_of(self.file)) is not None:
+                        self.say(told)
                     self.say(self._welcome(session, time.monotonic() - began))
                     self.stop.wait()
             except LaunchFailed:
@@ -235,6 +237,12 @@ def claimed_dashboard_port(
         if named is None and port != usual:
             say(f"Port {usual} is taken: Ray's dashboard listens on {port}.")
         yield port
+
+
+def warning_of(file: ServeFile) -> str | None:
+    """What stands above all else on the terminal of a service that anybody may use."""
+    found = exposure.warning(file.host, file.settings.access)
+    return None if found is None else f"WARNING: {found}"
 
 
 def _in_use(host: str, port: int, option: str) -> str:
