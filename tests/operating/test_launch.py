@@ -24,7 +24,7 @@ import yaml
 
 from serve_app.operating import launch, own_ray, serve_file
 from serve_app.operating.launch import Launch, LaunchFailed
-from serve_app.operating.serve_file import LOOPBACK
+from serve_app.serving.exposure import is_loopback
 from serve_app.settings import Access, CacheSettings, JobSettings, ModelSettings, WebhookSettings, agents
 from tests.rigs.nodes import free_port
 from tests.worlds.samples import card, encoded
@@ -260,7 +260,7 @@ def test_serves_and_leaves_nothing_behind(short_folder: Path) -> None:
         # Serve's proxy asks either of the two ingress replicas: each is ready, not only the one that was asked before.
         assert {httpx2.get(f"http://127.0.0.1:{port}/readyz").status_code for _ in range(20)} == {200}
         # Replicas serve each other over gRPC and ask for the session's token; the metrics port asks for nothing.
-        assert {title for title, host in listening(processes) if host not in LOOPBACK} <= {"ray::ServeReplica"}
+        assert {title for title, host in listening(processes) if not is_loopback(host)} <= {"ray::ServeReplica"}
         said = run.end(signal.SIGINT)
 
     assert run.process.returncode == 0
