@@ -12,7 +12,7 @@ from typing import Any, Final
 import yaml
 
 DEPLOYMENT: Final = Path(__file__).parents[3] / "deployment"
-BOARD: Final[dict[str, Any]] = json.loads((DEPLOYMENT / "grafana/pairlens.json").read_text(encoding="utf-8"))
+BOARD: Final[dict[str, Any]] = json.loads((DEPLOYMENT / "grafana/dashboard.json").read_text(encoding="utf-8"))
 _METRIC: Final = re.compile(r"\b(ray_\w+|up|ALERTS)\b")
 
 
