@@ -438,6 +438,19 @@ def test_the_rules_are_the_shipped_ones() -> None:
     assert made["spec"] == shipped
 
 
+def test_what_is_scraped_has_the_name_and_the_series_that_the_rules_know() -> None:
+    (monitor,) = (each for each in rendered("everything") if each["kind"] == "PodMonitor")
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    shipped = yaml.safe_load((chart.ROOT / "deployment/prometheus/prometheus.yml").read_text(encoding="utf-8"))
+    (scraped,) = shipped["scrape_configs"]
+    assert endpoint["relabelings"] == [{"targetLabel": "job", "replacement": scraped["job_name"]}]
+    (dropped,) = scraped["metric_relabel_configs"]
+    (also,) = endpoint["metricRelabelings"]
+    assert (also["regex"], also["action"]) == (dropped["regex"], dropped["action"])
+    for pod in pods(service_of(rendered("everything"))).values():
+        assert endpoint["port"] in {port["name"] for port in pod["spec"]["containers"][0]["ports"]}
+
+
 def test_versions_are_those_of_the_package() -> None:
     told = yaml.safe_load((chart.CHART / "Chart.yaml").read_text(encoding="utf-8"))
     assert told["appVersion"] == __version__
