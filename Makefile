@@ -26,8 +26,8 @@ serve: $(VENV)/.$(if $(MODEL),vl,core) ## install and serve in the foreground; M
 
 # Side by side, but those of one Ray cluster after one another. 5: no test has the name that was asked for.
 test: $(VENV)/.dev ## install and run every test that needs no GPU; PYTEST_OPTIONS="-k name", TEST_PROCESSES=2
-	$(PYTEST) -n $(TEST_PROCESSES) -m "not gpu and not on_demand and not cluster" $(PYTEST_OPTIONS) || [ $$? -eq 5 ]
-	$(PYTEST) -m "cluster and not on_demand" $(PYTEST_OPTIONS) || [ $$? -eq 5 ]
+	$(PYTEST) --durations 25 -n $(TEST_PROCESSES) -m "not gpu and not on_demand and not cluster" $(PYTEST_OPTIONS) || [ $$? -eq 5 ]
+	$(PYTEST) --durations 15 -m "cluster and not on_demand" $(PYTEST_OPTIONS) || [ $$? -eq 5 ]
 
 lint: $(VENV)/.dev ## style, types, and which module may import which
 	$(BIN)/ruff check .
