@@ -58,8 +58,8 @@ chaos: $(VENV)/.dev ## kill -9 of everything under load, and what callers saw: t
 soak: $(VENV)/.dev ## an hour of mixed load, faults and disconnects: does anything grow? MINUTES=60
 	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),60)
 
-fuzz: $(VENV)/.fuzz ## hostile requests of every kind: what strangers can do, as a table; SECONDS=1200, ROWS=bombs,flips
-	$(BIN)/python -m benchmarks.hostile --seconds $(or $(SECONDS),1200) $(if $(ROWS),--rows $(ROWS)) $(ARGS)
+fuzz: $(VENV)/.fuzz ## hostile requests of every kind: what strangers can do, as a table; SECONDS=1200, ROWS=bombs,flips, FILES=folder
+	$(BIN)/python -m benchmarks.hostile --seconds $(or $(SECONDS),1200) $(if $(ROWS),--rows $(ROWS)) $(if $(FILES),--files $(FILES)) $(ARGS)
 
 clean: ## remove the environment and all caches
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis examples/pairs
