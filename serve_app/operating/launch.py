@@ -236,7 +236,7 @@ def claimed_dashboard_port(
         if port is None:
             last = usual + own_ray.NUM_PORTS_TRIED - 1
             raise LaunchFailed(
-                f"No port from {usual} to {last} is free for Ray's dashboard; name one with --dashboard-port."
+                f"No port from {usual} to {last} is free for Ray's dashboard: name one, --dashboard-port."
             )
         if named is None and port != usual:
             say(f"Port {usual} is taken: Ray's dashboard listens on {port}.")
@@ -378,8 +378,7 @@ def _waiting_for(status: ApplicationStatusOverview) -> str:
 @contextmanager
 def _signals(stop: threading.Event) -> Iterator[Callable[[], None]]:
     """Ctrl-C and SIGTERM set `stop`, and only that: an exception in the middle of Ray's start would orphan
-    processes. A second one cuts off the wait for requests under way. Yields what puts the handlers in place.
-    """
+    processes. A second one cuts off the wait for requests under way. Yields what puts the handlers in place."""
 
     def on_signal(signum: int, frame: FrameType | None) -> None:
         del signum, frame
