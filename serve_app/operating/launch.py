@@ -235,7 +235,7 @@ def claimed_dashboard_port(
             raise LaunchFailed(_in_use("127.0.0.1", named, "--dashboard-port"))
         if port is None:
             last = usual + own_ray.NUM_PORTS_TRIED - 1
-            raise LaunchFailed(f"Ray's dashboard finds no free port, {usual} to {last}; name one: --dashboard-port.")
+            raise LaunchFailed(f"No port from {usual} to {last} is free for the dashboard: name one, --dashboard-port.")
         if named is None and port != usual:
             say(f"Port {usual} is taken: Ray's dashboard listens on {port}.")
         yield port
