@@ -31,7 +31,8 @@ class Examiner:
     """Examines pairs inside a memory budget; a pair that doesn't fit now waits for its turn.
 
     `shows_images`: whether a model will look, so that its copies are to be made. `reader`: reads text, unless the
-    memory budget is too small for it and pairs. `budget`: of this process, for whatever else decodes here.
+    memory budget is too small for it and pairs. `budget`: of this process, for whatever else decodes here. Raises
+    `HeicUnavailable` where that format is listed and can't be read.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Examiner:
         shows_images: bool,
         reader: ocr.Reads | None = None,
     ) -> None:
+        imaging.check_formats(limits.formats)
         self._limits = limits
         self._shows_images = shows_images
         # Networks keep what they once needed: it is promised for good, and not to pairs.

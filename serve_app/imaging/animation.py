@@ -15,7 +15,7 @@ _MAX_STEPS = 100_000
 def count_frames(image: Image.Image, data: bytes, kind: ImageFormat) -> int | None:
     """Frames of an opened, not yet loaded image; None: more than one, not counted.
 
-    Pillow's `n_frames` is a number read from the header for WebP, AVIF, PNG and MPO, but a walk
+    Pillow's `n_frames` is a number read from the header for WebP, AVIF, HEIC, PNG and MPO, but a walk
     through the whole file in Python for GIF and TIFF, so these two are looked at here.
     Leaves a TIFF at its second page where it has one.
     """
@@ -32,7 +32,7 @@ def count_frames(image: Image.Image, data: bytes, kind: ImageFormat) -> int | No
 
 def has_pages(image: Image.Image) -> bool:
     """Whether each frame lies by itself and has a size of its own."""
-    return image.format in ("TIFF", "MPO")
+    return image.format in ("TIFF", "MPO", "HEIC")
 
 
 def frame_note(frames: int | None, frame: int) -> str | None:

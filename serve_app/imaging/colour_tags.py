@@ -1,4 +1,4 @@
-"""What a file says of its colours beside an ICC profile: PNG's cICP, gAMA and cHRM, AVIF's nclx.
+"""What a file says of its colours beside an ICC profile: PNG's cICP, gAMA and cHRM, AVIF's and HEIC's nclx.
 Reads bytes only; `profiles` makes of it what a colour transform takes."""
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ def read_colour_tag(data: bytes, kind: ImageFormat) -> ColourTag | None:
     """What the file says, or None; a damaged chunk or box counts as none."""
     if kind == "PNG":
         return _of_png(data)
-    if kind == "AVIF":
-        return _of_avif(data)
+    if kind in ("AVIF", "HEIC"):
+        return _of_media(data)
     return None
 
 
@@ -113,7 +113,7 @@ def _chromaticities(chunk: bytes) -> Chromaticities | None:
     return white, red, green, blue
 
 
-def _of_avif(data: bytes) -> ColourTag | None:
+def _of_media(data: bytes) -> ColourTag | None:
     """The first `colr` box of type nclx, which lies in the box `meta` (ISO/IEC 14496-12, 12.1.5)."""
     at = 0
     while at + 8 <= len(data):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from serve_app.errors import ImageRejected, ImageRole, ImageTooLarge
+from serve_app.imaging.formats import heif
 from serve_app.settings import ImageFormat
 
 _log = logging.getLogger("pairlens.imaging")
@@ -86,7 +87,7 @@ def opened(data: bytes, kind: ImageFormat, max_pixels: int) -> Iterator[Image.Im
     """
     if (Image.MAX_IMAGE_PIXELS or 0) < max_pixels:
         Image.MAX_IMAGE_PIXELS = max_pixels
-    with Image.open(io.BytesIO(data), formats=(kind,)) as image:
+    with heif.opened(data) if kind == "HEIC" else Image.open(io.BytesIO(data), formats=(kind,)) as image:
         _forget_xmp(image)
         yield image
 

@@ -85,6 +85,8 @@ def _is_deep_colour(image: Image.Image, data: bytes, kind: ImageFormat) -> bool:
     if kind == "AVIF":
         at = data.find(b"av1C")  # AV1CodecConfigurationRecord: its third byte's second bit is high_bitdepth
         return at >= 0 and bool(int.from_bytes(data[at + 6 : at + 7], "big") & 0x40)
+    if kind == "HEIC":
+        return int(image.info.get("bit_depth", 8)) > 8
     return False
 
 

@@ -12,7 +12,7 @@ from serve_app.core.pictures import Unseen, Upload
 from serve_app.errors import ImageRejected, ImageRole, ImageTooLarge, InvalidConfig, UnsupportedImageType
 from serve_app.imaging import decode, foreign
 from serve_app.imaging.animation import count_frames, frame_note, has_pages
-from serve_app.imaging.jpeg import JpegStructure, read_structure
+from serve_app.imaging.formats.jpeg import JpegStructure, read_structure
 from serve_app.imaging.orientation import is_exchanged, read_orientation
 from serve_app.imaging.pieces import is_shredded
 from serve_app.imaging.signature import format_of
@@ -122,7 +122,7 @@ def _allowed_format(data: bytes, limits: Limits, role: ImageRole) -> ImageFormat
         kind = None
     if kind is not None and kind in limits.formats:
         return kind
-    seen = (f"a {kind} file", "convert it") if kind else foreign.described(data)
+    seen = (f"a {kind} file", "convert it") if kind and kind != "HEIC" else foreign.described(data)
     found, remedy = seen or ("of a format this service doesn't know", "")
     taken = f"taken are {', '.join(limits.formats)}"
     raise UnsupportedImageType(f"The {role} image is {found}; {taken}{f': {remedy}' if remedy else ''}.", image=role)
@@ -170,6 +170,8 @@ def _read(image: Image.Image, data: bytes, kind: ImageFormat, limits: Limits, fr
 
 
 def _orientation(image: Image.Image, data: bytes) -> tuple[int, list[str]]:
+    if image.format == "HEIC":
+        return 1, []  # its decoder turns it, and knows better than its EXIF
     try:
         return read_orientation(image, data), []
     except decode.FILE_ERRORS as exc:

@@ -17,6 +17,9 @@ _PREFIXES: tuple[tuple[bytes, ImageFormat], ...] = (
     (b"MM\0+", "TIFF"),
 )
 _AVIF_BRANDS = {b"avif", b"avis"}
+# ISO/IEC 23008-12, annex B: pictures and sequences in HEVC.
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
+_STILL_BRANDS = {b"mif1", b"msf1"}
 
 
 def format_of(data: bytes) -> ImageFormat | None:
@@ -28,6 +31,8 @@ def format_of(data: bytes) -> ImageFormat | None:
         return "WEBP"
     if data[4:8] == b"ftyp" and _AVIF_BRANDS & _brands(data):
         return "AVIF"
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS | _STILL_BRANDS and _HEIC_BRANDS & _brands(data):
+        return "HEIC"
     return None
 
 

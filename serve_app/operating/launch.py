@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Final
 
 import httpx2
 
-from serve_app import vlm
+from serve_app import imaging, vlm
 from serve_app.operating import own_ray
 from serve_app.operating.serve_file import ServeFile
-from serve_app.serving import proxy
+from serve_app.serving import exposure, proxy
 from serve_app.serving.admission import KeyRing, KeysUnreadable
 from serve_app.serving.deployments.names import INGRESS
-from serve_app.settings import Access, CacheSettings, JobSettings, ModelSettings, Settings, WebhookSettings
+from serve_app.settings import Access, CacheSettings, JobSettings, Limits, ModelSettings, Settings, WebhookSettings
 from serve_app.storage.profiles import ProfileWrong, with_profiles
 from serve_app.storage.report_stores import open_reports
 from serve_app.storage.reports import CacheUnavailable
@@ -74,6 +74,8 @@ class Launch:
                 ready = self._wait_until_ready(session)
                 if ready:
                     session.remember_processes()
+                    if (told := warning_of(self.file)) is not None:
+                        self.say(told)
                     self.say(self._welcome(session, time.monotonic() - began))
                     self.stop.wait()
             except LaunchFailed:
@@ -92,6 +94,7 @@ class Launch:
         ):
             if not own_ray.port_is_free(host, port):
                 raise LaunchFailed(_in_use(host, port, option))
+        check_formats(self.file.settings.limits)
         check_model(self.file.settings.model)
         check_keys(self.file.settings.access)
         check_cache(self.file.settings.cache)
@@ -189,6 +192,7 @@ class Launch:
                 "",
                 f"  Page       {url}/",
                 f"  API        {url}/v1/compare",
+                *((f"  Agents     {url}/mcp",) if self.file.settings.mcp.is_served else ()),
                 f"  Docs       {url}/docs",
                 f"  Dashboard  http://127.0.0.1:{self.dashboard_port} (asks for a token: cat {session.token_file})",
                 f"  Logs       {session.logs} (deleted on exit)",
@@ -238,6 +242,12 @@ def claimed_dashboard_port(
         yield port
 
 
+def warning_of(file: ServeFile) -> str | None:
+    """What stands above all else on the terminal of a service that anybody may use."""
+    found = exposure.warning(file.host, file.settings.access)
+    return None if found is None else f"WARNING: {found}"
+
+
 def _in_use(host: str, port: int, option: str) -> str:
     return f"Port {port} on {host} is already in use; free it, or choose another with {option}."
 
@@ -247,6 +257,14 @@ def check_model(settings: ModelSettings) -> None:
     try:
         vlm.check(settings)
     except vlm.ModelUnavailable as exc:
+        raise LaunchFailed(str(exc)) from exc
+
+
+def check_formats(limits: Limits) -> None:
+    """Whether every format that is listed can be read here. Raises LaunchFailed."""
+    try:
+        imaging.check_formats(limits.formats)
+    except imaging.HeicUnavailable as exc:
         raise LaunchFailed(str(exc)) from exc
 
 
@@ -331,7 +349,7 @@ def cause(message: str) -> str:
     if not raised:
         return "The service could not start."
     kind, text = raised[-1]
-    if kind in (vlm.ModelUnavailable.__name__, CacheUnavailable.__name__):
+    if kind in (vlm.ModelUnavailable.__name__, CacheUnavailable.__name__, imaging.HeicUnavailable.__name__):
         return str(text)
     return f"The service could not start: {text.rstrip('.')} ({kind})."
 

@@ -7,18 +7,17 @@ import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from serve_app.serving.deployments.names import JOBS, VL_MODEL
+from serve_app.serving.exposure import is_loopback
 from serve_app.settings import Settings
 
 if TYPE_CHECKING:
     from ray.serve.schema import DeploymentSchema
-
-LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class ServeFileError(Exception):
@@ -79,7 +78,7 @@ def read(path: Path, *, model: str | None = None, host: str | None = None, port:
 def is_for_this_machine(raw: dict[str, Any]) -> bool:
     """Whether the service listens on this machine's own address only."""
     http = raw.get("http_options")
-    return isinstance(http, dict) and http.get("host") in LOOPBACK
+    return isinstance(http, dict) and is_loopback(http.get("host"))
 
 
 def check(raw: dict[str, Any]) -> ServeFile:
@@ -125,7 +124,12 @@ def _unknown(raw: Any, model: type[BaseModel], where: str) -> Iterator[str]:
             yield f"`{path}` is not a setting.{_suggestion(str(key), model)}"
             continue
         inner = named.get(key) or _model_in(field.annotation)
-        if inner is not None:
+        if inner is not None and key not in named and get_origin(field.annotation) is dict:
+            for name, each in (
+                value.items() if isinstance(value, dict) else ()
+            ):  # the operator's own names, as of profiles
+                yield from _unknown(each, inner, f"{path}.{name}")
+        elif inner is not None:
             yield from _unknown(value, inner, path)
 
 

@@ -12,7 +12,7 @@ from serve_app.settings.agents import McpSettings
 from serve_app.settings.strict import Strict
 
 ProfileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-ImageFormat = Literal["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"]
+ImageFormat = Literal["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIC"]
 MIB = 1024 * 1024
 
 
@@ -42,7 +42,9 @@ class Limits(Strict):
     )
     max_scans: PositiveInt = Field(100, description="Scans of a progressive JPEG: each costs a pass over all pixels.")
     formats: tuple[ImageFormat, ...] = Field(
-        ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"), min_length=1, description="MPO comes under JPEG."
+        ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"),
+        min_length=1,
+        description="MPO comes under JPEG. HEIC is taken where it is named, with `pip install pairlens[heic]`.",
     )
     max_measured_pixels: PositiveInt = Field(
         40_000_000, description="A larger image is measured scaled down, and the report says what could be missed."

@@ -29,7 +29,7 @@ def status(name):
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
 
 def prepare(upload):
-    limits = Limits(max_image_bytes=64 * 2**20)
+    limits = Limits(max_image_bytes=64 * 2**20, formats=tuple(sys.argv[4].split()))
     header = imaging.inspect(upload, limits, "reference", int(sys.argv[3]))
     shown = imaging.ShownSpec((1024, 1024), 85)
     imaging.prepare(upload, header, "reference", scale=float(sys.argv[1]), masks=(), shown=shown)
@@ -45,9 +45,11 @@ print(json.dumps(status("VmHWM") - before))
 """
 
 
-def peak_bytes(upload: Upload, small: Upload, scale: float, frame: int = 0) -> int:
+def peak_bytes(
+    upload: Upload, small: Upload, scale: float, frame: int = 0, formats: tuple[str, ...] = Limits().formats
+) -> int:
     """Above what a process holds that has prepared `small`."""
-    command = [sys.executable, "-c", _PROGRAM, str(scale), small.data.hex(), str(frame)]
+    command = [sys.executable, "-c", _PROGRAM, str(scale), small.data.hex(), str(frame), " ".join(formats)]
     as_served = {**os.environ, **SERVE_ENVIRONMENT}  # with the service's thresholds of the allocator
     result = subprocess.run(command, input=upload.data, capture_output=True, check=True, timeout=120, env=as_served)
     return int(json.loads(result.stdout))

@@ -159,7 +159,7 @@ def test_a_model_that_fits_is_told_with_its_size() -> None:
 def test_weights_are_held_against_the_memory_that_they_will_lie_in() -> None:
     limited = replace(FACTS, machine=machine(memory_limit=8 * GIB))
     assert doctor.memory_for_weights(limited) == 8 * GIB
-    assert doctor.memory_for_weights(replace(limited, gpus=(H100, H100), torch=CUDA)) == 170 * GIB
+    assert doctor.memory_for_weights(replace(limited, gpus=(H100, H100), torch=CUDA)) == 160 * GIB
     full = replace(H100, free=3 * GIB)
     assert doctor.memory_for_weights(replace(limited, gpus=(H100, full), torch=CUDA)) == 83 * GIB
     assert doctor.memory_for_weights(replace(limited, gpus=(H100,), torch=replace(CUDA, gpus=0))) == 8 * GIB

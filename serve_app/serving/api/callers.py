@@ -6,7 +6,7 @@ from __future__ import annotations
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-from serve_app.serving.admission import KeyRing
+from serve_app.serving.admission import KeyFile
 
 PROTECTED = "/v1/"
 MCP = "/mcp"  # as protected
@@ -16,15 +16,17 @@ KEY = "key:"
 class Callers:
     """`keys`: None lets everyone in. `trusted_proxies`: how many in front add an address to X-Forwarded-For."""
 
-    def __init__(self, keys: KeyRing | None, trusted_proxies: int) -> None:
+    def __init__(self, keys: KeyFile | None, trusted_proxies: int) -> None:
         self._keys = keys
         self._trusted_proxies = trusted_proxies
 
-    def identify(self, scope: Scope) -> str:
-        """The caller's name. Raises `ApiKeyRequired` and `NotAllowed` on /mcp and on routes under /v1."""
+    async def identify(self, scope: Scope) -> str:
+        """The caller's name, by the keys that there are now. Raises `ApiKeyRequired` and `NotAllowed` on /mcp and on
+        routes under /v1."""
         headers = Headers(scope=scope)
         if self._keys is not None and _is_protected(route_of(scope)):
-            return f"{KEY}{self._keys.name_of(_key(headers))}"
+            ring = await self._keys.ring()
+            return f"{KEY}{ring.name_of(_key(headers))}"
         return f"address:{self._address(scope, headers)}"
 
     def _address(self, scope: Scope, headers: Headers) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 from starlette.types import Scope
 
 from serve_app.serving import telemetry
-from serve_app.serving.admission import Admission, KeyRing, Quota
+from serve_app.serving.admission import Admission, KeyFile, Quota
 from serve_app.serving.api.callers import Callers, route_of
 from serve_app.settings import Settings
 
@@ -34,7 +34,7 @@ class Door:
 def open_door(settings: Settings, *, recorder: telemetry.Recorder = telemetry.UNRECORDED) -> Door:
     """Admission, keys and quota as the operator has set them. Raises `KeysUnreadable`."""
     limits, keys_file = settings.limits, settings.access.api_keys_file
-    keys = KeyRing.load(Path(keys_file)) if keys_file is not None else None
+    keys = KeyFile(Path(keys_file)) if keys_file is not None else None
     quota = Quota(limits.requests_per_minute, limits.burst) if limits.requests_per_minute is not None else None
     admission = Admission(limits, ("examine", "assess") if settings.model.is_asked else ("examine",))
     return Door(Callers(keys, settings.access.trusted_proxies), admission, quota, recorder)

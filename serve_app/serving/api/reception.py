@@ -67,7 +67,7 @@ class Reception:
 
     async def _handle(self, scope: Scope, receive: Receive, answer: _Answer, arrived: Arrival) -> None:
         try:
-            self._let_in(scope, arrived)
+            await self._let_in(scope, arrived)
         except ComparisonError as refusal:
             await answer.refuse(scope, refusal)
             return
@@ -83,9 +83,9 @@ class Reception:
                 raise  # half an answer can't be taken back; the server closes the connection
             await answer.refuse(scope, ComparisonError("Something went wrong here; the request is in our log."))
 
-    def _let_in(self, scope: Scope, arrived: Arrival) -> None:
+    async def _let_in(self, scope: Scope, arrived: Arrival) -> None:
         """Raises `ApiKeyRequired`, `NotAllowed`, `RateLimited`, `Draining` and `Overloaded`."""
-        caller = arrived.caller = self._door.callers.identify(scope)
+        caller = arrived.caller = await self._door.callers.identify(scope)
         if caller.startswith(KEY):
             arrived.record.key_name = caller.removeprefix(KEY)
         if scope["method"] != "POST":

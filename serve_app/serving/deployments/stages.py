@@ -50,8 +50,12 @@ from serve_app.serving.deployments.handles import (
     pieces_handed_back,
 )
 from serve_app.serving.deployments.logs import log_to_serve
+<<<<<<< HEAD
 from serve_app.serving.deployments.tracing import trace_stages
 from serve_app.serving.deployments.watch import ClusterWatch, stages_of
+=======
+from serve_app.serving.deployments.watch import ClusterWatch, stages_of, warn_if_open
+>>>>>>> main
 from serve_app.settings import Settings
 from serve_app.storage.report_stores import open_reports
 from serve_app.storage.reports import Reports
@@ -164,6 +168,7 @@ class Ingress:
             from serve_app.serving.deployments.job_entrance import JobEntrance  # with the database and its queue
 
             self._jobs = JobEntrance(settings, jobs, self._door, self._remembered)
+        warn_if_open(settings.access)
         app_name = serve.get_replica_context().app_name
         self._watch = ClusterWatch(
             lambda: stages_of(app_name),

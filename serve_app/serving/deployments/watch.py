@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final
@@ -16,10 +17,11 @@ from ray.serve.exceptions import RayServeException
 from serve_app.comparison.pipeline import Pipeline
 from serve_app.core.clock import StageName
 from serve_app.errors import Unavailable
-from serve_app.serving import warmup
+from serve_app.serving import exposure, warmup
 from serve_app.serving.api.door import Door
 from serve_app.serving.deployments.names import INGRESS, JOBS, STAGES
 from serve_app.serving.readiness import ServiceState, StageState
+from serve_app.settings import Access
 
 logger = logging.getLogger("ray.serve")
 
@@ -155,3 +157,16 @@ def stages_of(app_name: str) -> dict[str, StageState]:
         for name, each in deployments.items()
         if name != JOBS  # comparisons go on without it
     }
+
+
+def warn_if_open(access: Access) -> None:
+    """Into the log, where anybody who reaches this service may use it. Asks Serve where it listens, in a thread."""
+
+    def warn() -> None:
+        with suppress(RayError, RayServeException):
+            found = exposure.warning(_get_global_client().http_config.host, access)
+            if found is not None:
+                logger.warning(found)
+
+    if access.api_keys_file is None:
+        threading.Thread(target=warn, daemon=True).start()

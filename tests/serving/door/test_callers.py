@@ -26,7 +26,7 @@ def request(client: tuple[str, int] | None, forwarded: str | None = None) -> Sco
         (2, ("10.0.0.1", 4711), "10.9.9.9", "10.0.0.1"),
     ],
 )
-def test_an_address_is_believed_from_trusted_proxies_only(
+async def test_an_address_is_believed_from_trusted_proxies_only(
     trusted_proxies: int, client: tuple[str, int] | None, forwarded: str | None, address: str
 ) -> None:
-    assert Callers(None, trusted_proxies).identify(request(client, forwarded)) == f"address:{address}"
+    assert await Callers(None, trusted_proxies).identify(request(client, forwarded)) == f"address:{address}"

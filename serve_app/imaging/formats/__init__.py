@@ -1,0 +1,1 @@
+"""What one format alone needs, a file each. Knows no limits."""
