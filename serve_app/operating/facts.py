@@ -23,12 +23,8 @@ from serve_app.operating import own_ray
 from serve_app.settings import MIB, JobSettings, ModelSettings
 
 PACKAGES: Final = (
-<<<<<<< HEAD
-    "ray", "rapidocr", "zxing-cpp", "torch", "transformers", "llguidance", "num2words", "pypdfium2", "redis",
-    "opentelemetry-exporter-otlp-proto-http",
-=======
     "ray", "rapidocr", "zxing-cpp", "torch", "transformers", "llguidance", "num2words", "pypdfium2", "pi-heif", "redis",
->>>>>>> main
+    "opentelemetry-exporter-otlp-proto-http",
 )  # fmt: skip
 Holder = Literal["nobody", "pairlens, ready", "pairlens, not ready", "another"]
 # torch takes some 5 s to be imported from a cold disk; a driver that hangs longer has failed.

@@ -50,12 +50,8 @@ from serve_app.serving.deployments.handles import (
     pieces_handed_back,
 )
 from serve_app.serving.deployments.logs import log_to_serve
-<<<<<<< HEAD
 from serve_app.serving.deployments.tracing import trace_stages
-from serve_app.serving.deployments.watch import ClusterWatch, stages_of
-=======
 from serve_app.serving.deployments.watch import ClusterWatch, stages_of, warn_if_open
->>>>>>> main
 from serve_app.settings import Settings
 from serve_app.storage.report_stores import open_reports
 from serve_app.storage.reports import Reports
