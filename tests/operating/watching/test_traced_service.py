@@ -33,7 +33,7 @@ class Traced:
 
     def post(self, path: str, trace: str, *, sampled: bool = True, **request: object) -> httpx2.Response:
         headers = {"traceparent": f"00-{trace}-{CALLER}-0{int(sampled)}", "x-request-id": NAMED}
-        headers |= {"authorization": f"Bearer {KEY}"}
+        headers |= {"authorization": f"Bearer {KEY}", "cache-control": "no-store"}
         url = f"http://127.0.0.1:{self.port}{path}"
         return httpx2.post(url, headers=headers, timeout=60, **request)  # type: ignore[arg-type]
 
