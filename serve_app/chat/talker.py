@@ -12,6 +12,7 @@ from typing import Final
 
 from serve_app import vlm
 from serve_app.comparison.device import Device
+from serve_app.core import spans
 from serve_app.core.clock import Deadline, Stop
 from serve_app.core.conversation import Conversation, Ended, Spoken
 from serve_app.errors import ComparisonError, ModelFailed, ModelNotFound
@@ -90,7 +91,11 @@ class _Said:
 def _talk(model: vlm.TalkingModel, conversation: Conversation, tell: vlm.Tell, stop: Stop) -> Ended:
     stop.check()
     try:
-        return model.talk(conversation, tell, stop)
+        with spans.span("model") as note:
+            ended = model.talk(conversation, tell, stop)
+            note("prompt_tokens", ended.prompt_tokens)
+            note("generated_tokens", ended.generated_tokens)
+            return ended
     except ComparisonError:
         raise
     except Exception as exc:  # noqa: BLE001

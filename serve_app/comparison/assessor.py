@@ -12,6 +12,7 @@ from serve_app import vlm
 from serve_app.comparison import calibration
 from serve_app.comparison.device import Device, uncounted
 from serve_app.comparison.dialogue import answer, prompt
+from serve_app.core import spans
 from serve_app.core.assessed import Assessment
 from serve_app.core.clock import Deadline, Stop
 from serve_app.core.habits import Habits
@@ -78,9 +79,14 @@ def _ask(
 ) -> Assessment:
     started = time.perf_counter()
     try:
-        inquiry = prompt.render(config, examination, habits)
-        output = model.answer(inquiry, stop)
-        assessment = answer.parse(output, inquiry, model.identity, habits)
+        with spans.span("prompt"):
+            inquiry = prompt.render(config, examination, habits)
+        with spans.span("model") as note:
+            output = model.answer(inquiry, stop)
+            note("prompt_tokens", output.prompt_tokens)
+            note("generated_tokens", output.generated_tokens)
+        with spans.span("parse"):
+            assessment = answer.parse(output, inquiry, model.identity, habits)
     except ComparisonError:
         raise
     except Exception as exc:  # noqa: BLE001

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from serve_app.core import spans
 from serve_app.core.clock import Stop
 
 T = TypeVar("T")
@@ -55,9 +56,10 @@ class Device:
         Raises `DeadlineExceeded` when `stop.deadline` passes, in the queue or at work. A cancelled
         caller cancels the work; its place stays taken until the work has really ended.
         """
-        await self._acquire(stop)
+        with spans.span("wait for the device"):
+            await self._acquire(stop)
         self._due[stop] = stop.deadline.at
-        job = asyncio.get_running_loop().run_in_executor(self._threads, work, stop)
+        job = asyncio.get_running_loop().run_in_executor(self._threads, spans.carried(work), stop)
         job.add_done_callback(lambda done: self._release(done, stop))
         try:
             async with asyncio.timeout(stop.deadline.remaining_s + POLL_GRACE_S):

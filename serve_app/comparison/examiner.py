@@ -18,6 +18,7 @@ from serve_app.comparison.pair_plan import PairPlan, ignored, plan_pair
 from serve_app.comparison.text_first import text_first
 from serve_app.comparison.unseen import unseen
 from serve_app.comparison.words import read_pair
+from serve_app.core import spans
 from serve_app.core.clock import Deadline, Stop
 from serve_app.core.measured import Crop, Examination, Measurement, Visual
 from serve_app.core.pictures import Box, PreparedImage, Upload
@@ -75,9 +76,10 @@ class Examiner:
         plan = await loop.run_in_executor(
             None, plan_pair, reference, candidate, config, self._limits, self.budget.total_bytes
         )
-        await self.budget.reserve(plan.reserved_bytes, deadline)
+        with spans.span("wait for memory"):
+            await self.budget.reserve(plan.reserved_bytes, deadline)
         stop = Stop(deadline)
-        job = loop.run_in_executor(self._pairs, self._work, reference, candidate, config, plan, stop)
+        job = loop.run_in_executor(self._pairs, spans.carried(self._work), reference, candidate, config, plan, stop)
         job.add_done_callback(lambda done: self._finish(done, plan.reserved_bytes))
         try:
             async with asyncio.timeout(deadline.remaining_s):
@@ -106,20 +108,23 @@ class Examiner:
         stop.check()
         started = time.perf_counter()
         masks = ignored(config, plan)
-        upright_reference, upright_candidate = self._prepare_both(reference, candidate, config, plan, masks)
+        with spans.span("prepare"):
+            upright_reference, upright_candidate = self._prepare_both(reference, candidate, config, plan, masks)
         stop.check()
         prepared = time.perf_counter()
-        pair = measurement.place(upright_reference.raster, upright_candidate.raster)
-        if config.ignore_regions and pair.may_have_moved:
-            changed = pair.changed
-            del pair, upright_reference, upright_candidate  # their memory is needed
-            pair, upright_reference, upright_candidate = self._followed(reference, candidate, config, plan, changed)
-            stop.check()
-        measured = pair.measure(beside=self._seconds)
+        with spans.span("measure"):
+            pair = measurement.place(upright_reference.raster, upright_candidate.raster)
+            if config.ignore_regions and pair.may_have_moved:
+                changed = pair.changed
+                del pair, upright_reference, upright_candidate  # their memory is needed
+                pair, upright_reference, upright_candidate = self._followed(reference, candidate, config, plan, changed)
+                stop.check()
+            measured = pair.measure(beside=self._seconds)
         if measured.identical and unseen(upright_reference.facts, upright_candidate.facts):
             measured = replace(measured, identical=False)  # it isn't known
         stop.check()
-        reading = read_pair(self._reader, pair, measured, config, stop, model_follows=self._shows_images)
+        with spans.span("read"):
+            reading = read_pair(self._reader, pair, measured, config, stop, model_follows=self._shows_images)
         measured, reading = text_first(measured, reading)
         visuals: list[Visual] = []
         for kind in dict.fromkeys(config.visuals):

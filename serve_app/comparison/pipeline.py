@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from typing import Final, Protocol
 
 from serve_app.comparison import identity
@@ -14,6 +14,7 @@ from serve_app.comparison.dialogue import prompt
 from serve_app.comparison.sentences import SENTENCES
 from serve_app.comparison.verdict import report
 from serve_app.comparison.watching import UNWATCHED, Watching
+from serve_app.core import spans
 from serve_app.core.assessed import Assessment
 from serve_app.core.clock import Deadline, StageName
 from serve_app.core.measured import Examination
@@ -107,6 +108,18 @@ class Pipeline:
         assessment = await self._assess(config, examination, deadline, turns, watching)
         deadline.check()
         timings = _timings(examination, assessment, (time.time() - deadline.started) * 1000)
+        with spans.span("report"):
+            return self._report(reference, candidate, config, examination, assessment, timings)
+
+    def _report(
+        self,
+        reference: Upload,
+        candidate: Upload,
+        config: ImageComparisonConfig,
+        examination: Examination,
+        assessment: Assessment,
+        timings: TimingsReport,
+    ) -> ComparisonReport:
         # Of the model that has answered: before its first answer, a hub's branch is not known as a commit.
         report_id = identity.report_id(reference, candidate, config, assessment.model)
         return report.build(config, examination, assessment, timings, report_id, self.warnings(config))
@@ -162,9 +175,13 @@ class Pipeline:
 async def _turn(name: StageName, deadline: Deadline, turns: Turns, watching: Watching) -> AsyncIterator[None]:
     """Inside the stage, once it is its turn; `watching` hears of that, and of an end that was no failure."""
     watching.at(name, "waiting")
-    async with turns.at(name, deadline):
-        watching.at(name, "working")
-        yield
+    with ExitStack() as waiting:
+        waiting.enter_context(spans.span(f"queue {name}"))
+        async with turns.at(name, deadline):
+            waiting.close()
+            watching.at(name, "working")
+            with spans.span(name):
+                yield
     watching.at(name, "done")
 
 

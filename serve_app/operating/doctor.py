@@ -20,6 +20,7 @@ EXTRAS: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
     "text": (("rapidocr", "zxing-cpp"), "no text or bar code in pictures is read"),
     "vl": (("torch", "transformers", "llguidance", "num2words"), "no vision-language model runs on this machine"),
     "pdf": (("pypdfium2",), "pages of PDFs can't be compared"),
+    "tracing": (("opentelemetry-exporter-otlp-proto-http",), "no spans of requests are sent to a collector"),
     "heic": (("pi-heif",), "HEIC, as iPhones save photographs, can't be taken"),
     "redis": (("redis",), "finished reports can't be kept in a Redis"),
 }

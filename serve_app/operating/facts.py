@@ -24,6 +24,7 @@ from serve_app.settings import MIB, JobSettings, ModelSettings
 
 PACKAGES: Final = (
     "ray", "rapidocr", "zxing-cpp", "torch", "transformers", "llguidance", "num2words", "pypdfium2", "pi-heif", "redis",
+    "opentelemetry-exporter-otlp-proto-http",
 )  # fmt: skip
 Holder = Literal["nobody", "pairlens, ready", "pairlens, not ready", "another"]
 # torch takes some 5 s to be imported from a cold disk; a driver that hangs longer has failed.

@@ -65,6 +65,7 @@ class Launch:
         self._check()
         self.say("Starting Ray ...")
         os.environ.update(proxy.environment(self.file.settings.limits))
+        os.environ.update(own_ray.tracing_environment(self.file.raw.get("tracing_config")))
         with own_ray.started(self.dashboard_port, self.metrics_port) as session:
             self.listen()  # once more: Ray has put its own handler of SIGTERM in place
             try:

@@ -10,11 +10,11 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import psutil
 
@@ -157,6 +157,17 @@ def set_environment(*, this_machine_only: bool) -> None:
     os.environ["RAY_raylet_start_wait_time_s"] = "180"  # noqa: SIM112 - Ray spells it so
     # The name tells where Ray has this by default: a node that is known, and listens, as 127.0.0.1.
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0" if this_machine_only else "1"
+
+
+def tracing_environment(config: Mapping[str, Any] | None) -> dict[str, str]:
+    """The same as the file's `tracing_config`. Serve 2.60 hands that to replicas alone: its proxy, where a trace begins
+    and where a caller's own is taken up, reads these."""
+    if not config or not config.get("enabled", True):
+        return {}
+    told = {"RAY_SERVE_TRACING_EXPORTER_IMPORT_PATH": str(config["exporter_import_path"])}
+    if "sampling_ratio" in config:
+        told["RAY_SERVE_TRACING_SAMPLING_RATIO"] = str(config["sampling_ratio"])
+    return told
 
 
 @contextmanager

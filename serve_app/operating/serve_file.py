@@ -153,6 +153,12 @@ def _missing(raw: dict[str, Any]) -> Iterator[str]:
     http = raw.get("http_options")
     if not isinstance(http, dict) or not http.get("host"):
         yield "`http_options.host` is missing. Name it: without it Ray listens on all interfaces (0.0.0.0)."
+    tracing = raw.get("tracing_config")
+    if tracing is not None and not (isinstance(tracing, dict) and tracing.get("exporter_import_path")):
+        yield (
+            "`tracing_config.exporter_import_path` is missing: serve_app.serving.deployments.tracing:to_collector; "
+            "Ray's own writes what callers typed into its logs."
+        )
     applications = raw.get("applications")
     if not isinstance(applications, list) or len(applications) != 1:
         yield "`applications` must list exactly one application."

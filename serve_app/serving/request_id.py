@@ -15,6 +15,11 @@ def new() -> str:
     return uuid.uuid4().hex
 
 
+def is_plain(sent: str) -> bool:
+    """Whether it may be told again."""
+    return _PLAIN.fullmatch(sent) is not None
+
+
 def accepted(sent: str | None) -> str:
     """`sent`, or an id of ours in its place."""
-    return sent if sent is not None and _PLAIN.fullmatch(sent) else new()
+    return sent if sent is not None and is_plain(sent) else new()

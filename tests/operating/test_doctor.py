@@ -47,7 +47,7 @@ def test_a_good_machine_is_well_and_nothing_is_to_be_done() -> None:
     assert {finding.verdict for finding in findings} == {"ok"}
     assert not any(finding.do for finding in findings)
     assert doctor.is_well(findings)
-    assert len({finding.name for finding in findings}) == len(findings) == 17
+    assert len({finding.name for finding in findings}) == len(findings) == 18
 
 
 def test_only_what_is_wrong_makes_it_unwell() -> None:

@@ -43,6 +43,9 @@ _ABOUT: Final[dict[str, Any]] = {
     "description": "Compares two images and says, with evidence, whether and where they differ.",
     "docs_url": None,  # FastAPI's own load their scripts from another host
     "redoc_url": None,
+    # Serve's tracing has its spans, `core.spans` ours: FastAPI's own would hang beside them on a caller's, and its logs
+    # quote what callers sent.
+    "telemetry": {"tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False},
     "redirect_slashes": False,  # a redirect has no envelope, and its Location is the caller's own Host
 }
 

@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse
 
 from serve_app.comparison.pipeline import Pipeline, Turns
 from serve_app.comparison.remembered import Freshness, Remembered
+from serve_app.core import spans
 from serve_app.core.clock import Deadline
 from serve_app.schema import ComparisonReport, Envelope, ImageComparisonConfig
 from serve_app.serving import telemetry
@@ -47,7 +48,8 @@ def add_compare(app: FastAPI, pipeline: Pipeline, remembered: Remembered, profil
         description="With `Accept: text/html` the report is one HTML file that opens offline.",
     )
     async def compare(request: Request) -> Response:
-        asked, arrived = await bodies.read(request), arrival(request)
+        with spans.span("body"):
+            asked, arrived = await bodies.read(request), arrival(request)
         is_html = wants_html(request)
         config = html_report.wanted(asked.config) if is_html else asked.config
         deadline = pipeline.deadline(asked.config, arrived=arrived.time)

@@ -50,6 +50,7 @@ from serve_app.serving.deployments.handles import (
     pieces_handed_back,
 )
 from serve_app.serving.deployments.logs import log_to_serve
+from serve_app.serving.deployments.tracing import trace_stages
 from serve_app.serving.deployments.watch import ClusterWatch, stages_of, warn_if_open
 from serve_app.settings import Settings
 from serve_app.storage.report_stores import open_reports
@@ -66,6 +67,7 @@ class Preprocessor:
 
     def __init__(self, settings: Settings) -> None:
         log_to_serve()
+        trace_stages()
         self._examiner = Examiner(
             settings.limits,
             settings.preprocessing,
@@ -92,6 +94,7 @@ class VLModel:
 
     def __init__(self, settings: Settings) -> None:
         log_to_serve()
+        trace_stages()
         self._assessor = Assessor(
             settings.model,
             on_abandoned=abandoned_seconds().inc,
@@ -137,6 +140,7 @@ class Ingress:
         jobs: DeploymentHandle | None = None,
     ) -> None:
         log_to_serve()
+        trace_stages()
         recorder = RayRecorder()
         self._settings = settings
         self._door = open_door(settings, recorder=recorder)

@@ -4,6 +4,7 @@ No pictures, no memory: prefixes and rows in; the rows hold what came out.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,11 +56,13 @@ class Asking:
             suffix += self._lexicon.template(ANSWER_OPENING)
         return Row(question, order, wording, label_ids, suffix)
 
-    def ask(self, prefixes: Sequence[Prefix], rows: Sequence[Row], rows_per_batch: int) -> None:
-        """`prefixes`: one that holds both orders, or one an order. Rows that write are read once more where they
-        don't all fit in one batch, because nothing is written before the last label is known."""
+    def ask(self, prefixes: Sequence[Prefix], rows: Sequence[Row], rows_per_batch: int) -> int:
+        """How many steps were decoded. `prefixes`: one that holds both orders, or one an order. Rows that write are
+        read once more where they don't all fit in one batch, because nothing is written before the last label is known.
+        """
         batches = self._batches(prefixes, rows, rows_per_batch)
         branches: Branches | Single | None = None
+        num_steps = 0
         for one, batch in batches:
             branches = None  # gives its memory back before the next takes some
             branches = self._branch(one, batch)
@@ -75,8 +78,9 @@ class Asking:
                 branches.feed([row.suffix for row in active])
             elif len(active) < len(batch):
                 branches.keep(writing)
-            self._write(branches, active, branches.feed([openings[id(row)] for row in active]))
+            num_steps += self._write(branches, active, branches.feed([openings[id(row)] for row in active]))
             branches = None
+        return num_steps
 
     def _batches(
         self, prefixes: Sequence[Prefix], rows: Sequence[Row], rows_per_batch: int
@@ -126,22 +130,23 @@ class Asking:
         whole = self._lexicon.template(row.opening)
         return whole[len(head) - 1 :] if whole[: len(head)] == head else [head[-1], *self._lexicon.template(rest)]
 
-    def _write(self, branches: Branches | Single, rows: Sequence[Row], logits: torch.Tensor) -> None:
-        """Greedy decoding under the grammar; a row that is done leaves the batch."""
+    def _write(self, branches: Branches | Single, rows: Sequence[Row], logits: torch.Tensor) -> int:
+        """Greedy decoding under the grammar; a row that is done leaves the batch. How many steps it took."""
         active = [(row, self._json.begin(row.question)) for row in rows]
         for row, text in active:
             row.writing = text
-        while True:
+        for num_steps in itertools.count(1):
             # The masks are made while the device works.
             tokens = most_likely(logits, self._json.masks([text for _, text in active]))
             fed = [text.accept(token) for (_, text), token in zip(active, tokens, strict=True)]
             going = [i for i, (row, text) in enumerate(active) if not self._is_done(row, text)]
             if not going:
-                return
+                return num_steps
             if len(going) < len(active):
                 branches.keep(going)
                 active = [active[i] for i in going]
             logits = branches.feed([fed[i] for i in going])
+        raise AssertionError("unreachable")
 
     def _is_done(self, row: Row, text: Writing) -> bool:
         is_long = row.question.kind in ("summary", "findings")

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from PIL import Image
 
+from serve_app.core import spans
 from serve_app.core.byte_cache import ByteCache, OnLookup, uncounted
 from serve_app.core.clock import Deadline, Stop
 from serve_app.core.conversation import Conversation, Ended, Said
@@ -152,17 +153,22 @@ class PretrainedModel:
         pictures = picture_bytes.decoded(inquiry.pictures, work.sizes)
         orders = [[pictures[i] for i in order] for order in work.orders]
         with torch.inference_mode(), stoppable(self.model, stop, self._step):
-            prompts = self._sight.prompts(before, orders)
+            with spans.span("look at pictures"):
+                prompts = self._sight.prompts(before, orders)
             visual_tokens = prompts[0].count(self._processor.image_token_ids)
             resized = frames.resized(prompts[0].inputs, self._processor, work.orders[0])
-            prefixes = _read(self.model, prompts)
+            with spans.span("read the prompt") as note:
+                prefixes = _read(self.model, prompts)
+                note("visual_tokens", visual_tokens)
             del prompts
             thinking, num_thought = self._thinking_about(inquiry), 0
             if thinking is not None:
                 prefixes, num_thought = thinking.think(prefixes, inquiry.thought_request)
             tokens = sum(one.length * one.num_rows for one in prefixes) - num_thought
             most = planned.rows_per_batch if planned else len(rows)
-            self._asking.ask(prefixes, rows, 1 if one_by_one else most)
+            with spans.span("decode") as note:
+                note("rows", len(rows))
+                note("steps", self._asking.ask(prefixes, rows, 1 if one_by_one else most))
         swapped = len(inquiry.questions)
         if planned:
             lengths = {"visual_tokens": visual_tokens, "prompt_tokens": max(one.length for one in prefixes)}

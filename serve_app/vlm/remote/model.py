@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 import httpx2
 
+from serve_app.core import spans
 from serve_app.core.clock import Deadline, Stop
 from serve_app.core.conversation import Conversation, Ended, Said
 from serve_app.core.inquiry import LETTERS, Inquiry, ModelIdentity, ModelOutput, Question, Reply
@@ -172,7 +173,8 @@ class ChatModel:
             shapes.schema(question, wording.labels, writes=writes),
         )
         request = body(self._name, pictures, f"{talk.instructions}\n{wording.text}", fields)
-        answer = await self._server.complete(talk.client, request, talk.deadline, is_read.set)
+        with spans.span("ask the server"):
+            answer = await self._server.complete(talk.client, request, talk.deadline, is_read.set)
         odds = _odds(answer, wording.labels)
         reply = Reply(odds.probabilities, shapes.object_in(answer.text) if writes else "")
         return _Answered(reply, answer, odds.is_stated)

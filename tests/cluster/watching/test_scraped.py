@@ -128,6 +128,8 @@ def test_the_figures_are_those_of_the_load(watched: Watched) -> None:
     assert now('sum(ray_pairlens_requests_total{APP,error="image_unreadable"})') == 2
     assert now('sum(ray_pairlens_jobs_ended_total{APP,status="succeeded"})') == 2
     assert now('sum(ray_pairlens_model_answers_total{APP,work="conversation",status="answered"})') == 2
-    asked_of_it = now('sum(ray_pairlens_model_answers_total{APP,work="comparison",status="answered"})')
-    assert asked_of_it == now("sum(ray_pairlens_order_gap_count{APP})")
+    gaps = now("sum(ray_pairlens_order_gap_count{APP})")
+    # Not of the pair by which a replica proves itself: that is asked in one order.
+    assert 8 <= gaps < now('sum(ray_pairlens_model_answers_total{APP,work="comparison",status="answered"})')  # type: ignore[operator]
     assert now('sum(ray_pairlens_stage_seconds_count{APP,stage="body"})') == 8
+    assert now("max(ray_pairlens_job_store_limit_bytes{APP})") == JobSettings().max_stored_bytes

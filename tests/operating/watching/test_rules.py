@@ -56,6 +56,7 @@ def ordinary() -> dict[str, str]:
     }
     return {
         'up{job="ray",instance="n"}': f"1+0{LASTS}",
+        'up{job="ray",instance="n:44217"}': f"0+0{LASTS}",  # listed by Ray where there is no autoscaler
         'ray_node_mem_used{instance="n"}': f"60+0{LASTS}",
         'ray_node_mem_total{instance="n"}': f"100+0{LASTS}",
         'ray_node_disk_usage{instance="n"}': f"70+0{LASTS}",

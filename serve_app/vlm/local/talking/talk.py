@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import torch
 
+from serve_app.core import spans
 from serve_app.core.clock import Stop
 from serve_app.core.conversation import Candidate, Conversation, Ended, EndReason, Said, SaidToken
 from serve_app.errors import ContextTooLong, MalformedRequest, Overloaded
@@ -120,11 +121,14 @@ class Talk:
             most = self._most_tokens(conversation, prompt.length)
             begun, last = prompt.but_last()
             length = prompt.length
-            one = prefix.read(parts.model, begun.inputs)
+            with spans.span("read the prompt"):
+                one = prefix.read(parts.model, begun.inputs)
             del prompt, begun
             branches = one.branch([0], together=parts.shares and one.can_batch, step=parts.step)
             speech = _Speech(conversation, parts.json, self._banned, self._ends, writing)
-            reason = speech.run(branches, last, most, tell)
+            with spans.span("decode") as note:
+                reason = speech.run(branches, last, most, tell)
+                note("steps", speech.num_tokens)
         return Ended(reason, length, speech.num_tokens)
 
     def _writing(self, conversation: Conversation) -> Writing | None:
