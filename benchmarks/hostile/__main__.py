@@ -1,6 +1,6 @@
 """What strangers can do to the service: a row for each kind of hostility, against an instance of its own.
 
-    python -m benchmarks.hostile [--seconds 1200] [--rows bombs,flips] [--seed 1]
+    python -m benchmarks.hostile [--seconds 1200] [--rows bombs,flips] [--seed 1] [--files FOLDER]
 
 Each row prints its line as soon as it is measured; that no process is lost and no ERROR logged is a goal of all. What
 has an end is sent to its end; what has none (flips and the like) shares the time that is left. Exit code 1 where a goal
@@ -22,11 +22,13 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
-from benchmarks.hostile import bodies, callers, ending, generated, headers, instance, pictures, words
+from benchmarks.hostile import altering, bodies, callers, ending, generated, headers, instance, pictures, words
 from benchmarks.hostile.row import Bench, Box, Row
+from serve_app.settings import ImageFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +56,19 @@ KINDS: Final = (
     Kind("small-values", "JB", bodies.small_values),
     Kind("bodies", "7", bodies.bodies),
     Kind("slow", "9, 10", callers.slow),
+    Kind("given", "2", pictures.given),
     Kind("flips", "6", pictures.flips, 3),
+    Kind("altered", "J2", altering.without_key, 1),
     Kind("described", "14", generated.described, 2),
     Kind("guided", "5", generated.guided, 3),
     Kind("keys", "28", words.keys, is_guarded=True),
+    Kind("altered-keys", "J2", altering.with_key, 1, is_guarded=True),
+    Kind("described-keys", "14", generated.described_with_key, 2, is_guarded=True),
     Kind("sigterm", "20", ending.sigterm, is_guarded=True),
 )
 
 
-def measured(kinds: Sequence[Kind], seconds: float, seed: int) -> Iterator[tuple[Kind, Row]]:
+def measured(kinds: Sequence[Kind], seconds: float, seed: int, files: Path | None) -> Iterator[tuple[Kind, Row]]:
     """Each row as soon as it is there: first those of the plain instance, then those of the guarded one."""
     end = time.monotonic() + seconds
     for is_guarded in (False, True):
@@ -70,10 +76,10 @@ def measured(kinds: Sequence[Kind], seconds: float, seed: int) -> Iterator[tuple
         if chosen:
             with (
                 tempfile.TemporaryDirectory(prefix="keys-") as folder,
-                instance.started(**(guard(Path(folder)) if is_guarded else {})) as service,
+                instance.started(**(guard(Path(folder)) if is_guarded else OPEN)) as service,
                 giving_way(),
             ):
-                yield from _rows(service, chosen, end, seed)
+                yield from _rows(service, chosen, end, seed, files)
 
 
 @contextmanager
@@ -95,12 +101,14 @@ def guard(folder: Path) -> dict[str, Any]:
     return {"access": {"api_keys_file": str(file)}, "model": {"engine": "scripted", "scripted": {"delay_s": 0.5}}}
 
 
-def _rows(service: instance.Instance, kinds: Sequence[Kind], end: float, seed: int) -> Iterator[tuple[Kind, Row]]:
+def _rows(
+    service: instance.Instance, kinds: Sequence[Kind], end: float, seed: int, files: Path | None
+) -> Iterator[tuple[Kind, Row]]:
     for index, kind in enumerate(kinds):
         left_s = max(LEAST_S, end - time.monotonic())
         share = kind.weight / sum(each.weight for each in kinds[index:]) if kind.weight else 1.0
         row = Row(kind.name)
-        bench = Bench(service, Box(time.monotonic() + left_s * share), random.Random(f"{seed} {kind.name}"), row)
+        bench = Bench(service, Box(time.monotonic() + left_s * share), random.Random(f"{seed} {kind.name}"), row, files)
         try:
             kind.measure(bench)
         except Exception:  # noqa: BLE001 - a row that breaks must not cost those after it
@@ -119,6 +127,10 @@ def line(kind: Kind, row: Row) -> str:
     return f"| {' | '.join(cells)} | {row.seconds:.0f} |"
 
 
+# Settings of the first instance: every format that there is.
+OPEN: Final[dict[str, Any]] = {
+    "limits": {"formats": [kind for kind in get_args(ImageFormat) if kind != "HEIC" or find_spec("pi_heif")]}
+}
 HEAD: Final = "| row | sent | answers | found (wanted) | goals | s |\n|---|---|---|---|---|---|"
 LEAST_S: Final = 30.0  # for a row that comes when the time is over
 EXAMPLES: Final = 20  # of what went wrong, told at most
@@ -129,6 +141,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=1200.0)
     parser.add_argument("--rows", default=",".join(kind.name for kind in KINDS))
     parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--files", type=Path, help="a folder of pictures to send, such as Pillow's own Tests/images")
     asked = parser.parse_args()
     names = asked.rows.split(",")
     unknown = set(names) - {kind.name for kind in KINDS}
@@ -138,7 +151,7 @@ def main() -> int:
     print(f"Python {platform.python_version()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, seed {seed}\n")
     print(HEAD, flush=True)
     result: dict[str, Any] = {"seed": seed, "rows": {}}
-    for kind, row in measured([kind for kind in KINDS if kind.name in names], asked.seconds, seed):
+    for kind, row in measured([kind for kind in KINDS if kind.name in names], asked.seconds, seed, asked.files):
         print(line(kind, row), flush=True)
         for wrong in row.wrongs[:EXAMPLES]:
             print(f"    {kind.name}: {wrong}", file=sys.stderr, flush=True)

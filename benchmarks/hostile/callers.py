@@ -28,7 +28,8 @@ from tests.rigs import edge
 from tests.serving.hostile import bodies, wire
 from tests.worlds.samples import encoded
 
-DRIPS: Final = 50  # headers, and as many bodies, to each entrance: more than half of a caller's places
+DRIPS: Final = 50  # headers, and as many bodies, of one address: more than half of a caller's places at the service
+ADDRESSES: Final = 9  # of those who drip at nginx, for each kind: with those at the service 1,000 callers
 READERS: Final = 20
 WAITS_S: Final = 75.0
 BODIES_S: Final = Limits().max_body_timeout_s + 5
@@ -39,6 +40,8 @@ READERS_MIB: Final = 64.0
 LEAVERS: Final = 500
 AFTER: Final = 20
 AFTER_FDS: Final = 10
+ALONE_S: Final = 20.0  # of others, before: some 150 comparisons
+MOST_SLOWER: Final = 2.0
 
 
 @dataclass(slots=True)
@@ -98,8 +101,11 @@ def slow(bench: Bench) -> None:
     Each kind comes from an address of its own; others, from another one, must not feel it.
     """
     row, service = bench.row, bench.service
-    descriptors, others = service.descriptors(), Others(service.url)
+    descriptors = service.descriptors()
     with bench.watched() as before, _nginx(service) as front:
+        others, alone = (Others(service.url if front is None else f"http://{front[0]}:{front[1]}") for _ in "ab")
+        with alone.at_work():
+            time.sleep(ALONE_S)
         readers = _readers(bench, front) if front is not None else []
         memory = service.watch.held("proxy")
         with bystander.accompanying(service.address) as seen, others.at_work():
@@ -110,11 +116,16 @@ def slow(bench: Bench) -> None:
         more_mib = service.watch.peak(before.at, "proxy") - memory
         row.want(f"the proxy took {more_mib:+.0f} MiB (at most {READERS_MIB:g})", more_mib <= READERS_MIB)
         row.want(f"{others.bad} comparisons of another address failed, {others.good} didn't", not others.bad)
+        more = others.p99_s / alone.p99_s
+        row.want(
+            f"their p99 {others.p99_s * 1000:.0f} ms, {more:.1f} times that before (at most {MOST_SLOWER:g})",
+            more <= MOST_SLOWER,
+        )
         row.want(str(seen), seen.failures == 0)
         _let_go(bench, descriptors)
     row.answers[200] += others.good
-    where = "at the service and at nginx" if front is not None else "at the service (no nginx here)"
-    row.sent = f"{DRIPS} headers and {DRIPS} bodies {where}, {len(readers)} readers at nginx, {WAITS_S:g} s"
+    at_nginx = f", {ADDRESSES} times as many at nginx" if front is not None else " (no nginx here)"
+    row.sent = f"{DRIPS} headers and {DRIPS} bodies at the service{at_nginx}, {len(readers)} readers, {WAITS_S:g} s"
 
 
 @contextmanager
@@ -134,8 +145,9 @@ def _groups(service: Instance, front: tuple[str, int] | None) -> dict[str, list[
         "direct bodies": _drips(service.address, "127.0.0.4", UNFINISHED_BODY),
     }
     if front is not None:
-        groups["nginx headers"] = _drips(front, "127.0.0.5", UNFINISHED_HEAD)
-        groups["nginx bodies"] = _drips(front, "127.0.0.6", UNFINISHED_BODY)
+        for name, net, sent in (("nginx headers", 5, UNFINISHED_HEAD), ("nginx bodies", 6, UNFINISHED_BODY)):
+            addresses = (f"127.0.{net}.{number}" for number in range(1, ADDRESSES + 1))
+            groups[name] = [caller for address in addresses for caller in _drips(front, address, sent)]
     return groups
 
 
@@ -220,7 +232,12 @@ class Others:
     url: str
     good: int = 0
     bad: int = 0
+    times_s: list[float] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def p99_s(self) -> float:
+        return float(np.quantile(self.times_s, 0.99)) if self.times_s else float("inf")
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -236,11 +253,13 @@ class Others:
         files = [("files", ("a", each)) for each in bodies.pictures()]
         transport = httpx2.HTTPTransport(local_address=bystander.ELSEWHERE)
         with httpx2.Client(base_url=self.url, transport=transport, timeout=30) as client:
-            while not self.stop.wait(0.2):
+            while not self.stop.wait(0.1):
+                began = time.monotonic()
                 try:
                     is_good = client.post("/v1/compare", files=files).status_code == 200
                 except httpx2.TransportError:
                     is_good = False
+                self.times_s.append(time.monotonic() - began)
                 self.good += is_good
                 self.bad += not is_good
 

@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.hostile.row import Bench
+from benchmarks.hostile.words import KEY
 from tests.rigs.nodes import ROOT
 
 GRACE_S: Final = 60.0  # to start and to end
-# What no schema can say: that these bytes are a picture that we take, and that there is time for it.
+# What no schema can say: that these bytes are a picture that we take, that there is time for it, that a cursor is one
+# of ours, and that a job with such an id is there and as it has to be.
 CONFIG: Final = """
 [checks.positive_data_acceptance]
-expected-statuses = ["2xx", 415, 422, 503, 504]
+expected-statuses = ["2xx", 400, 404, 409, 415, 422, 503, 504]
 [checks.not_a_server_error]
 expected-statuses = ["2xx", "3xx", "4xx", 503, 504]
 """
@@ -36,9 +38,19 @@ TARGETS: Final = ("decode", "config", "body")
 
 def described(bench: Bench) -> None:
     """Whatever the OpenAPI page allows, and what it doesn't: codes, bodies and headers are as it says."""
+    _described(bench)
+
+
+def described_with_key(bench: Bench) -> None:
+    """The same where a key opens what is asked for."""
+    _described(bench, "--header", f"X-API-Key: {KEY}")
+
+
+def _described(bench: Bench, *options: str) -> None:
     row = bench.row
     with bench.watched(), tempfile.TemporaryDirectory(prefix="st-") as name:
-        told = described_by(bench.service.url, Path(name), max(10, int(bench.box.left_s)), bench.dice.randrange(10**6))
+        seconds, seed = max(10, int(bench.box.left_s)), bench.dice.randrange(10**6)
+        told = described_by(bench.service.url, Path(name), seconds, seed, *options)
         failures = [
             found
             for found in FAILURE.findall(told["said"])
@@ -52,13 +64,14 @@ def described(bench: Bench) -> None:
     row.sent = f"{number} cases made up from the OpenAPI page by schemathesis {version}"
 
 
-def described_by(url: str, folder: Path, seconds: int, seed: int) -> dict[str, Any]:
+def described_by(url: str, folder: Path, seconds: int, seed: int, *options: str) -> dict[str, Any]:
     """What schemathesis says of the service at `url`: its report, and as `said` its words; files go to `folder`."""
     (folder / "schemathesis.toml").write_text(CONFIG, encoding="utf-8")
     command = [
         *(str(Path(sys.executable).with_name("st")), "--no-color", "--config-file", str(folder / "schemathesis.toml")),
         *("run", f"{url}/openapi.json", "--checks", "all", "--continue-on-failure", "--max-time", str(seconds)),
         *("--seed", str(seed), "--report", "json", "--report-json-path", str(folder / "report.json")),
+        *options,
     ]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=seconds + GRACE_S, check=False)
     if not (folder / "report.json").exists():

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import httpx2
@@ -13,7 +14,7 @@ from benchmarks.hostile.instance import WORKERS
 from benchmarks.hostile.row import Bench, at_once, fate
 from serve_app.settings import MIB, PreprocessingSettings
 from tests.serving.hostile.bombs import BOMBS, Bomb
-from tests.serving.hostile.pictures import DISGUISES, REFUSED, flipped
+from tests.serving.hostile.pictures import DISGUISES, KINDS, LISTED, REFUSED, flipped
 from tests.worlds.samples import card, encoded
 
 HONEST: Final = encoded(card(size=(160, 120)))
@@ -23,6 +24,8 @@ RETURN_MIB: Final = 150
 REFUSALS_OF_EACH: Final = 50
 REFUSAL_MIB: Final = 50
 BY_HEADER_S: Final = 1.0
+FATES: Final = frozenset({"report", "image_unreadable", "image_too_large", "unsupported_image_type"})
+FLIPPED: Final = (*KINDS, *LISTED)
 LATE_S: Final = 1.0  # after the default deadline
 
 
@@ -98,6 +101,32 @@ def disguises(bench: Bench) -> None:
     row.sent = f"{sent} of {2 * len(DISGUISES)}: {len(DISGUISES)} kinds on both sides"
 
 
+def given(bench: Bench) -> None:
+    """Every file of a folder, such as Pillow's own Tests/images, as either image."""
+    row, fates = bench.row, Counter[str]()
+    if bench.files is None:
+        row.sent = "not run: no --files"
+        return
+    files = sorted(path for path in bench.files.rglob("*") if path.is_file())
+
+    with bench.watched() as before, bench.client() as client:
+
+        def send(case: tuple[Path, bool]) -> None:
+            path, is_first = case
+            data = path.read_bytes()
+            found = fate(bench.compare(client, *((data, HONEST) if is_first else (HONEST, data))))
+            fates[found] += 1
+            if found not in FATES:
+                row.wrong(f"{path.name}: {found}")
+
+        sides = ((path, is_first) for path in files for is_first in (True, False))
+        sent = at_once(send, bench.box.inside(sides))
+        row.want_none_wrong("answers of another kind")
+        bench.workers_return(before, RETURN_MIB)
+    row.sent = f"{sent} of {2 * len(files)}: {len(files)} files of {bench.files.name} as either image"
+    row.cost.append(", ".join(f"{number} {name}" for name, number in fates.most_common()))
+
+
 def flips(bench: Bench) -> None:
     """Valid files after a few changes, for as long as there is time."""
     row, fates = bench.row, Counter[str]()
@@ -109,11 +138,11 @@ def flips(bench: Bench) -> None:
             response = bench.compare(client, HONEST, data)
             found = fate(response)
             fates[found] += 1
-            if found not in ("report", "image_unreadable", "image_too_large", "unsupported_image_type"):
+            if found not in FATES:
                 row.wrong(f"{kind}: {found}, bytes {data[:40].hex()}...")
 
-        sent = at_once(send, bench.box.inside(iter(lambda: flipped(bench.dice), None)))
+        sent = at_once(send, bench.box.inside(iter(lambda: flipped(bench.dice, FLIPPED), None)))
         row.want_none_wrong("answers of another kind")
         bench.workers_return(before, RETURN_MIB)
-    row.sent = f"{sent} files of 25 kinds, each after one to eight changes"
+    row.sent = f"{sent} files of {len(FLIPPED)} kinds, each after one to eight changes"
     row.cost.append(", ".join(f"{number} {name}" for name, number in fates.most_common()))

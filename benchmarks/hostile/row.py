@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import httpx2
@@ -82,12 +83,13 @@ class Box:
 
 @dataclass(slots=True)
 class Bench:
-    """A row's tools: the service, the time, the dice."""
+    """A row's tools: the service, the time, the dice. `files`: a folder of pictures that were given to it."""
 
     service: Instance
     box: Box
     dice: random.Random
     row: Row
+    files: Path | None = None
 
     @contextmanager
     def watched(self) -> Iterator[Sample]:

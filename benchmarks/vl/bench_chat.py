@@ -57,24 +57,23 @@ def picture() -> bytes:
     return buffer.getvalue()
 
 
-def timed(begun: float, said: list[tuple[float, int]]) -> Spell:
-    """`said`: when each piece came, and of how many tokens it is."""
-    (first, _), (last, _) = said[0], said[-1]
-    return Spell(first - begun, sum(count for _, count in said[1:]) / (last - first))
+def timed(begun: float, said: list[float], tokens: int) -> Spell:
+    """`said`: when each piece came, the first of them one token; `tokens`: of all."""
+    return Spell(said[0] - begun, (tokens - 1) / (said[-1] - said[0]))
 
 
 def alone(model: vlm.TalkingModel, shown: ShownImage, tokens: int, seed: int) -> Spell:
-    said: list[tuple[float, int]] = []
+    said: list[float] = []
 
     def tell(_: Said) -> None:
-        said.append((time.perf_counter(), 1))
+        said.append(time.perf_counter())
 
     turns = (Turn("user", (0, QUESTION)),)
     asked = Conversation(turns, (shown,), tokens, Sampling(seed=seed))
     begun = time.perf_counter()
     ended: Ended = model.talk(asked, tell, Stop(Deadline.after(100)))
     assert ended.generated_tokens > 1
-    return timed(begun, said)
+    return timed(begun, said, ended.generated_tokens)
 
 
 def through(client: httpx2.Client, name: str, upload: bytes, tokens: int, seed: int) -> Spell:
@@ -84,17 +83,19 @@ def through(client: httpx2.Client, name: str, upload: bytes, tokens: int, seed: 
         "max_tokens": tokens,
         "seed": seed,
         "stream": True,
+        "stream_options": {"include_usage": True},
         "processing_timeout": 100,
     }
+    said: list[float] = []
     begun = time.perf_counter()
     with client.stream("POST", "/v1/chat/completions", json=body) as answer:
-        said = [(time.perf_counter(), 1) for line in answer.iter_lines() if has_words(line)]
-    return timed(begun, said)
-
-
-def has_words(line: str) -> bool:
-    """Whether a line of the stream is a piece of the answer."""
-    return line.startswith("data: {") and bool(json.loads(line[6:])["choices"][0]["delta"].get("content"))
+        for line in answer.iter_lines():
+            if not line.startswith("data: {"):
+                continue
+            told = json.loads(line[6:])
+            if told["choices"] and told["choices"][0]["delta"].get("content"):
+                said.append(time.perf_counter())
+    return timed(begun, said, told["usage"]["completion_tokens"])
 
 
 @contextmanager

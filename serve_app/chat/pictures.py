@@ -19,6 +19,9 @@ from serve_app.settings import MIB, Limits
 
 # Of the JPEG that goes to the model stage: no sharper than most that come in, and a tenth of the pixels' bytes.
 _QUALITY: Final = 95
+# Pixels go there as they are where they are few: packing and unpacking would take longer than their way.
+_AS_THEY_ARE: Final = 100
+_FEW_BYTES: Final = 1 * MIB
 _ORDINALS: Final = {1: "1st", 2: "2nd", 3: "3rd"}
 
 
@@ -99,10 +102,12 @@ class Pictures:
 
     def _decoded(self, number: int, sent: Sent, planned: _Planned, stop: Stop) -> ShownImage:
         stop.check()
-        header = planned.header
-        # Nothing is measured: of the raster beside the shown copy one pixel is made.
-        scale = float(max(header.width, header.height))
-        spec = imaging.ShownSpec((sent.max_side, sent.max_side), _QUALITY)
+        header, side = planned.header, sent.max_side
+        width, height = fitted(header.width, header.height, (side, side))
+        # Nothing is measured: of the raster beside the shown copy one pixel is made, or both are one.
+        scale = 1.0 if (width, height) == (header.width, header.height) else float(max(header.width, header.height))
+        quality = _AS_THEY_ARE if 3 * width * height <= _FEW_BYTES else _QUALITY
+        spec = imaging.ShownSpec((side, side), quality)
         made = imaging.prepare(sent.upload, header, _named(number), scale=scale, masks=(), shown=spec).shown
         assert made is not None  # the spec asks for it
         return made

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncGenerator
+from typing import Final
 
 from serve_app import vlm
 from serve_app.comparison.device import Device
@@ -16,36 +18,40 @@ from serve_app.errors import ComparisonError, ModelFailed, ModelNotFound
 
 logger = logging.getLogger("pairlens.talker")
 
+# Between two tellings. Each costs every process on the way some milliseconds, and the model's thread waits for Python's
+# lock meanwhile; nobody reads faster. As vLLM's `stream_interval`, in seconds.
+TELLING_S: Final = 0.05
+
 
 class Talker:
-    """`model`, `device`: an assessor's own; without a model nobody answers."""
+    """`model`, `device`: an assessor's own; without a model nobody answers. `telling_s`: between two tellings."""
 
-    def __init__(self, model: vlm.TalkingModel | None, device: Device) -> None:
+    def __init__(self, model: vlm.TalkingModel | None, device: Device, *, telling_s: float = TELLING_S) -> None:
         self._model = model
         self._device = device
+        self._telling_s = telling_s
 
     async def talk(self, conversation: Conversation, deadline: Deadline) -> AsyncGenerator[tuple[Spoken, ...], None]:
-        """All that was said since the last time, until `Ended`; a slow reader gets more at once and holds up nothing.
+        """All that was said since the last time, until `Ended`. The first words come at once.
 
         What waits is bounded by `max_tokens`. Raises `DeadlineExceeded`, `ModelFailed`, `ModelNotFound` and what the
-        engine's `talk` raises.
+        engine's `talk` raises, behind all that was said before.
         """
         if self._model is None:
             raise ModelNotFound("No model is served here.")
-        model, loop = self._model, asyncio.get_running_loop()
-        heard: asyncio.Queue[Spoken | None] = asyncio.Queue()
-
-        def tell(spoken: Spoken | None) -> None:
-            loop.call_soon_threadsafe(heard.put_nowait, spoken)
+        model, said = self._model, _Said(asyncio.get_running_loop())
 
         def work(stop: Stop) -> None:
-            tell(_talk(model, conversation, tell, stop))
+            said.tell(_talk(model, conversation, said.tell, stop))
 
         running = asyncio.ensure_future(self._device.run(work, Stop(deadline)))
-        running.add_done_callback(lambda _: heard.put_nowait(None))
+        running.add_done_callback(lambda _: said.news.set())
         try:
-            while (spoken := _all_of(await heard.get(), heard)) is not None:
-                yield spoken
+            while said.waits or not running.done():
+                await said.news.wait()
+                if spoken := said.taken():
+                    yield spoken
+                await asyncio.wait({running}, timeout=self._telling_s)
             await running
         finally:
             running.cancel()
@@ -54,18 +60,31 @@ class Talker:
                 running.exception()  # raised above, or there is nobody to tell
 
 
-def _all_of(first: Spoken | None, heard: asyncio.Queue[Spoken | None]) -> tuple[Spoken, ...] | None:
-    """What is there already, None once nothing follows."""
-    if first is None:
-        return None
-    found: list[Spoken] = [first]
-    while not heard.empty():
-        following = heard.get_nowait()
-        if following is None:
-            heard.put_nowait(None)
-            break
-        found.append(following)
-    return tuple(found)
+class _Said:
+    """What the model's thread has said and its listener, in the loop, has not taken. Wakes it once for all of it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.news = asyncio.Event()
+        self._loop = loop
+        self._waiting: deque[Spoken] = deque()
+        self._is_awake = False
+
+    @property
+    def waits(self) -> bool:
+        return bool(self._waiting)
+
+    def tell(self, spoken: Spoken) -> None:
+        """In the model's thread."""
+        self._waiting.append(spoken)
+        if not self._is_awake:
+            self._is_awake = True
+            self._loop.call_soon_threadsafe(self.news.set)
+
+    def taken(self) -> tuple[Spoken, ...]:
+        """In the loop. Asleep before it looks: what is said meanwhile is either found now or wakes it again."""
+        self.news.clear()
+        self._is_awake = False
+        return tuple(self._waiting.popleft() for _ in range(len(self._waiting)))
 
 
 def _talk(model: vlm.TalkingModel, conversation: Conversation, tell: vlm.Tell, stop: Stop) -> Ended:

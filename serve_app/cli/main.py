@@ -12,6 +12,7 @@ from serve_app import __version__
 from serve_app.cli.batch import batch
 from serve_app.cli.bench import bench
 from serve_app.cli.compare import compare
+from serve_app.cli.deploy import deploy
 from serve_app.cli.doctor import doctor
 from serve_app.cli.evaluate import calibrate, evaluate
 from serve_app.cli.files import say
@@ -34,6 +35,7 @@ app.command()(batch)
 app.command(name="eval")(evaluate)
 app.command()(calibrate)
 app.command()(serve)
+app.command()(deploy)
 app.command()(size)
 app.command()(doctor)
 app.command()(bench)

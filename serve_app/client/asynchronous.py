@@ -18,7 +18,7 @@ from serve_app.client.jobs import JobCalls
 from serve_app.client.pictures import Picture
 from serve_app.client.pumps import AsyncPump
 from serve_app.client.report import Report
-from serve_app.client.service import MAX_RETRIES, Options, Service
+from serve_app.client.service import MAX_RETRIES, Options, Service, key_or_environment
 from serve_app.client.wire import Config, Pair
 from serve_app.schema import (
     BatchList,
@@ -231,7 +231,8 @@ class AsyncClient:
         max_retries: int = MAX_RETRIES,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
-        self._use(AsyncPump(server, transport), Service(server, api_key, timeout, max_retries), is_owner=True)
+        key = key_or_environment(api_key)
+        self._use(AsyncPump(server, transport), Service(server, key, timeout, max_retries), is_owner=True)
 
     async def compare(self, reference: Picture, candidate: Picture, config: Config | None = None) -> Report:
         """Send both pictures (bytes, paths, images of Pillow, arrays) and wait for the report.

@@ -3,6 +3,7 @@ Knows no route."""
 
 from __future__ import annotations
 
+import os
 import random
 import time
 import uuid
@@ -32,7 +33,14 @@ LOOK_S: Final = 30.0
 LEAST_LOOK_S: Final = 0.1
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 2.0
+# Where a client's key lies that is given none: commands and tests take theirs from there as well.
+KEY_VARIABLE: Final = "PAIRLENS_API_KEY"
 ENDED: Final[frozenset[JobStatus]] = frozenset({"succeeded", "failed", "cancelled"})
+
+
+def key_or_environment(api_key: str | None) -> str | None:
+    """The one that was given; "" stands for none at all."""
+    return (os.environ.get(KEY_VARIABLE, "").strip() if api_key is None else api_key) or None
 
 
 class Options(TypedDict, total=False):

@@ -37,9 +37,11 @@ class Assessor:
         settings: ModelSettings,
         on_abandoned: Callable[[float], None] = uncounted,
         on_lookup: vlm.OnLookup = vlm.uncounted,
+        on_out_of_memory: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_abandoned`: see `Device`. `on_lookup`: told of each hit and miss of the model's cache."""
-        self.model = vlm.load(settings, on_lookup)
+        """`on_abandoned`: see `Device`. `on_lookup`: told of each hit and miss of the model's cache.
+        `on_out_of_memory`: called each time that memory ran out under the model's work."""
+        self.model = vlm.load(settings, on_lookup, on_out_of_memory)
         self._habits: Mapping[Language, Habits] = {}
         if self.model is not None:
             self.model.warm_up()

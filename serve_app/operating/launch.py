@@ -191,6 +191,7 @@ class Launch:
                 "",
                 f"  Page       {url}/",
                 f"  API        {url}/v1/compare",
+                *((f"  Agents     {url}/mcp",) if self.file.settings.mcp.is_served else ()),
                 f"  Docs       {url}/docs",
                 f"  Dashboard  http://127.0.0.1:{self.dashboard_port} (asks for a token: cat {session.token_file})",
                 f"  Logs       {session.logs} (deleted on exit)",

@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -124,7 +124,12 @@ def _unknown(raw: Any, model: type[BaseModel], where: str) -> Iterator[str]:
             yield f"`{path}` is not a setting.{_suggestion(str(key), model)}"
             continue
         inner = named.get(key) or _model_in(field.annotation)
-        if inner is not None:
+        if inner is not None and key not in named and get_origin(field.annotation) is dict:
+            for name, each in (
+                value.items() if isinstance(value, dict) else ()
+            ):  # the operator's own names, as of profiles
+                yield from _unknown(each, inner, f"{path}.{name}")
+        elif inner is not None:
             yield from _unknown(value, inner, path)
 
 

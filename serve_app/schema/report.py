@@ -248,4 +248,15 @@ class ErrorReport(Out):
 
     @classmethod
     def of(cls, error: ComparisonError) -> ErrorReport:
-        return cls(type=error.type, detail=error.detail, image=error.image, field=error.field, faults=error.faults)
+        """Whatever its sentences quote, they can be sent: half a character, which JSON's escapes can spell, can't."""
+        return cls(
+            type=error.type,
+            detail=_sendable(error.detail),
+            image=error.image,
+            field=None if error.field is None else _sendable(error.field),
+            faults=None if error.faults is None else tuple(map(_sendable, error.faults)),
+        )
+
+
+def _sendable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()

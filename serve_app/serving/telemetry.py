@@ -19,6 +19,13 @@ EXPECTED_WAIT_SECONDS: Final = "pairlens_expected_wait_seconds"
 PENDING_REQUESTS: Final = "pairlens_pending_requests"
 ABANDONED_SECONDS: Final = "pairlens_abandoned_seconds_total"
 MODEL_CACHE: Final = "pairlens_model_cache_total"
+OUT_OF_MEMORY: Final = "pairlens_out_of_memory_total"
+MODEL_ANSWERS: Final = "pairlens_model_answers_total"
+MODEL_TOKENS: Final = "pairlens_model_tokens_total"
+VISUAL_TOKENS: Final = "pairlens_visual_tokens"
+ORDER_GAP: Final = "pairlens_order_gap"
+PAIR_MEGAPIXELS: Final = "pairlens_pair_megapixels"
+TEXT_READS: Final = "pairlens_text_reads_total"
 REPORT_CACHE: Final = "pairlens_report_cache_total"
 REPORT_CACHE_BYTES: Final = "pairlens_report_cache_bytes"
 JOBS: Final = "pairlens_jobs"
@@ -28,6 +35,7 @@ JOB_RUN_SECONDS: Final = "pairlens_job_run_seconds"
 JOBS_EXPIRED: Final = "pairlens_jobs_expired_total"
 JOBS_TAKEN_OVER: Final = "pairlens_jobs_taken_over_total"
 JOB_STORED_BYTES: Final = "pairlens_job_stored_bytes"
+JOB_STORE_LIMIT_BYTES: Final = "pairlens_job_store_limit_bytes"
 CHAT_TOKENS: Final = "pairlens_chat_tokens_total"
 WEBHOOK_TRIES: Final = "pairlens_webhook_tries_total"
 CANARY_DRIFT: Final = "pairlens_canary_similarity_drift"
@@ -35,9 +43,14 @@ CANARY_RIGHT: Final = "pairlens_canary_right_ratio"
 CANARY_PAIRS: Final = "pairlens_canary_pairs"
 CANARY_AGE: Final = "pairlens_canary_age_seconds"
 
-# From a comparison without a model to the longest that callers wait for.
 # Of jobs: from an empty queue to one of a whole night.
 JOB_SECONDS_BOUNDARIES: Final = (0.1, 0.5, 2.0, 10.0, 60.0, 600.0, 3600.0, 21600.0)
+# Both pictures together: from two icons to two of the largest that are taken.
+MEGAPIXEL_BOUNDARIES: Final = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0)
+TOKEN_BOUNDARIES: Final = (100.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0, 16000.0, 32000.0)
+# A probability that moves: above 0.2 a model answers the order of the pictures as much as the pictures.
+ORDER_GAP_BOUNDARIES: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
+# From a comparison without a model to the longest that callers wait for.
 SECONDS_BOUNDARIES: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
 Outcome = Literal["answered", "refused", "failed", "client_left"]
@@ -63,6 +76,7 @@ class RequestRecord:
     ignored_fields: tuple[str, ...] | None = None  # of a chat request, names as a person would type them
     prompt_tokens: int | None = None  # of a conversation that was answered
     generated_tokens: int | None = None
+    body_ms: float | None = None  # from its first byte until its body was whole: the caller's own time
     queue_ms: float | None = None
     prepare_ms: float | None = None
     measure_ms: float | None = None
@@ -72,7 +86,7 @@ class RequestRecord:
 
     def stage_seconds(self) -> Iterator[tuple[str, float]]:
         """Name and seconds of each stage that was reached, and of the whole where a report came of it."""
-        for stage in ("queue", "prepare", "measure", "read", "assess", "total"):
+        for stage in ("body", "queue", "prepare", "measure", "read", "assess", "total"):
             took_ms: float | None = getattr(self, f"{stage}_ms")
             if took_ms is not None and self.report_id is not None:
                 yield stage, took_ms / 1000

@@ -4,6 +4,7 @@ Knows no protocol."""
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from ipaddress import ip_address
 
 from pydantic import Field, model_validator
@@ -20,6 +21,11 @@ class McpSettings(Strict):
         description="Names or addresses, without a port, by which callers may ask for /mcp (Host) and from whose pages "
         "(Origin), beside localhost: the service's own name, where it has one.",
     )
+
+    @property
+    def is_served(self) -> bool:
+        """Whether there is a /mcp in a process like this one."""
+        return self.enabled and find_spec("mcp") is not None
 
     @model_validator(mode="after")
     def _hosts_alone(self) -> McpSettings:

@@ -14,6 +14,7 @@ from typing import Final, Generic, TypeVar
 
 MOST_PAIRS: Final = 100_000
 MOST_FAULTS: Final = 50  # of a list, told one by one
+MOST_TOLD: Final = 400  # characters of one of them
 MOST_CHARACTERS: Final = 1000  # of the name of a pair or a file
 SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".mpo"}  # looked for in folders
@@ -38,9 +39,14 @@ class ManifestWrong(Exception):
     """What is wrong with a list of pairs, a sentence each, with its line."""
 
     def __init__(self, faults: list[str]) -> None:
-        super().__init__("\n".join(faults))
         more = len(faults) - MOST_FAULTS
-        self.faults = faults[:MOST_FAULTS] + ([f"and {more} more."] if more > 0 else [])
+        self.faults = [_short(fault) for fault in faults[:MOST_FAULTS]] + ([f"and {more} more."] if more > 0 else [])
+        super().__init__("\n".join(self.faults))
+
+
+def _short(fault: str) -> str:
+    """It may quote a line, which may be the whole list."""
+    return fault if len(fault) <= MOST_TOLD else fault[:MOST_TOLD] + "…"
 
 
 class NoSuchFile(Exception):

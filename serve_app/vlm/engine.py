@@ -59,10 +59,13 @@ class Engine(VisionLanguageModel, TalkingModel, Protocol):
     """Both sides of one loaded model."""
 
 
-def load(settings: ModelSettings, on_lookup: OnLookup = uncounted) -> Engine | None:
+def load(
+    settings: ModelSettings, on_lookup: OnLookup = uncounted, on_out_of_memory: Callable[[], None] = lambda: None
+) -> Engine | None:
     """The engine that the settings name, ready but not warm; None for engine `none`.
 
-    `on_lookup`: told of each hit and miss of an engine's cache. Raises ModelUnavailable.
+    `on_lookup`: told of each hit and miss of an engine's cache. `on_out_of_memory`: called each time that its device
+    ran out of memory. Raises ModelUnavailable.
     """
     if settings.engine == "scripted":
         return ScriptedModel(settings.scripted)
@@ -72,7 +75,7 @@ def load(settings: ModelSettings, on_lookup: OnLookup = uncounted) -> Engine | N
         checkpoint.check(settings)
         from serve_app.vlm.local import pretrained
 
-        return pretrained.load(settings, on_lookup)
+        return pretrained.load(settings, on_lookup, on_out_of_memory)
     if settings.engine == "openai":
         from serve_app.vlm import remote
 

@@ -47,6 +47,7 @@ both = pytest.mark.parametrize("client", [waiting, awaiting])
 @pytest.fixture(autouse=True)
 def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.delenv("PAIRLENS_API_KEY", raising=False)
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +97,23 @@ def test_without_a_key_none_is_sent(client: Callable[..., Compare]) -> None:
     with pytest.raises(ServerFailed):
         client(answer)(b"", b"")
     assert "authorization" not in sent[0].headers
+
+
+@both
+@pytest.mark.parametrize(("given", "sent_as"), [(None, "Bearer of-environment"), ("k", "Bearer k"), ("", None)])
+def test_the_key_of_the_environment_is_sent_where_none_was_given(
+    client: Callable[..., Compare], given: str | None, sent_as: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAIRLENS_API_KEY", " of-environment\n")
+    sent: list[httpx2.Request] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        sent.append(request)
+        return httpx2.Response(200)
+
+    with pytest.raises(ServerFailed):
+        client(answer, api_key=given)(b"", b"")
+    assert sent[0].headers.get("authorization") == sent_as
 
 
 @both

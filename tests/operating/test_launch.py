@@ -25,7 +25,7 @@ import yaml
 from serve_app.operating import launch, own_ray, serve_file
 from serve_app.operating.launch import Launch, LaunchFailed
 from serve_app.serving.exposure import is_loopback
-from serve_app.settings import Access, CacheSettings, JobSettings, ModelSettings, WebhookSettings
+from serve_app.settings import Access, CacheSettings, JobSettings, ModelSettings, WebhookSettings, agents
 from tests.rigs.nodes import free_port
 from tests.worlds.samples import card, encoded
 
@@ -47,6 +47,19 @@ def test_port_in_use_is_told_before_anything_starts(option: str) -> None:
 
         with pytest.raises(LaunchFailed, match=f"already in use; free it, or choose another with {option}\\."):
             a_launch(port=ports["--port"], dashboard_port=ports["--dashboard-port"]).run()
+
+
+@pytest.mark.parametrize("is_installed", [True, False])
+def test_whoever_starts_it_is_told_of_the_door_for_agents_where_there_is_one(
+    is_installed: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(agents, "find_spec", lambda name: name if is_installed else None)
+    session = own_ray.Session(tmp_path, "token")
+
+    told = a_launch(port=8123, dashboard_port=8124)._welcome(session, 3)
+
+    assert "http://127.0.0.1:8123/v1/compare\n" in told
+    assert ("http://127.0.0.1:8123/mcp\n" in told) == is_installed
 
 
 def claimed(named: int | None = None, **more: Any) -> AbstractContextManager[int]:

@@ -117,6 +117,15 @@ def test_all_unknown_names_are_told_at_once(raw: dict[str, Any]) -> None:
     assert len(str(refusal.value).splitlines()) == 2
 
 
+def test_a_profile_has_a_name_of_its_own_and_only_known_thresholds(raw: dict[str, Any]) -> None:
+    raw["applications"][0]["args"]["profiles"] = {"shop": {"similarity_threshold": 0.93}}
+    assert serve_file.check(raw).settings.profiles["shop"].similarity_threshold == 0.93
+
+    raw["applications"][0]["args"]["profiles"]["shop"]["threshold"] = 0.9
+    with pytest.raises(ServeFileError, match=r"args\.profiles\.shop\.threshold` is not a setting"):
+        serve_file.check(raw)
+
+
 def test_missing_host_is_refused(raw: dict[str, Any]) -> None:
     del raw["http_options"]["host"]
 

@@ -20,7 +20,7 @@ from tests.rigs.nodes import free_port
 SHIPPED: Final = Path(__file__).parents[2] / "deployment/nginx.conf"
 AROUND: Final = """
 daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;
-events {{ worker_connections 512; }}
+events {{ worker_connections 4096; }}
 http {{ access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; {unused}
 include {folder}/pairlens.conf; }}
 """

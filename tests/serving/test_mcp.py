@@ -21,12 +21,11 @@ from serve_app.comparison.pipeline import Pipeline
 from serve_app.core.measured import Examination
 from serve_app.schema import ImageComparisonConfig
 from serve_app.serving import mcp_server
-from serve_app.serving.api import mcp_door
 from serve_app.serving.api.app import create_app
 from serve_app.serving.api.door import open_door
 from serve_app.serving.readiness import AlwaysReady
 from serve_app.serving.telemetry import RequestRecord
-from serve_app.settings import Access, Limits, McpSettings, Settings
+from serve_app.settings import Access, Limits, McpSettings, Settings, agents
 from tests.rigs.agent import MODES, call, client, data_url, images, posted, text
 from tests.rigs.http_server import served
 from tests.serving.page.conftest import pipeline
@@ -300,7 +299,7 @@ def test_nothing_is_told_that_was_not_asked_for(open_service: Open) -> None:
 
 def test_where_it_is_off_or_not_installed_there_is_nothing(open_service: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     off = open_service(mcp=McpSettings(enabled=False))
-    monkeypatch.setattr(mcp_door, "find_spec", lambda name: None)
+    monkeypatch.setattr(agents, "find_spec", lambda name: None)
     missing = open_service()
     for service in (off, missing):
         answer = posted(service.url, call(reference=A, candidate=A))

@@ -88,9 +88,9 @@ async def test_a_hit_takes_no_place_and_reaches_no_stage(open_service: Open) -> 
     computed, hit = service.records
     assert (computed.cached, computed.admitted, hit.cached, hit.admitted) == (False, True, True, False)
     assert computed.report_id == hit.report_id is not None
-    stages = ["queue", "prepare", "measure", "read", "assess", "total"]
+    stages = ["body", "queue", "prepare", "measure", "read", "assess", "total"]
     assert [stage for stage, _ in computed.stage_seconds()] == stages
-    assert [stage for stage, _ in hit.stage_seconds()] == ["total"]
+    assert [stage for stage, _ in hit.stage_seconds()] == ["body", "total"]
 
 
 async def test_a_computation_that_is_refused_gives_back_every_place(open_service: Open) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,15 @@ def test_names_that_no_database_takes_are_faults(folder: Path) -> None:
     told = faults(written(folder, rows + "[" * 100_000, "pairs.jsonl"))
     said = "a name has 1..1000 characters, none of them a control character."
     assert told == [*(f"line {line}: {said}" for line in (1, 2, 3, 4)), "line 6: it is no JSON object."]
+
+
+def test_a_fault_is_short_however_long_the_line_is(folder: Path) -> None:
+    (folder / "pairs.jsonl").write_text(json.dumps({"reference": "a.png", "x" * 100_000: 1}))
+    with pytest.raises(ManifestWrong) as caught:
+        listed(folder / "pairs.jsonl")
+    (fault,) = caught.value.faults
+    assert fault.startswith("line 1: it has members other than reference, candidate, name: xxx")
+    assert len(fault) < 500
 
 
 def test_too_many_pairs_and_too_many_faults_end(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,7 +111,8 @@ def note(record: telemetry.RequestRecord, report: ComparisonReport) -> None:
     record.cached = report.cached
     if report.cached:
         return  # no stage was reached
-    record.queue_ms = report.timings_ms.queue
+    # The report's clock starts with the request: a slow upload is no queue here.
+    record.queue_ms = round(max(0.0, report.timings_ms.queue - (record.body_ms or 0.0)), 2)
     record.prepare_ms = report.timings_ms.prepare
     record.measure_ms = report.timings_ms.measure
     record.read_ms = report.timings_ms.read

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -65,7 +64,7 @@ class McpDesk:
 
 def open_mcp(settings: Settings, pipeline: Pipeline, remembered: Remembered, logger: logging.Logger) -> McpDesk | None:
     """None where the operator has it off, or the extra `mcp` isn't installed."""
-    if not settings.mcp.enabled or find_spec("mcp") is None:
+    if not settings.mcp.is_served:
         return None
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager  # a second, for who serves it
 

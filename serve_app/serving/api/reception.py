@@ -133,6 +133,8 @@ class Reception:
             self._under_way.take(num_bytes)
             arrived.record.body_bytes += num_bytes
             is_whole = not message.get("more_body", False)
+            if is_whole:
+                arrived.record.body_ms = round((time.time() - arrived.time) * 1000, 2)
             return message
 
         return capped

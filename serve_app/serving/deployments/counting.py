@@ -12,7 +12,10 @@ from serve_app.serving import telemetry
 
 if TYPE_CHECKING:  # `Jobs` counts as well, and a killed one is back the sooner for what it does not load
     from serve_app.comparison.remembered import Lookup
+    from serve_app.core.assessed import Assessment
     from serve_app.core.clock import StageName
+    from serve_app.core.measured import Examination
+    from serve_app.errors import ComparisonError
     from serve_app.schema import JobStatus, WebhookStatus
     from serve_app.serving.canary import Standing
     from serve_app.serving.telemetry import RequestRecord
@@ -35,7 +38,7 @@ class RayRecorder:
         self._retries = metrics.Counter(telemetry.RETRIES, "Calls sent once more after a lost replica.", ("stage",))
         self._stages = metrics.Histogram(
             telemetry.STAGE_SECONDS,
-            "Seconds of answered comparisons: queue (all waiting), prepare, measure, assess, total.",
+            "Seconds of answered comparisons: body (its upload), queue (all waiting here), the work's stages, total.",
             list(telemetry.SECONDS_BOUNDARIES),
             ("stage",),
         )
@@ -62,9 +65,7 @@ class RayRecorder:
                 self._misses.inc()
         if record.verdict is not None:
             self._verdicts.inc(tags={"verdict": record.verdict})
-        for kind, number in (("prompt", record.prompt_tokens), ("generated", record.generated_tokens)):
-            if number:  # Ray refuses to add nothing
-                self._chat_tokens.inc(number, tags={"kind": kind})
+        _add_tokens(self._chat_tokens, record.prompt_tokens, record.generated_tokens)
         for stage, seconds in record.stage_seconds():
             self._stages.observe(seconds, tags={"stage": stage})
 
@@ -82,12 +83,77 @@ class RayRecorder:
         self._wait.set(expected_wait_s)
 
 
-class RayJobRecorder:
-    """What the deployment `Jobs` counts."""
+class RayExaminationRecorder:
+    """What a replica of the CPU stage counts: of requests, jobs, batches, and of the service's own pairs."""
 
     def __init__(self) -> None:
+        self._megapixels = metrics.Histogram(
+            telemetry.PAIR_MEGAPIXELS,
+            "Megapixels of a pair that was examined, both pictures together.",
+            list(telemetry.MEGAPIXEL_BOUNDARIES),
+        )
+        self._reads = metrics.Counter(
+            telemetry.TEXT_READS, "Pairs that were examined, by what came of reading their text.", ("status",)
+        )
+
+    def ended(self, outcome: Examination | ComparisonError) -> None:
+        if isinstance(outcome, Exception):
+            return  # refused: it is counted by its type where the request ends
+        both = outcome.reference, outcome.candidate
+        self._megapixels.observe(sum(facts.width * facts.height for facts in both) / 1e6)
+        self._reads.inc(tags={"status": outcome.reading.status})
+
+
+class RayAssessmentRecorder:
+    """What a replica of the model stage counts: of requests, jobs, batches, and of the service's own pairs."""
+
+    def __init__(self) -> None:
+        self._answers = metrics.Counter(
+            telemetry.MODEL_ANSWERS,
+            "Work that the model was given, comparison or conversation: answered, or the error's type.",
+            ("work", "status"),
+        )
+        self._tokens = metrics.Counter(
+            telemetry.MODEL_TOKENS, "Tokens of answered comparisons: prompt or generated.", ("kind",)
+        )
+        self._visual = metrics.Histogram(
+            telemetry.VISUAL_TOKENS,
+            "Tokens of all pictures of a comparison, in one order.",
+            list(telemetry.TOKEN_BOUNDARIES),
+        )
+        self._gap = metrics.Histogram(
+            telemetry.ORDER_GAP,
+            "Probability that moved to another answer when the pictures were exchanged, mean of a comparison.",
+            list(telemetry.ORDER_GAP_BOUNDARIES),
+        )
+
+    def assessed(self, outcome: Assessment | ComparisonError) -> None:
+        if isinstance(outcome, Exception):
+            self._answered("comparison", outcome.type)
+            return
+        self._answered("comparison", outcome.status)
+        _add_tokens(self._tokens, outcome.prompt_tokens, outcome.generated_tokens)
+        if outcome.plan is not None:
+            self._visual.observe(outcome.plan.visual_tokens)
+        if outcome.order_gap is not None:
+            self._gap.observe(outcome.order_gap)
+
+    def talked(self, refusal: ComparisonError | None) -> None:
+        """A conversation has ended; `refusal`: how, where it did not as it should."""
+        self._answered("conversation", "answered" if refusal is None else refusal.type)
+
+    def _answered(self, work: str, status: str) -> None:
+        self._answers.inc(tags={"work": work, "status": status})
+
+
+class RayJobRecorder:
+    """What the deployment `Jobs` counts. `limit_bytes`: the quota."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
         self._jobs = metrics.Gauge(telemetry.JOBS, "Jobs that are kept, by state.", ("status",))
         self._bytes = metrics.Gauge(telemetry.JOB_STORED_BYTES, "Of the quota for jobs, what is taken.")
+        self._limit = metrics.Gauge(telemetry.JOB_STORE_LIMIT_BYTES, "The quota for jobs.")
         self._ended = metrics.Counter(telemetry.JOBS_ENDED, "Jobs that were done, by their end.", ("status",))
         self._wait = _job_seconds(telemetry.JOB_WAIT_SECONDS, "Seconds in the queue, of jobs that were done.")
         self._run = _job_seconds(telemetry.JOB_RUN_SECONDS, "Seconds from their turn to their end.")
@@ -104,6 +170,7 @@ class RayJobRecorder:
         for status, number in census.items():
             self._jobs.set(number, tags={"status": status})
         self._bytes.set(stored_bytes)
+        self._limit.set(self._limit_bytes)
 
     def ended(self, status: JobStatus, waited_s: float, ran_s: float) -> None:
         """A `worker.Ended`."""
@@ -148,6 +215,21 @@ def _job_seconds(name: str, description: str) -> metrics.Histogram:
 def _add(counter: metrics.Counter, number: int) -> None:
     if number:  # Ray refuses to add nothing
         counter.inc(number)
+
+
+def _add_tokens(counter: metrics.Counter, prompt: int | None, generated: int | None) -> None:
+    for kind, number in (("prompt", prompt), ("generated", generated)):
+        if number:  # Ray refuses to add nothing
+            counter.inc(number, tags={"kind": kind})
+
+
+def out_of_memory() -> Callable[[], None]:
+    """To be called each time the model's device ran out of memory."""
+    times = metrics.Counter(
+        telemetry.OUT_OF_MEMORY,
+        "Times that the model's device ran out of memory; what it had begun is tried once more, smaller.",
+    )
+    return lambda: times.inc()
 
 
 def abandoned_seconds() -> metrics.Counter:

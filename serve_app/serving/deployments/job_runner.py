@@ -100,7 +100,7 @@ class Jobs:
 
             return AtTheEntrance(send, ceiling_s, reference, candidate)
 
-        self._recorder = RayJobRecorder()
+        self._recorder = RayJobRecorder(settings.jobs.max_stored_bytes)
         blobs, documents = self._room.blobs, Documents(settings.limits)
         self._worker = Worker(self._room.store, blobs, for_job, self._recorder.ended)
         self._batches = BatchWorker(self._room.batches, blobs, documents, for_batch, settings.jobs.batch_pairs_at_once)

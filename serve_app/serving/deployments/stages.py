@@ -24,7 +24,7 @@ from serve_app.comparison.pipeline import Pipeline
 from serve_app.comparison.remembered import Remembered
 from serve_app.core.assessed import Assessment
 from serve_app.core.clock import Deadline, StageName
-from serve_app.core.conversation import Conversation, Spoken
+from serve_app.core.conversation import Conversation, Ended, Spoken
 from serve_app.core.measured import Examination
 from serve_app.core.pictures import ShownImage, Upload
 from serve_app.errors import ComparisonError
@@ -32,7 +32,14 @@ from serve_app.schema import ComparisonReport, ImageComparisonConfig
 from serve_app.serving.admission import NEXT_AT_A_MODEL
 from serve_app.serving.api.app import create_app
 from serve_app.serving.api.door import open_door
-from serve_app.serving.deployments.counting import RayRecorder, abandoned_seconds, model_cache
+from serve_app.serving.deployments.counting import (
+    RayAssessmentRecorder,
+    RayExaminationRecorder,
+    RayRecorder,
+    abandoned_seconds,
+    model_cache,
+    out_of_memory,
+)
 from serve_app.serving.deployments.handles import (
     RemoteAssessor,
     RemoteExaminer,
@@ -66,11 +73,14 @@ class Preprocessor:
             reader=ocr.installed(settings.preprocessing.text_reader),
         )
         self._pictures = Pictures(settings.limits, self._examiner.budget, settings.preprocessing.threads)
+        self._recorder = RayExaminationRecorder()
 
     async def examine(
         self, reference: Upload, candidate: Upload, config: ImageComparisonConfig, deadline: Deadline
     ) -> Examination | ComparisonError:
-        return await handed_back(self._examiner.examine(reference, candidate, config, deadline))
+        outcome = await handed_back(self._examiner.examine(reference, candidate, config, deadline))
+        self._recorder.ended(outcome)
+        return outcome
 
     async def show(self, sent: tuple[Sent, ...], deadline: Deadline) -> tuple[ShownImage, ...] | ComparisonError:
         """The pictures of a conversation, as the model is shown them."""
@@ -82,13 +92,21 @@ class VLModel:
 
     def __init__(self, settings: Settings) -> None:
         log_to_serve()
-        self._assessor = Assessor(settings.model, on_abandoned=abandoned_seconds().inc, on_lookup=model_cache())
+        self._assessor = Assessor(
+            settings.model,
+            on_abandoned=abandoned_seconds().inc,
+            on_lookup=model_cache(),
+            on_out_of_memory=out_of_memory(),
+        )
+        self._recorder = RayAssessmentRecorder()
         self._talker = Talker(self._assessor.model, self._assessor.device)
 
     async def assess(
         self, config: ImageComparisonConfig, examination: Examination, deadline: Deadline
     ) -> Assessment | ComparisonError:
-        return await handed_back(self._assessor.assess(config, examination, deadline))
+        outcome = await handed_back(self._assessor.assess(config, examination, deadline))
+        self._recorder.assessed(outcome)
+        return outcome
 
     async def talk(
         self, conversation: Conversation, deadline: Deadline
@@ -96,6 +114,10 @@ class VLModel:
         """Its part in a conversation, piece by piece; a refusal is the last piece."""
         async with aclosing(pieces_handed_back(self._talker.talk(conversation, deadline))) as pieces:
             async for piece in pieces:
+                if isinstance(piece, ComparisonError):
+                    self._recorder.talked(piece)
+                elif isinstance(piece[-1], Ended):
+                    self._recorder.talked(None)
                 yield piece
 
     async def check_health(self) -> None:

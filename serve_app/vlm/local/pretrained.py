@@ -50,9 +50,12 @@ _RETRY_SCALE = 0.5  # of the pictures' sides, after memory ran out
 _CAPTIONS = ("First picture:", "Second picture:")  # as `prompt` names them, in the prompts that are measured
 
 
-def load(settings: ModelSettings, on_lookup: OnLookup = uncounted) -> PretrainedModel:
+def load(
+    settings: ModelSettings, on_lookup: OnLookup = uncounted, on_out_of_memory: Callable[[], None] = lambda: None
+) -> PretrainedModel:
     """Raises ModelUnavailable."""
-    model = PretrainedModel(loading.load(settings), settings, on_lookup=on_lookup)
+    loaded = loading.load(settings)
+    model = PretrainedModel(loaded, settings, on_lookup=on_lookup, on_out_of_memory=on_out_of_memory)
     try:
         model.lexicon.choose(trial.QUESTION)
     except LookupError:
@@ -70,8 +73,11 @@ class PretrainedModel:
         free_bytes: Callable[[torch.device], int] = free_memory.free_bytes,
         on_lookup: OnLookup = uncounted,
         step: Step | None = None,
+        on_out_of_memory: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_lookup`: told of every hit and miss of the cache. `step`: instead of what the settings choose."""
+        """`on_lookup`: told of every hit and miss of the cache. `step`: instead of what the settings choose.
+        `on_out_of_memory`: called each time that memory ran out, whether a smaller try follows or not."""
+        self._on_out_of_memory = on_out_of_memory
         self.cache = ByteCache(settings.cache_bytes, on_lookup)
         self._sight = VisionEncoder(loaded.model, loaded.processor, self.cache)
         self.identity: ModelIdentity = loaded.identity
@@ -124,6 +130,8 @@ class PretrainedModel:
         return self._talk.talk(conversation, tell, stop)
 
     def _give_back(self) -> None:
+        """After memory ran out."""
+        self._on_out_of_memory()
         self.cache.clear()
         if self._step is not None:
             self._step.clear()

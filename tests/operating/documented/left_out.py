@@ -31,6 +31,10 @@ STAYS = Reason(
     "serves until it is ended: tests/operating/test_launch.py starts and ends it",
     lambda words: words[:2] == ["pairlens", "serve"] or _makes("serve")(words),
 )
+DEPLOYS = Reason(
+    "needs a Ray cluster of several machines: tests/cli/test_deploy.py deploys to one of its own",
+    lambda words: words[:2] == ["pairlens", "deploy"],
+)
 DOWNLOADS = Reason("downloads a model", lambda words: any(word.startswith("MODEL=Qwen/") for word in words))
 ITSELF = Reason("is the check that this test is a part of, or takes minutes", _makes("test", "lint", "format"))
 
@@ -46,7 +50,12 @@ LEFT_OUT: Mapping[str, Reason] = {
     "cp deployment/nginx.conf /etc/nginx/conf.d/pairlens.conf && nginx -s reload": ROOTS,
     "kubectl create secret generic huggingface --from-literal token=hf_...": CONTAINERS,
     "kubectl create secret generic pairlens-postgres --from-literal password=...": CONTAINERS,
-    "kubectl apply -f deployment/rayservice.yaml": CONTAINERS,
+    "kubectl create secret generic pairlens-keys --from-file keys": CONTAINERS,
+    "kubectl create secret generic pairlens-webhook --from-literal secret=whsec_...": CONTAINERS,
+    "helm install pairlens deployment/chart --set image.repository=registry.internal/pairlens": CONTAINERS,
+    "helm upgrade pairlens deployment/chart -f my-values.yaml": CONTAINERS,
+    "pairlens deploy --address http://ray-head:8265": DEPLOYS,
+    "pairlens deploy --address http://ray-head:8265 --dry-run": DEPLOYS,
     "kubectl get rayservice pairlens": CONTAINERS,
     "kubectl port-forward service/pairlens-serve-svc 8000:8000": CONTAINERS,
     "make serve": STAYS,

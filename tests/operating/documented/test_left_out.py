@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.operating.documented.code import PAGES, blocks, kind_of, lines
-from tests.operating.documented.left_out import CONTAINERS, DOWNLOADS, ITSELF, LEFT_OUT, ROOTS, STAYS, Reason
+from tests.operating.documented.left_out import CONTAINERS, DEPLOYS, DOWNLOADS, ITSELF, LEFT_OUT, ROOTS, STAYS, Reason
 from tests.rigs.markdown import Page
 
 LINES = {" ".join(line.words): line.words for line in lines(blocks())}
@@ -20,7 +20,7 @@ def test_each_still_stands_in_the_docs_and_its_reason_holds(text: str) -> None:
     assert LEFT_OUT[text].is_true_of(LINES[text]), LEFT_OUT[text].why
 
 
-@pytest.mark.parametrize("reason", [CONTAINERS, DOWNLOADS, ITSELF, ROOTS, STAYS])
+@pytest.mark.parametrize("reason", [CONTAINERS, DEPLOYS, DOWNLOADS, ITSELF, ROOTS, STAYS])
 @pytest.mark.parametrize(
     "text", ["pairlens compare a.png b.png", "curl http://127.0.0.1:8000/readyz", "make examples", "pairlens doctor"]
 )

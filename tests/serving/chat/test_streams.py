@@ -89,7 +89,8 @@ async def test_pieces_are_told_while_the_model_speaks(speaker: Service, tmp_path
     caller = Caller(speaker, stream=True)
     assert (await caller.next())["status"] == 200
     heard = [(await caller.event())["choices"][0]["delta"]["content"] for _ in range(3)]
-    assert heard == ["", "word0 ", "word1 "]
+    assert heard[:2] == ["", "word0 "]
+    assert heard[2].startswith("word1 ")
     assert not has(tmp_path / "tally", "answered")
     await caller.leave()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import random
@@ -213,6 +214,19 @@ def run_out_of_memory(model: pretrained.PretrainedModel, times: int) -> Any:
             raise torch.OutOfMemoryError("no memory")
 
     return model.model.register_forward_pre_hook(fail)
+
+
+def test_each_time_that_memory_ran_out_is_told(qwen: pretrained.PretrainedModel) -> None:
+    times: list[int] = []
+    qwen._on_out_of_memory = lambda: times.append(1)
+    for failures in (1, 2):
+        failing = run_out_of_memory(qwen, failures)
+        try:
+            with contextlib.suppress(Overloaded):
+                qwen.answer(an_inquiry(), a_stop())
+        finally:
+            failing.remove()
+    assert len(times) == 3
 
 
 def test_out_of_memory_is_answered_once_more_with_smaller_pictures(qwen: pretrained.PretrainedModel) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def told_by(script: str, *, within_s: float) -> dict[str, Any]:
     """What a script with a Ray of its own has seen."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", f"tests.cluster.{script}"],
+        [sys.executable, "-W", "ignore", "-m", f"tests.cluster.nodes.{script}"],
         cwd=ROOT,
         capture_output=True,
         text=True,
