@@ -26,8 +26,8 @@ serve: $(VENV)/.$(if $(MODEL),vl,core) ## install and serve in the foreground; M
 
 # Side by side, but those of one Ray cluster after one another. 5: no test has the name that was asked for.
 test: $(VENV)/.dev ## install and run every test that needs no GPU; PYTEST_OPTIONS="-k name", TEST_PROCESSES=2
-	$(PYTEST) -n $(TEST_PROCESSES) -m "not gpu and not on_demand and not cluster" $(PYTEST_OPTIONS) || [ $$? -eq 5 ]
-	$(PYTEST) -m "cluster and not on_demand" $(PYTEST_OPTIONS) || [ $$? -eq 5 ]
+	$(PYTEST) --durations 25 -n $(TEST_PROCESSES) -m "not gpu and not on_demand and not cluster" $(PYTEST_OPTIONS) || [ $$? -eq 5 ]
+	$(PYTEST) --durations 15 -m "cluster and not on_demand" $(PYTEST_OPTIONS) || [ $$? -eq 5 ]
 
 lint: $(VENV)/.dev ## style, types, and which module may import which
 	$(BIN)/ruff check .
@@ -58,8 +58,8 @@ chaos: $(VENV)/.dev ## kill -9 of everything under load, and what callers saw: t
 soak: $(VENV)/.dev ## an hour of mixed load, faults and disconnects: does anything grow? MINUTES=60
 	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),60)
 
-fuzz: $(VENV)/.fuzz ## hostile requests of every kind: what strangers can do, as a table; SECONDS=1200, ROWS=bombs,flips
-	$(BIN)/python -m benchmarks.hostile --seconds $(or $(SECONDS),1200) $(if $(ROWS),--rows $(ROWS)) $(ARGS)
+fuzz: $(VENV)/.fuzz ## hostile requests of every kind: what strangers can do, as a table; SECONDS=1200, ROWS=bombs,flips, FILES=folder
+	$(BIN)/python -m benchmarks.hostile --seconds $(or $(SECONDS),1200) $(if $(ROWS),--rows $(ROWS)) $(if $(FILES),--files $(FILES)) $(ARGS)
 
 clean: ## remove the environment and all caches
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis examples/pairs

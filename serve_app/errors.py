@@ -20,6 +20,8 @@ ComparisonError                     500 internal
 │   ├── UnsupportedImageType        415 unsupported_image_type
 │   ├── ImageTooLarge               422 image_too_large
 │   └── PdfRejected                 422 pdf_rejected
+├── ImageUrlRefused                 422 image_url_refused
+├── ImageUrlFailed                  422 image_url_failed
 ├── RateLimited                     429 rate_limited
 ├── Unavailable                     503 not_ready
 │   ├── WorkerLost                  503 not_ready
@@ -194,6 +196,20 @@ class PdfRejected(ImageRejected):
     """A PDF that is locked, empty or damaged, or of more or larger pages than are rendered."""
 
     type = "pdf_rejected"
+
+
+class ImageUrlRefused(ComparisonError):
+    """A picture is named by a URL that must not be fetched; the sentence says which rule, never an address."""
+
+    type = "image_url_refused"
+    status = 422
+
+
+class ImageUrlFailed(ComparisonError):
+    """A picture is named by a URL that may be fetched, and there was nothing to be had, or not in time."""
+
+    type = "image_url_failed"
+    status = 422
 
 
 class RateLimited(ComparisonError):

@@ -18,10 +18,11 @@ from benchmarks.hostile.words import KEY
 from tests.rigs.nodes import ROOT
 
 GRACE_S: Final = 60.0  # to start and to end
-# What no schema can say: that these bytes are a picture that we take, and that there is time for it.
+# What no schema can say: that these bytes are a picture that we take, that there is time for it, that a cursor is one
+# of ours, and that a job with such an id is there and as it has to be.
 CONFIG: Final = """
 [checks.positive_data_acceptance]
-expected-statuses = ["2xx", 415, 422, 503, 504]
+expected-statuses = ["2xx", 400, 404, 409, 415, 422, 503, 504]
 [checks.not_a_server_error]
 expected-statuses = ["2xx", "3xx", "4xx", 503, 504]
 """

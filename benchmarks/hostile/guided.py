@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 import atheris
 import httpx2
@@ -31,13 +31,13 @@ with atheris.instrument_imports(include=["serve_app", "PIL", "starlette", "pytho
     from serve_app.serving.api import body
     from serve_app.serving.api.app import create_app
     from serve_app.serving.readiness import AlwaysReady
-    from serve_app.settings import Limits, Settings
+    from serve_app.settings import ImageFormat, Limits, Settings
     from tests.serving.hostile import bodies, doors, pictures
     from tests.serving.hostile.deeds import Deeds
 
 MEMORY_MIB: Final = 2_048
 LONGEST: Final = 8_192
-SMALL: Final = Limits(max_pixels=200_000, max_side=4_000)
+SMALL: Final = Limits(max_pixels=200_000, max_side=4_000, formats=get_args(ImageFormat))
 DEEDS: Final = Deeds()
 LOOP: Final = asyncio.new_event_loop()
 
@@ -94,7 +94,7 @@ def _client() -> httpx2.AsyncClient:
 def seeds(target: str) -> Iterator[bytes]:
     """Where it begins: coverage finds what lies near, and a codec's name lies near no other word."""
     if target == "decode":
-        yield from (pictures.valid(kind) for kind in pictures.KINDS)
+        yield from (pictures.valid(kind) for kind in (*pictures.KINDS, *pictures.LISTED))
         dice = random.Random(1)
         yield from (pictures.flipped(dice)[1] for _ in range(100))
         return

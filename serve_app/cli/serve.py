@@ -18,6 +18,7 @@ def serve(
     dashboard_port: Annotated[
         int | None, typer.Option(help="Where Ray's dashboard listens, on 127.0.0.1; 8265 or the next that is free.")
     ] = None,
+    metrics_port: Annotated[int | None, typer.Option(help="Where Prometheus finds the metrics; a free one.")] = None,
 ) -> None:
     """Serve the HTTP API in the foreground; Ctrl-C ends all that it started."""
     check_service()
@@ -32,6 +33,6 @@ def serve(
     from serve_app.operating import launch
 
     try:
-        launch.serve(serve_file.check(raw), dashboard_port=dashboard_port, say=say)
+        launch.serve(serve_file.check(raw), dashboard_port=dashboard_port, metrics_port=metrics_port, say=say)
     except (launch.LaunchFailed, serve_file.ServeFileError) as exc:
         fail(str(exc))

@@ -17,6 +17,12 @@ import httpx2
 
 from serve_app.client.addresses import Network, may_be_called
 
+# Told how many bytes of an answer have come, as they come; what it raises ends the request.
+Taken = Callable[[int], None]
+# Whether a place may be asked, beyond what every place must be. Raises `PlaceRefused`.
+Place = httpx2.URL
+Judge = Callable[[Place], None]
+Connect = httpcore2.AsyncNetworkBackend
 # Host and port to the addresses, as text, that it may be connected to. Raises OSError.
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
@@ -86,7 +92,7 @@ class Guarded:
     """Sends requests, any number at once, each on a connection of its own.
 
     `timeout_s`: for the whole of a request, redirects included. `allowed`: networks of the operator's own that may be
-    called, too. `schemes`: of the first place and of all redirects.
+    called, too. `schemes`: of the first place and of all redirects. `judge`: asked of each of them before its name is.
     """
 
     def __init__(
@@ -97,6 +103,7 @@ class Guarded:
         max_redirects: int = 3,
         allowed: Iterable[Network] = (),
         schemes: Iterable[str] = ("https",),
+        judge: Judge = lambda _: None,
         resolve: Resolve = resolved,
         connect: httpcore2.AsyncNetworkBackend | None = None,
         ssl_context: ssl.SSLContext | None = None,
@@ -105,27 +112,41 @@ class Guarded:
         self._timeout_s = timeout_s
         self._max_redirects = max_redirects
         self._schemes = frozenset(schemes)
+        self._judge = judge
         self._backend = _Checked(resolve, tuple(allowed), connect or httpcore2.AnyIOBackend())
         self._ssl_context = ssl_context or ssl.create_default_context()
 
     async def send(
-        self, method: str, url: str, *, headers: Sequence[tuple[str, str]] = (), content: bytes = b""
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Sequence[tuple[str, str]] = (),
+        content: bytes = b"",
+        taken: Taken = lambda _: None,
     ) -> Answer:
-        """The answer of `url`, whatever its status. Raises `NoAnswer` and its kinds."""
+        """The answer of `url`, whatever its status. Raises `NoAnswer` and its kinds, and what `taken` raises."""
         try:
             async with asyncio.timeout(self._timeout_s):
-                at = place(self._schemes, url)
+                at = self._allowed_place(url)
                 for _ in range(self._max_redirects + 1):
-                    answer = await self._once(method, at, headers, content)
+                    answer = await self._once(method, at, headers, content, taken)
                     onward = dict(answer.headers).get("location")
                     if onward is None or not _is_followed(answer.status, method):
                         return answer
-                    at = place(self._schemes, onward, at)
+                    at = self._allowed_place(onward, at)
         except TimeoutError:
             raise Unreached(f"There was no whole answer within {self._timeout_s:g} s.") from None
         raise Unreached(f"It redirects more than {self._max_redirects} times.")
 
-    async def _once(self, method: str, at: httpx2.URL, headers: Sequence[tuple[str, str]], content: bytes) -> Answer:
+    def _allowed_place(self, url: str, base: httpx2.URL | None = None) -> httpx2.URL:
+        found = place(self._schemes, url, base)
+        self._judge(found)
+        return found
+
+    async def _once(
+        self, method: str, at: httpx2.URL, headers: Sequence[tuple[str, str]], content: bytes, taken: Taken
+    ) -> Answer:
         url = httpcore2.URL(scheme=at.raw_scheme, host=at.raw_host, port=at.port, target=at.raw_path)
         sent = [*headers, ("accept-encoding", "identity")]  # packed, a small answer could become a large one
         pool = httpcore2.AsyncConnectionPool(ssl_context=self._ssl_context, network_backend=self._backend)
@@ -135,18 +156,19 @@ class Guarded:
                 pool,
                 pool.stream(method, url, headers=sent, content=content, extensions=patience) as response,
             ):
-                body = await self._read(response)
+                body = await self._read(response, taken)
         except (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException, OSError) as exc:
             raise Unreached(f"It can't be reached, or does not answer in HTTP ({type(exc).__name__}).") from None
         named = tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in response.headers)
         return Answer(response.status, named, body)
 
-    async def _read(self, response: httpcore2.Response) -> bytes:
+    async def _read(self, response: httpcore2.Response, taken: Taken) -> bytes:
         body = bytearray()
         async for piece in response.aiter_stream():
-            body += piece
-            if len(body) > self._max_answer_bytes:
+            if len(body) + len(piece) > self._max_answer_bytes:
                 raise AnswerTooLarge(f"Its answer is over {self._max_answer_bytes} bytes.")
+            taken(len(piece))
+            body += piece
         return bytes(body)
 
 

@@ -59,7 +59,9 @@ class Remembered:
         self._reports = reports
         self._ttl_s = settings.cache.ttl_s
         # Limits and the model's settings decide reports too, and a shared store may serve services with others.
-        self._deciding = settings.model_dump_json(exclude={"access", "cache", "jobs", "profiles", "canary", "mcp"})
+        self._deciding = settings.model_dump_json(
+            exclude={"access", "cache", "jobs", "profiles", "canary", "mcp", "image_urls"}
+        )
         self._on_lookup = on_lookup
         self._detached = detached
         self._flights: dict[str, _Flight] = {}

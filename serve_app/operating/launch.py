@@ -57,6 +57,7 @@ class Launch:
     say: Say
     stop: threading.Event
     listen: Callable[[], None]
+    metrics_port: int | None = None
 
     def run(self) -> None:
         """Start, tell where things are, stay until `stop` is set, end everything. Raises LaunchFailed."""
@@ -65,7 +66,7 @@ class Launch:
         self.say("Starting Ray ...")
         os.environ.update(proxy.environment(self.file.settings.limits))
         os.environ.update(own_ray.tracing_environment(self.file.raw.get("tracing_config")))
-        with own_ray.started(self.dashboard_port) as session:
+        with own_ray.started(self.dashboard_port, self.metrics_port) as session:
             self.listen()  # once more: Ray has put its own handler of SIGTERM in place
             try:
                 self._check_gpus()
@@ -91,8 +92,9 @@ class Launch:
         for host, port, option in (
             (self.file.host, self.file.port, "--port"),
             ("127.0.0.1", self.dashboard_port, "--dashboard-port"),
+            (self.file.host, self.metrics_port, "--metrics-port"),
         ):
-            if not own_ray.port_is_free(host, port):
+            if port is not None and not own_ray.port_is_free(host, port):
                 raise LaunchFailed(_in_use(host, port, option))
         check_formats(self.file.settings.limits)
         check_model(self.file.settings.model)
@@ -204,7 +206,7 @@ class Launch:
         )
 
 
-def serve(file: ServeFile, *, dashboard_port: int | None, say: Say) -> None:
+def serve(file: ServeFile, *, dashboard_port: int | None, metrics_port: int | None = None, say: Say) -> None:
     """Serve `file` in the foreground until Ctrl-C or SIGTERM. Raises LaunchFailed.
 
     `dashboard_port` None: Ray's usual one, or the next that is free, so that a second service can stand beside a first.
@@ -215,7 +217,7 @@ def serve(file: ServeFile, *, dashboard_port: int | None, say: Say) -> None:
     stop = threading.Event()
     with claimed_dashboard_port(dashboard_port, service_port=file.port, say=say) as port, _signals(stop) as listen:
         try:
-            Launch(file, port, say, stop, listen).run()
+            Launch(file, port, say, stop, listen, metrics_port).run()
         except own_ray.RayFailed as exc:
             raise LaunchFailed(str(exc)) from exc
         except SystemExit:  # what Ray's own handler of SIGTERM raises while it starts; all is ended by now
@@ -234,9 +236,7 @@ def claimed_dashboard_port(
             raise LaunchFailed(_in_use("127.0.0.1", named, "--dashboard-port"))
         if port is None:
             last = usual + own_ray.NUM_PORTS_TRIED - 1
-            raise LaunchFailed(
-                f"No port from {usual} to {last} is free for Ray's dashboard; name one with --dashboard-port."
-            )
+            raise LaunchFailed(f"No port from {usual} to {last} is free for the dashboard: name one, --dashboard-port.")
         if named is None and port != usual:
             say(f"Port {usual} is taken: Ray's dashboard listens on {port}.")
         yield port
@@ -377,8 +377,7 @@ def _waiting_for(status: ApplicationStatusOverview) -> str:
 @contextmanager
 def _signals(stop: threading.Event) -> Iterator[Callable[[], None]]:
     """Ctrl-C and SIGTERM set `stop`, and only that: an exception in the middle of Ray's start would orphan
-    processes. A second one cuts off the wait for requests under way. Yields what puts the handlers in place.
-    """
+    processes. A second one cuts off the wait for requests under way. Yields what puts the handlers in place."""
 
     def on_signal(signum: int, frame: FrameType | None) -> None:
         del signum, frame

@@ -171,8 +171,9 @@ def tracing_environment(config: Mapping[str, Any] | None) -> dict[str, str]:
 
 
 @contextmanager
-def started(dashboard_port: int) -> Iterator[Session]:
+def started(dashboard_port: int, metrics_port: int | None = None) -> Iterator[Session]:
     """A fresh Ray on this machine, its dashboard on 127.0.0.1; everything is gone when the block ends.
+    `metrics_port` None: a free one, which Ray writes into prom_metrics_service_discovery.json in the session's folder.
 
     Ray's control ports listen on all interfaces and run code for whoever may speak to them, so it demands a
     key made for this session, kept in the session's folder (mode 0700), not in the home directory.
@@ -183,7 +184,7 @@ def started(dashboard_port: int) -> Iterator[Session]:
         os.environ["RAY_AUTH_TOKEN_PATH"] = str(session.token_file)
         # What its processes leave behind when they are killed goes with the folder.
         os.environ["TMPDIR"] = str(session.folder)
-        _init(session, dashboard_port)
+        _init(session, dashboard_port, metrics_port)
         session.remember_processes()
         yield session
     finally:
@@ -206,7 +207,7 @@ def _new_session() -> Session:
     return session
 
 
-def _init(session: Session, dashboard_port: int) -> None:
+def _init(session: Session, dashboard_port: int, metrics_port: int | None) -> None:
     import ray
 
     # A terminal sends Ctrl-C to every process in front of it. What Ray starts inherits that it is ignored (and
@@ -223,6 +224,7 @@ def _init(session: Session, dashboard_port: int) -> None:
             log_to_driver=False,  # its processes write to the session's folder
             logging_level="ERROR",
             _temp_dir=str(session.folder),
+            _metrics_export_port=metrics_port,
         )
     except Exception as exc:  # Ray raises bare ones when a process of its own does not start
         session.keep = True

@@ -4,6 +4,7 @@ Reads no environment and no file."""
 from __future__ import annotations
 
 from serve_app.settings.agents import McpSettings
+from serve_app.settings.image_urls import ImageUrlSettings
 from serve_app.settings.values import (
     MIB,
     Access,
@@ -29,6 +30,7 @@ __all__ = [
     "CacheSettings",
     "CanarySettings",
     "ImageFormat",
+    "ImageUrlSettings",
     "JobSettings",
     "Limits",
     "McpSettings",

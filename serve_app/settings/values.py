@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from serve_app.settings.agents import McpSettings
+from serve_app.settings.image_urls import ImageUrlSettings
 from serve_app.settings.strict import Strict
 
 ProfileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -385,6 +386,7 @@ class Settings(Strict):
     cache: CacheSettings = CacheSettings()
     jobs: JobSettings = JobSettings()
     mcp: McpSettings = McpSettings()
+    image_urls: ImageUrlSettings = ImageUrlSettings()
     profiles: dict[ProfileName, Profile] = Field({}, max_length=256, description="What `config.profile` may name.")
     profiles_dir: str | None = Field(
         None, description="A folder of more of them, NAME.yaml each, read once, where the service is started."

@@ -145,8 +145,9 @@ def test_kubernetes_knows_every_field_of_the_rest(name: str) -> None:
 
     for each in of_kubernetes:
         kubernetes.validate(each, kubernetes.latest_version(), strict=True)
+        spoilt = {**each, "spec": {**each["spec"], "acessModes": []}} if "spec" in each else {**each, "dat": {}}
         with pytest.raises(kubernetes.ValidationError):
-            kubernetes.validate({**each, "spec": {**each["spec"], "acessModes": []}}, "1.37", strict=True)
+            kubernetes.validate(spoilt, kubernetes.latest_version(), strict=True)
     assert {each["kind"] for each in objects} - {each["kind"] for each in of_kubernetes} <= {
         *("RayService", "PodMonitor", "PrometheusRule"),
     }
@@ -436,6 +437,25 @@ def test_the_rules_are_the_shipped_ones() -> None:
     (made,) = (each for each in rendered("everything") if each["kind"] == "PrometheusRule")
     shipped = yaml.safe_load((chart.ROOT / "deployment/prometheus/rules.yaml").read_text(encoding="utf-8"))
     assert made["spec"] == shipped
+
+
+def test_the_dashboard_is_the_shipped_one() -> None:
+    (made,) = (each for each in rendered("everything") if each["kind"] == "ConfigMap")
+    shipped = json.loads((chart.ROOT / "deployment/grafana/dashboard.json").read_text(encoding="utf-8"))
+    assert json.loads(made["data"]["pairlens.json"]) == shipped
+
+
+def test_what_is_scraped_has_the_name_and_the_series_that_the_rules_know() -> None:
+    (monitor,) = (each for each in rendered("everything") if each["kind"] == "PodMonitor")
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    shipped = yaml.safe_load((chart.ROOT / "deployment/prometheus/prometheus.yml").read_text(encoding="utf-8"))
+    (scraped,) = shipped["scrape_configs"]
+    assert endpoint["relabelings"] == [{"targetLabel": "job", "replacement": scraped["job_name"]}]
+    (dropped,) = scraped["metric_relabel_configs"]
+    (also,) = endpoint["metricRelabelings"]
+    assert (also["regex"], also["action"]) == (dropped["regex"], dropped["action"])
+    for pod in pods(service_of(rendered("everything"))).values():
+        assert endpoint["port"] in {port["name"] for port in pod["spec"]["containers"][0]["ports"]}
 
 
 def test_versions_are_those_of_the_package() -> None:

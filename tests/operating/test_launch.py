@@ -34,19 +34,22 @@ JOB_S = 3.0
 COMMAND = [sys.executable, "-c", "from serve_app.cli.main import app; app()", "serve"]
 
 
-def a_launch(*, port: int, dashboard_port: int) -> Launch:
+def a_launch(*, port: int, dashboard_port: int, metrics_port: int | None = None) -> Launch:
     file = serve_file.load(ROOT / "serve_config.yaml", port=port)
     said: list[str] = []
-    return Launch(file, dashboard_port, said.append, threading.Event(), lambda: None)
+    return Launch(file, dashboard_port, said.append, threading.Event(), lambda: None, metrics_port)
 
 
-@pytest.mark.parametrize("option", ["--port", "--dashboard-port"])
+@pytest.mark.parametrize("option", ["--port", "--dashboard-port", "--metrics-port"])
 def test_port_in_use_is_told_before_anything_starts(option: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        ports = {"--port": free_port(), "--dashboard-port": free_port(), option: taken.getsockname()[1]}
+        ports = {name: free_port() for name in ("--port", "--dashboard-port", "--metrics-port")}
+        ports[option] = taken.getsockname()[1]
 
         with pytest.raises(LaunchFailed, match=f"already in use; free it, or choose another with {option}\\."):
-            a_launch(port=ports["--port"], dashboard_port=ports["--dashboard-port"]).run()
+            a_launch(
+                port=ports["--port"], dashboard_port=ports["--dashboard-port"], metrics_port=ports["--metrics-port"]
+            ).run()
 
 
 @pytest.mark.parametrize("is_installed", [True, False])

@@ -108,7 +108,7 @@ class KeyFile:
         except KeysUnreadable as exc:
             if str(exc) != self._complaint:
                 self._complaint = str(exc)
-                logger.error("%s The %d keys that were known hold on.", exc, len(self._ring))  # noqa: TRY400
+                logger.error("new API keys were not taken: %s The %d known before hold on.", exc, len(self._ring))  # noqa: TRY400
             return
         logger.info("API keys were read again: %d are known now", len(ring))
         self._mark, self._ring, self._complaint = mark, ring, ""

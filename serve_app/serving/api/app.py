@@ -33,6 +33,7 @@ from serve_app.serving.api.pages.page import add_page
 from serve_app.serving.api.reception import Reception
 from serve_app.serving.api.stream import add_stream
 from serve_app.serving.api.streams import Streams
+from serve_app.serving.image_urls import ImageUrls, open_image_urls
 from serve_app.serving.readiness import Readiness
 from serve_app.settings import Settings
 from serve_app.storage.report_stores import open_reports
@@ -61,15 +62,17 @@ def create_app(
     jobs: JobDesk | None = None,
     batches: BatchDesk | None = None,
     chat: Chat | None = None,
+    image_urls: ImageUrls | None = None,
     context_request_id: Callable[[], str | None] | None = None,
 ) -> FastAPI:
     """The ASGI app. `door`: who is let in, and `remembered`: what is kept of reports, by default what the settings say.
     `jobs` and `batches`: take work in that outlives its request; None where the operator has them off. `chat`: None
-    where no model is served that could talk.
+    where no model is served that could talk. `image_urls`: fetches pictures, by default as the settings say.
     `context_request_id`: the id that a server in front has given the request being handled; such a server also puts it
     on the answer."""
     door = door or open_door(settings)
     remembering = remembered or Remembered(pipeline, settings, open_reports(settings.cache))
+    urls = image_urls or open_image_urls(settings)
     mcp = open_mcp(settings, pipeline, remembering, logger)
 
     @asynccontextmanager
@@ -88,12 +91,12 @@ def create_app(
     add_docs(app)
     add_page(app)
     add_operations(app, settings, readiness, door.admission)
-    add_compare(app, pipeline, remembering, settings.profiles)
+    add_compare(app, pipeline, remembering, settings.profiles, urls)
     streams = Streams(logger)
-    add_stream(app, pipeline, remembering, streams, settings.profiles)
-    add_jobs(app, jobs, streams, settings.profiles)
+    add_stream(app, pipeline, remembering, streams, settings.profiles, urls)
+    add_jobs(app, jobs, streams, settings.profiles, urls)
     add_batches(app, batches, streams, settings.profiles)
-    add_chat(app, chat, settings, logger)
+    add_chat(app, chat, settings, logger, urls)
     add_mcp(app, mcp)
     return app
 

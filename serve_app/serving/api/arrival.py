@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -21,6 +22,8 @@ class Arrival:
     language: Language = "en"
     caller: str = ""  # who it is: a key's name or an address
     ticket: Ticket | None = None  # of requests with a body
+    fetched_bytes: int = 0  # beside the body, from URLs that it names
+    fetching: Callable[[int], None] = lambda _: None  # told of each piece of these; raises `Overloaded`
 
 
 def arrival(request: Request) -> Arrival:

@@ -7,7 +7,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from types import MappingProxyType
 from typing import Any, BinaryIO, Final, TypeVar, cast
@@ -26,6 +26,7 @@ from serve_app.schema.parsing import parse_config as parse_config
 from serve_app.serving.api import data_url
 from serve_app.serving.api.arrival import arrival
 from serve_app.serving.api.form import FormParser, without_preamble
+from serve_app.serving.image_urls import MOST_CHARACTERS, ImageUrls, Named, is_one
 from serve_app.settings import Profile
 
 T = TypeVar("T")
@@ -39,6 +40,8 @@ _SMALL_BYTES: Final = 1024 * 1024
 # Of a body on its way to disk.
 _PIECE: Final = 256 * 1024
 _MAX_SCHEME: Final = 64  # of a URL, with spaces before it
+_WEB: Final = re.compile(r"\s{0,64}https?:", re.IGNORECASE)
+_ROLES: Final[tuple[ImageRole, ImageRole]] = ("reference", "candidate")
 # Of a form, as RFC 2046 has them (which asks for at most 70).
 _BOUNDARY: Final = re.compile(rb"[A-Za-z0-9'()+_,./:=? -]{1,200}")
 
@@ -54,6 +57,12 @@ _URL: Final = {
     "(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)$",
     "description": "data: URL (base64)",
 }
+_ELSEWHERE: Final = {
+    "type": "string",
+    "pattern": "^https://",
+    "maxLength": MOST_CHARACTERS,
+    "description": "or an https: URL of a host that the operator allows",
+}
 _CONFIG: Final = ImageComparisonConfig.model_json_schema()
 _WEBHOOK: Final = {
     "pattern": "^https://",
@@ -62,10 +71,11 @@ _WEBHOOK: Final = {
 }
 
 
-def described(*, takes_webhook: bool = False) -> dict[str, Any]:
+def described(*, takes_webhook: bool = False, takes_urls: bool = False) -> dict[str, Any]:
     """A body as OpenAPI has it, in both its forms."""
     form_fields = {WEBHOOK: {"type": "string", **_WEBHOOK}} if takes_webhook else {}
     members = {WEBHOOK: {"type": ["string", "null"], **_WEBHOOK}} if takes_webhook else {}
+    picture = {"anyOf": [_URL, _ELSEWHERE]} if takes_urls else _URL
     images = {
         "reference": _FILE,
         "candidate": _FILE,
@@ -88,7 +98,7 @@ def described(*, takes_webhook: bool = False) -> dict[str, Any]:
         "type": "object",
         "required": ["reference", "candidate"],
         "additionalProperties": False,
-        "properties": {"reference": _URL, "candidate": _URL, "config": _CONFIG, **members},
+        "properties": {"reference": picture, "candidate": picture, "config": _CONFIG, **members},
     }
     return {
         "required": True,
@@ -104,6 +114,19 @@ class Asked:
     candidate: Upload
     config: ImageComparisonConfig
     webhook_url: str | None = None  # as it came
+
+
+Source = Upload | Named
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """The same as it came: pictures may lie elsewhere yet."""
+
+    reference: Source
+    candidate: Source
+    config: ImageComparisonConfig
+    webhook_url: str | None
 
 
 class JsonBodies:
@@ -130,35 +153,108 @@ class JsonBodies:
 class Bodies:
     """Reads the bodies of some routes: those that are large as JSON one at a time, in a thread.
 
-    `profiles`: what a config may name. `takes_webhook`: whether `webhook_url` may stand beside the config.
+    `profiles`: what a config may name. `urls`: fetches pictures that are named by a URL; None: none is.
+    `takes_webhook`: whether `webhook_url` may stand beside the config.
 
     A form is parsed piece by piece, its files wait on disk. JSON takes its own size twice and holds Python's lock
     meanwhile: sixteen bodies of 60 MB at once took 2.1 GiB.
     """
 
-    def __init__(self, profiles: Mapping[str, Profile] = NO_PROFILES, *, takes_webhook: bool = False) -> None:
+    def __init__(
+        self,
+        profiles: Mapping[str, Profile] = NO_PROFILES,
+        urls: ImageUrls | None = None,
+        *,
+        takes_webhook: bool = False,
+    ) -> None:
         self._profiles = profiles
+        self._urls = urls
         self._takes_webhook = takes_webhook
         self._documents = JsonBodies()
 
     async def read(self, request: Request) -> Asked:
-        """Read and check the body. Raises `MalformedRequest` and its kinds, `InvalidConfig`, `BodyTooLarge`."""
+        """Read and check the body, and fetch what it names by URL. Raises `MalformedRequest` and its kinds,
+        `InvalidConfig`, `BodyTooLarge`, and what `ImageUrls.fetched` does."""
         content_type, options = parse_options_header(request.headers.get("content-type"))
         if content_type == b"multipart/form-data":
-            asked = await _read_form(request, options.get(b"boundary", b""), self._fields)
+            given = await self._read_form(request, options.get(b"boundary", b""))
         elif content_type == b"application/json":
-            asked = await self._read_json(request)
+            given = await self._documents.read(request, lambda read: self._of_json(request, read))
         else:
             raise MalformedRequest("Send multipart/form-data or application/json.")
-        return replace(asked, config=profiles.applied(asked.config, self._profiles))
+        config = profiles.applied(given.config, self._profiles)
+        return Asked(*await self._both(request, given), config, given.webhook_url)
+
+    async def _both(self, request: Request, given: _Given) -> tuple[Upload, Upload]:
+        pair = given.reference, given.candidate
+        named = [each for each in pair if isinstance(each, Named)]
+        if not named:
+            return cast(tuple[Upload, Upload], pair)
+        assert self._urls is not None  # else nothing is taken for a URL
+        arrived = arrival(request)
+        until = arrived.time + given.config.processing_timeout
+        came = iter(await self._urls.fetched(named, until, arrived.fetching))
+        reference, candidate = (next(came) if isinstance(each, Named) else each for each in pair)
+        return reference, candidate
 
     @property
     def _fields(self) -> frozenset[str]:
         """Of text, beside the images."""
         return frozenset({"config", WEBHOOK} if self._takes_webhook else {"config"})
 
-    async def _read_json(self, request: Request) -> Asked:
-        return await self._documents.read(request, lambda read: _of_json(request, read, self._fields))
+    async def _read_form(self, request: Request, boundary: bytes) -> _Given:
+        # A generous count: the cap on the body bounds it, and a third image gets its own sentence below.
+        form = await read_form(request, boundary, max_files=100)
+        try:
+            config_text = await text_of(form, "config")
+            config_text = "{}" if config_text is None else config_text
+            arrival(request).language = language_of(config_text)
+            files = _files(form, self._fields)
+            reference, candidate = [await self._source(file, role) for file, role in zip(files, _ROLES, strict=True)]
+            return _Given(reference, candidate, parse_config(config_text), _webhook_url(await text_of(form, WEBHOOK)))
+        finally:
+            await form.close()
+
+    async def _source(self, file: UploadFile, role: ImageRole) -> Source:
+        """A file; or a URL, where that is the text of a part without a file's name."""
+        if self._urls is not None and not file.filename and (file.size or 0) <= MOST_CHARACTERS:
+            text = (await file.read()).decode("latin-1")
+            await file.seek(0)
+            if _WEB.match(text):
+                return Named(text, f"/{role}", role)
+        return Upload(await file.read())
+
+    def _of_json(self, request: Request, read: Callable[[], bytes]) -> _Given:
+        asked = json_object(read())
+        config = asked.get("config", {})
+        arrival(request).language = _language(config)
+        known = ("reference", "candidate", *sorted(self._fields))
+        if not asked.keys() <= set(known):
+            raise MalformedRequest(f"The body has a field that is none of {', '.join(known)}.")
+        if "reference" not in asked or "candidate" not in asked:
+            raise TwoImagesRequired("Send exactly two images: reference and candidate.")
+        # Each out of `asked` as it is decoded: at most one is there twice.
+        reference = self._image(asked.pop("reference"), "reference")
+        candidate = self._image(asked.pop("candidate"), "candidate")
+        config_text = pydantic_core.to_json(config)
+        if len(config_text) > _MAX_CONFIG_BYTES:
+            raise MalformedRequest("The config is too long.", field="/config")
+        return _Given(reference, candidate, parse_config(config_text), _webhook_url(asked.get(WEBHOOK)))
+
+    def _image(self, source: object, role: ImageRole) -> Source:
+        """The bytes of a `data:` URL; another URL as it is, where these are fetched."""
+        field = f"/{role}"
+        if isinstance(source, str) and self._urls is not None and is_one(source):
+            return Named(source, field, role)
+        if isinstance(source, str) and source[:_MAX_SCHEME].lstrip()[:6].lower() == "https:":
+            raise MalformedRequest("URL input is not turned on here; send a data: URL.", image=role, field=field)
+        if not isinstance(source, str) or not data_url.is_one(source):
+            kinds = "a data: URL" if self._urls is None else "a data: URL or an https: URL"
+            raise MalformedRequest(f"An image is given as {kinds}.", image=role, field=field)
+        try:
+            return Upload(data_url.decoded(source))
+        except ValueError:  # with binascii.Error
+            raise MalformedRequest("The data: URL is not valid base64.", image=role, field=field) from None
 
 
 def language_of(text: str | bytes) -> Language:
@@ -189,19 +285,6 @@ async def read_form(request: Request, boundary: bytes, *, max_files: int) -> For
         raise MalformedRequest("The multipart form can't be read.") from None
 
 
-async def _read_form(request: Request, boundary: bytes, fields: frozenset[str]) -> Asked:
-    # A generous count: the cap on the body bounds it, and a third image gets its own sentence below.
-    form = await read_form(request, boundary, max_files=100)
-    try:
-        config_text = await text_of(form, "config")
-        config_text = "{}" if config_text is None else config_text
-        arrival(request).language = language_of(config_text)
-        images = await _images(form, fields)
-        return Asked(*images, parse_config(config_text), _webhook_url(await text_of(form, WEBHOOK)))
-    finally:
-        await form.close()
-
-
 async def text_of(form: FormData, name: str) -> str | bytes | None:
     """The one part of this name, as text; None where there is none. Raises `MalformedRequest`."""
     parts = form.getlist(name)
@@ -224,7 +307,8 @@ def _webhook_url(given: object) -> str | None:
     raise MalformedRequest("A webhook_url is a text.", field=f"/{WEBHOOK}")
 
 
-async def _images(form: FormData, fields: frozenset[str]) -> tuple[Upload, Upload]:
+def _files(form: FormData, fields: frozenset[str]) -> list[UploadFile]:
+    """Both of them. Raises `MalformedRequest` and `TwoImagesRequired`."""
     known = ("files", "reference", "candidate", *sorted(fields))
     if not set(known) >= set(form):
         raise MalformedRequest(f"The form has a part that is none of {', '.join(known)}.")
@@ -234,7 +318,7 @@ async def _images(form: FormData, fields: frozenset[str]) -> tuple[Upload, Uploa
     files = [part for part in pair if isinstance(part, UploadFile)]
     if len(pair) != 2 or len(files) != 2 or mixed or one_side:
         raise TwoImagesRequired(TWO_IMAGES)
-    return Upload(await files[0].read()), Upload(await files[1].read())
+    return files
 
 
 async def _gathered(stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
@@ -269,36 +353,3 @@ def json_object(text: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise MalformedRequest("The body is not a JSON object.")
     return found
-
-
-def _of_json(request: Request, read: Callable[[], bytes], fields: frozenset[str]) -> Asked:
-    asked = json_object(read())
-    config = asked.get("config", {})
-    arrival(request).language = _language(config)
-    known = ("reference", "candidate", *sorted(fields))
-    if not asked.keys() <= set(known):
-        raise MalformedRequest(f"The body has a field that is none of {', '.join(known)}.")
-    if "reference" not in asked or "candidate" not in asked:
-        raise TwoImagesRequired("Send exactly two images: reference and candidate.")
-    # Each out of `asked` as it is decoded: at most one is there twice.
-    reference = _image(asked.pop("reference"), "reference")
-    candidate = _image(asked.pop("candidate"), "candidate")
-    config_text = pydantic_core.to_json(config)
-    if len(config_text) > _MAX_CONFIG_BYTES:
-        raise MalformedRequest("The config is too long.", field="/config")
-    return Asked(reference, candidate, parse_config(config_text), _webhook_url(asked.get(WEBHOOK)))
-
-
-def _image(source: object, role: ImageRole) -> Upload:
-    """The bytes of a `data:` URL."""
-    field = f"/{role}"
-    if not isinstance(source, str):
-        raise MalformedRequest("An image is given as a data: URL.", image=role, field=field)
-    if source[:_MAX_SCHEME].lstrip()[:6].lower() == "https:":
-        raise MalformedRequest("URL input is not turned on here; send a data: URL.", image=role, field=field)
-    if not data_url.is_one(source):
-        raise MalformedRequest("An image is given as a data: URL.", image=role, field=field)
-    try:
-        return Upload(data_url.decoded(source))
-    except ValueError:  # with binascii.Error
-        raise MalformedRequest("The data: URL is not valid base64.", image=role, field=field) from None

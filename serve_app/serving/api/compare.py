@@ -18,6 +18,7 @@ from serve_app.schema import ComparisonReport, Envelope, ImageComparisonConfig
 from serve_app.serving import telemetry
 from serve_app.serving.api import body, envelope
 from serve_app.serving.api.arrival import Arrival, arrival
+from serve_app.serving.image_urls import ImageUrls
 from serve_app.settings import Profile
 from serve_app.views import html_report
 
@@ -36,14 +37,21 @@ CACHE_CONTROL: Final[dict[str, Any]] = {
 }
 
 
-def add_compare(app: FastAPI, pipeline: Pipeline, remembered: Remembered, profiles: Mapping[str, Profile]) -> None:
-    bodies = body.Bodies(profiles)
+def add_compare(
+    app: FastAPI,
+    pipeline: Pipeline,
+    remembered: Remembered,
+    profiles: Mapping[str, Profile],
+    urls: ImageUrls | None = None,
+) -> None:
+    """`urls`: fetches pictures that are named by a URL; None: none is."""
+    bodies = body.Bodies(profiles, urls)
 
     @app.post(
         "/v1/compare",
         response_model=Envelope[ComparisonReport],
         responses={**envelope.responses(400, 413, 415, 422, 429, *envelope.KEYED), 200: {"content": {HTML: {}}}},
-        openapi_extra={"requestBody": body.described(), "parameters": [CACHE_CONTROL]},
+        openapi_extra={"requestBody": body.described(takes_urls=urls is not None), "parameters": [CACHE_CONTROL]},
         summary="Compare two images",
         description="With `Accept: text/html` the report is one HTML file that opens offline.",
     )

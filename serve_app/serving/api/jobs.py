@@ -26,6 +26,7 @@ from serve_app.serving.api.arrival import arrival
 from serve_app.serving.api.body import Asked
 from serve_app.serving.api.door import JOBS
 from serve_app.serving.api.streams import Streams
+from serve_app.serving.image_urls import ImageUrls
 from serve_app.settings import Profile
 from serve_app.storage.blobs import Blobs
 
@@ -69,12 +70,18 @@ class JobDesk:
         return self.store.enqueue(request)
 
 
-def add_jobs(app: FastAPI, desk: JobDesk | None, streams: Streams, profiles: Mapping[str, Profile]) -> None:
+def add_jobs(
+    app: FastAPI,
+    desk: JobDesk | None,
+    streams: Streams,
+    profiles: Mapping[str, Profile],
+    urls: ImageUrls | None = None,
+) -> None:
     """The routes; without a desk they only say that jobs are off."""
     if desk is None:
         _add_refusal(app)
         return
-    _add_taking(app, desk, profiles)
+    _add_taking(app, desk, body.Bodies(profiles, urls, takes_webhook=desk.takes_webhooks), urls is not None)
     _add_asking(app, desk)
     _add_events(app, desk, streams)
 
@@ -87,15 +94,15 @@ def _add_refusal(app: FastAPI) -> None:
         app.add_api_route(path, off, methods=["GET", "POST", "DELETE"], include_in_schema=False)
 
 
-def _add_taking(app: FastAPI, desk: JobDesk, profiles: Mapping[str, Profile]) -> None:
-    bodies = body.Bodies(profiles, takes_webhook=desk.takes_webhooks)
+def _add_taking(app: FastAPI, desk: JobDesk, bodies: body.Bodies, takes_urls: bool) -> None:
+    sent = body.described(takes_webhook=desk.takes_webhooks, takes_urls=takes_urls)
 
     @app.post(
         JOBS,
         status_code=202,
         response_model=Envelope[JobReport],
         responses=envelope.responses(400, 409, 410, 413, 422, 429, 507, *_ANY),
-        openapi_extra={"requestBody": body.described(takes_webhook=desk.takes_webhooks), **asking.IDEMPOTENCY_KEY},
+        openapi_extra={"requestBody": sent, **asking.IDEMPOTENCY_KEY},
         summary="Leave two images to be compared",
     )
     async def post(request: Request) -> Response:

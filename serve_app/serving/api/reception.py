@@ -8,6 +8,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -50,6 +51,7 @@ class Reception:
             await self._app(scope, receive, send)
             return
         arrived = self._arrive(scope)
+        arrived.fetching = partial(self._fetching, arrived)
         scope["pairlens.arrival"] = arrived
         answer = _Answer(send, arrived, names_id=self._context_request_id is None)
         try:
@@ -62,7 +64,7 @@ class Reception:
         finally:
             if arrived.ticket is not None:
                 arrived.ticket.leave()
-            self._under_way.give_back(arrived.record.body_bytes)
+            self._under_way.give_back(arrived.record.body_bytes + arrived.fetched_bytes)
             self._record(scope, arrived)
 
     async def _handle(self, scope: Scope, receive: Receive, answer: _Answer, arrived: Arrival) -> None:
@@ -103,6 +105,11 @@ class Reception:
         named = request_id.accepted(given or sent)
         record = telemetry.RequestRecord(request_id=named, method=scope["method"], path="unknown")
         return Arrival(named, time.time(), record)
+
+    def _fetching(self, arrived: Arrival, num_bytes: int) -> None:
+        """A picture's bytes from elsewhere are bytes under way as a body's are. Raises `Overloaded`."""
+        self._under_way.take(num_bytes)
+        arrived.fetched_bytes += num_bytes
 
     def _capped(self, scope: Scope, receive: Receive, arrived: Arrival) -> Receive:
         """The body, up to the limit: by its declared length before the first byte, then by what comes."""

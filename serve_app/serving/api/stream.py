@@ -28,6 +28,7 @@ from serve_app.serving.api import body, envelope
 from serve_app.serving.api.arrival import Arrival, arrival
 from serve_app.serving.api.compare import CACHE_CONTROL, freshness, note, promised
 from serve_app.serving.api.streams import Streams
+from serve_app.serving.image_urls import ImageUrls
 from serve_app.settings import Profile
 
 STREAM: Final = "/v1/compare/stream"
@@ -106,9 +107,14 @@ class Telling:
 
 
 def add_stream(
-    app: FastAPI, pipeline: Pipeline, remembered: Remembered, streams: Streams, profiles: Mapping[str, Profile]
+    app: FastAPI,
+    pipeline: Pipeline,
+    remembered: Remembered,
+    streams: Streams,
+    profiles: Mapping[str, Profile],
+    urls: ImageUrls | None = None,
 ) -> None:
-    bodies = body.Bodies(profiles)
+    bodies = body.Bodies(profiles, urls)
 
     async def begun(request: Request) -> AsyncIterator[Telling]:
         arrived = arrival(request)
@@ -137,7 +143,7 @@ def add_stream(
         STREAM,
         response_class=EventSourceResponse,
         responses=envelope.responses_beside_events(400, 413, 415, 422, 429, *envelope.KEYED),
-        openapi_extra={"requestBody": body.described(), "parameters": [CACHE_CONTROL]},
+        openapi_extra={"requestBody": body.described(takes_urls=urls is not None), "parameters": [CACHE_CONTROL]},
         summary="Compare two images, and hear how it gets on",
     )
     async def stream(request: Request, telling: Telling = Depends(begun)) -> AsyncIterator[ServerSentEvent]:  # noqa: B008

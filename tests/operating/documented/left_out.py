@@ -47,6 +47,8 @@ LEFT_OUT: Mapping[str, Reason] = {
     "docker run --rm --init --shm-size 2g --gpus all -p 127.0.0.1:8000:8000 -v models:/home/pairlens/models "
     "-v jobs:/home/pairlens/.local/state/pairlens pairlens:0.1.0-gpu "
     "pairlens serve --host 0.0.0.0 --model Qwen/Qwen3-VL-4B-Instruct": CONTAINERS,
+    "docker compose -f deployment/compose.yaml up --build --detach": CONTAINERS,
+    "docker compose -f deployment/compose.yaml -f deployment/compose.gpu.yaml up --build --detach": CONTAINERS,
     "cp deployment/nginx.conf /etc/nginx/conf.d/pairlens.conf && nginx -s reload": ROOTS,
     "kubectl create secret generic huggingface --from-literal token=hf_...": CONTAINERS,
     "kubectl create secret generic pairlens-postgres --from-literal password=...": CONTAINERS,

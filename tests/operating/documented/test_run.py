@@ -242,8 +242,11 @@ def test_python_runs(program: str, around: Surroundings) -> None:
     assert ran.code == 0, ran.out + ran.err
 
 
-# What pytest shows of a failure is held by tests/plugins/test_outcomes.py.
-@pytest.mark.parametrize("block", [each for each in of("text") if each.page != "docs/pytest.md"], ids=str)
+# What pytest shows of a failure is held by tests/plugins/test_outcomes.py, backups by tests/storage/test_backup.py.
+ELSEWHERE = ("docs/pytest.md", "docs/operations.md")
+
+
+@pytest.mark.parametrize("block", [each for each in of("text") if each.page not in ELSEWHERE], ids=str)
 def test_other_text_is_what_the_program_has(block: Block, around: Surroundings) -> None:
     if block.page == "docs/calibration.md":
         columns, *rows = csv.reader(block.text.splitlines())

@@ -9,12 +9,14 @@ import random
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from PIL import Image
 
+from tests.imaging.heic import container as heic
+from tests.imaging.heic.frames import COLOURS
 from tests.serving.hostile.bombs import cut_png, header_only, jpeg_segments
 from tests.worlds.imaging_files import exif, noise, saved, scan_bomb, smooth
 from tests.worlds.samples import card, encoded
@@ -64,6 +66,8 @@ def valid(kind: str) -> bytes:
         "JPEG in TIFF": lambda: saved(image, "TIFF", compression="jpeg").data,
         "float": lambda: saved(image.convert("F"), "TIFF").data,
         "pages": lambda: saved(frames[0], "TIFF", **many).data,
+        "HEIC": lambda: heic.colours(heic.turned(3), orientation=6),
+        "HEIC tiles": lambda: heic.container([heic.grid([2, 3], 2, 128, 64), *[heic.picture(COLOURS)] * 2]),
     }
     return made[kind]() if kind in made else saved(image, kind, **options).data
 
@@ -72,11 +76,13 @@ KINDS: Final = (
     *("JPEG", "progressive", "CMYK", "L", "MPO", "PNG", "RGBA", "P", "I;16", "1", "APNG", "WEBP", "lossless"),
     *("animated", "GIF", "BMP", "BMP 8", "TIFF", "LZW", "deflate", "fax", "JPEG in TIFF", "float", "pages", "AVIF"),
 )
+# Those that only a service takes whose operator lists it.
+LISTED: Final = ("HEIC", "HEIC tiles")
 
 
-def flipped(dice: random.Random) -> tuple[str, bytes]:
+def flipped(dice: random.Random, kinds: Sequence[str] = KINDS) -> tuple[str, bytes]:
     """A valid file after one to eight changes: bytes set, bits turned, parts taken out, put in or exchanged."""
-    kind = dice.choice(KINDS)
+    kind = dice.choice(kinds)
     data = bytearray(valid(kind))
     for _ in range(dice.randint(1, 8)):
         end = min(len(data), 200) if dice.random() < 0.5 else len(data)  # half of all changes in the header
@@ -94,7 +100,7 @@ def flipped(dice: random.Random) -> tuple[str, bytes]:
             number = dice.choice((0, 1, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF))
             data[at : at + 4] = struct.pack(dice.choice("<>") + "I", number)
         elif change == "swap":
-            other = valid(dice.choice(KINDS))
+            other = valid(dice.choice(kinds))
             data[at:] = other[at:]
         else:
             del data[dice.randrange(end, len(data) + 1) :]

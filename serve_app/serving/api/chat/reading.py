@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from fastapi import Request
@@ -19,7 +19,9 @@ from serve_app.core.conversation import Conversation, Sampling, Speaker, Turn
 from serve_app.core.pictures import ShownImage, Upload
 from serve_app.errors import MalformedRequest
 from serve_app.serving.api import body, data_url
+from serve_app.serving.api.arrival import arrival
 from serve_app.serving.api.chat.shapes import REFUSED, ChatRequest, Message, TextPart
+from serve_app.serving.image_urls import ImageUrls, Named, is_one
 from serve_app.settings import Limits
 
 NO_PICTURE: Final = "Send at least one picture: a part of type image_url with a data: URL, in a message of the user."
@@ -44,21 +46,30 @@ class Asked:
 class ChatBodies:
     """Reads them under the operator's limits."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, urls: ImageUrls | None = None) -> None:
         self._limits = limits
+        self._urls = urls
         self._documents = body.JsonBodies()
 
     async def read(self, request: Request) -> Asked:
-        """Raises `MalformedRequest`, `BodyTooLarge`."""
+        """Raises `MalformedRequest`, `BodyTooLarge`, and what `ImageUrls.fetched` does."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
             raise MalformedRequest("Send application/json.")
-        return await self._documents.read(request, self._asked)
+        uploads = _Uploads(self._limits.max_chat_pictures, takes_urls=self._urls is not None)
+        asked = await self._documents.read(request, lambda read: self._asked(read, uploads))
+        if self._urls is None or not uploads.elsewhere:
+            return asked
+        arrived = arrival(request)
+        until = arrived.time + asked.request.processing_timeout
+        came = await self._urls.fetched(list(uploads.elsewhere.values()), until, arrived.fetching)
+        found = dict(zip(uploads.elsewhere, came, strict=True))
+        sent = tuple(replace(each, upload=found.get(number, each.upload)) for number, each in enumerate(asked.sent))
+        return replace(asked, sent=sent)
 
-    def _asked(self, read: Callable[[], bytes]) -> Asked:
+    def _asked(self, read: Callable[[], bytes], uploads: _Uploads) -> Asked:
         document = body.json_object(read())
         _refuse_by_name(document)
-        uploads = _Uploads(self._limits.max_chat_pictures)
         _take_pictures(document, uploads)
         request = _validated(document)
         messages = list(_told(request.messages))
@@ -95,16 +106,22 @@ class ChatBodies:
 
 
 class _Uploads:
-    """Pictures in the order in which they stand in the messages."""
+    """Pictures in the order in which they stand in the messages; `elsewhere`, by their place, those to be fetched."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, *, takes_urls: bool) -> None:
         self._most = most
+        self._takes_urls = takes_urls
         self.taken: list[Upload] = []
+        self.elsewhere: dict[int, Named] = {}
 
     def take(self, url: str, field: str) -> str:
         """Decode one; what stands in its place. Raises `MalformedRequest`."""
         if len(self.taken) == self._most:
             raise MalformedRequest(f"A conversation has at most {self._most} pictures here.", field="/messages")
+        if self._takes_urls and is_one(url):
+            self.elsewhere[len(self.taken)] = Named(url, field)
+            self.taken.append(Upload(b""))
+            return "data:,"
         if re.match(r"\s{0,64}https?:", url, re.IGNORECASE):
             raise MalformedRequest("Pictures are not fetched from URLs here; send a data: URL.", field=field)
         if not data_url.is_one(url):

@@ -22,6 +22,7 @@ from serve_app.serving.api.chat import events, refusals, shapes
 from serve_app.serving.api.chat.reading import Asked, ChatBodies
 from serve_app.serving.api.chat.refusals import CHAT, MODELS
 from serve_app.serving.api.chat.replies import Answering, ChatCompletion, Model, Models
+from serve_app.serving.image_urls import ImageUrls
 from serve_app.settings import Settings
 
 _BODY: Final[dict[str, Any]] = {
@@ -31,10 +32,12 @@ _NAMED: Final = asking.parameter("model", "path", {"type": "string"}, "As the li
 _STREAM: Final[dict[str, Any]] = {"text/event-stream": {"schema": {"type": "string"}}}
 
 
-def add_chat(app: FastAPI, chat: Chat | None, settings: Settings, logger: logging.Logger) -> None:
-    """`chat`: None where no model is served that could talk."""
+def add_chat(
+    app: FastAPI, chat: Chat | None, settings: Settings, logger: logging.Logger, urls: ImageUrls | None = None
+) -> None:
+    """`chat`: None where no model is served that could talk. `urls`: fetches pictures from there; None: none is."""
     name = model_name(settings.model) if chat is not None else None
-    bodies, began = ChatBodies(settings.limits), int(time.time())
+    bodies, began = ChatBodies(settings.limits, urls), int(time.time())
 
     @app.get(MODELS, summary="Which model can be talked to", responses=refusals.responses(), response_model=Models)
     async def models(request: Request) -> Response:
