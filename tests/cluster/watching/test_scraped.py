@@ -59,7 +59,7 @@ def watched(deploy: Deploy, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         with prometheus.running([f"{node['NodeManagerAddress']}:{node['MetricsExportPort']}"]) as watching:
             watched = Watched(url.rsplit("/", 1)[1], watching)
             load(url)
-            eventually(lambda: watched.prometheus.value(LAST_TOLD) is not None, within_s=60)
+            eventually(lambda: watched.prometheus.value(LAST_TOLD) is not None, within_s=150)
             yield watched
 
 
