@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.cluster)
-    # Ray's page of metrics keeps the series of every application that was: first, while a scrape of it takes no seconds.
+    # Ray's page of metrics keeps the series of every application that was: first, while a scrape of it is quick.
     items.sort(key=lambda item: "watching/test_scraped" not in item.nodeid)
 
 

@@ -288,7 +288,7 @@ async def test_two_pictures_of_108_megapixels_get_an_answer_in_bounded_memory(
     tmp_path: Path,
 ) -> None:
     """12,000 x 9,000: what its predecessor asked 254 GB of GPU memory for."""
-    pair = [a_jpeg(12_000, 9_000, shade) for shade in (0, 60)]
+    pair = a_jpeg(12_000, 9_000, 0), a_jpeg(12_000, 9_000, 60)
     folder = with_pixels(checkpoints.tiny_qwen3_vl(tmp_path), 4096 * 4096)
     config = ImageComparisonConfig(
         max_image_size=(4096, 4096),
@@ -310,7 +310,7 @@ async def test_two_pictures_of_108_megapixels_get_an_answer_in_bounded_memory(
 
 
 async def test_a_pair_that_fits_in_no_size_is_refused_through_the_whole_pipeline(tmp_path: Path) -> None:
-    pair = [a_jpeg(1_600, 1_200, shade) for shade in (0, 60)]
+    pair = a_jpeg(1_600, 1_200, 0), a_jpeg(1_600, 1_200, 60)
     folder = with_pixels(checkpoints.tiny_qwen3_vl(tmp_path), 4096 * 4096)
     config = ImageComparisonConfig(processing_timeout=280, swap_check=False)
     settings = a_service(folder, 96 * MIB)
