@@ -132,7 +132,7 @@ class Dashboard:
         """Put this Serve file in the place of the one before: what a file deployed and this one has not is deleted."""
         answer = self._send("PUT", APPLICATIONS, json=config, timeout=DEPLOY_S)
         if answer.is_error:
-            raise ClusterFailed(f"Ray refused the deployment: {_last_line(answer.text)}")
+            raise ClusterFailed(f"Ray refused the deployment: {last_line(answer.text)}")
 
     def _ask(self, path: str) -> Any:
         answer = self._send("GET", path)
@@ -140,7 +140,7 @@ class Dashboard:
             raise ClusterFailed(f"{self.address} answers, but not as Ray's dashboard does: is the port right?")
         if answer.is_error:
             raise ClusterFailed(
-                f"Ray's dashboard at {self.address} answers {answer.status_code}: {_last_line(answer.text)}"
+                f"Ray's dashboard at {self.address} answers {answer.status_code}: {last_line(answer.text)}"
             )
         try:
             return answer.json()
@@ -186,7 +186,7 @@ def _application(name: str, said: dict[str, Any]) -> Application:
     )
 
 
-def _last_line(text: str) -> str:
+def last_line(text: str) -> str:
     """Of an error with a trace, what it comes to."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return (lines[-1] if lines else "no reason given")[:400]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from serve_app.operating.dashboard import Application, ClusterFailed, Dashboard, Deployed, Node
+from serve_app.operating.dashboard import Application, ClusterFailed, Dashboard, Deployed, Node, last_line
 from serve_app.operating.serve_file import ServeFile
 
 Fate = Literal["added", "changed", "kept", "DELETED", "not touched"]
@@ -196,6 +196,4 @@ def reason(there: Application) -> str:
         for stage, (_, _, status, message) in there.deployments.items()
         if status != "HEALTHY" and message
     ]
-    text = there.message or "; ".join(sick) or "no reason given"
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:500]
+    return last_line(there.message or "; ".join(sick))

@@ -125,9 +125,8 @@ def _unknown(raw: Any, model: type[BaseModel], where: str) -> Iterator[str]:
             continue
         inner = named.get(key) or _model_in(field.annotation)
         if inner is not None and key not in named and get_origin(field.annotation) is dict:
-            for name, each in (
-                value.items() if isinstance(value, dict) else ()
-            ):  # the operator's own names, as of profiles
+            names = value if isinstance(value, dict) else {}  # the operator's own, as of profiles
+            for name, each in names.items():
                 yield from _unknown(each, inner, f"{path}.{name}")
         elif inner is not None:
             yield from _unknown(value, inner, path)

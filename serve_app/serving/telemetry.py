@@ -76,7 +76,7 @@ class RequestRecord:
     ignored_fields: tuple[str, ...] | None = None  # of a chat request, names as a person would type them
     prompt_tokens: int | None = None  # of a conversation that was answered
     generated_tokens: int | None = None
-    body_ms: float | None = None  # from its first byte until its body was whole: the caller's own time
+    body_ms: float | None = None  # until all that it sends or names was here: not our own time
     queue_ms: float | None = None
     prepare_ms: float | None = None
     measure_ms: float | None = None

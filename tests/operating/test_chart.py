@@ -199,7 +199,7 @@ def test_the_serve_file_differs_from_the_shipped_one_only_where_it_must(name: st
 
 def of_values(serve: dict[str, Any]) -> Iterator[str]:
     for key, inner in serve.items():
-        where = key if key in ("http_options", "logging_config") else f"applications.pairlens.{key}"
+        where = key if key in ("http_options", "logging_config", "tracing_config") else f"applications.pairlens.{key}"
         yield from (f"{where}.{path}" for path, _ in leaves(inner))
 
 
@@ -305,6 +305,21 @@ def test_what_cannot_work_together_is_refused_with_its_reason(given: dict[str, A
 def test_the_schema_has_the_names_that_the_code_has() -> None:
     text = chart.SCHEMA.read_text(encoding="utf-8")
     assert text == chart.written(chart.schema()), "python -m tests.rigs.chart writes it anew"
+
+
+def test_proxies_are_told_how_to_trace_and_only_where_it_is_asked_for() -> None:
+    def told(tracing: dict[str, Any]) -> list[dict[str, str]]:
+        given = chart.values("gpu")
+        given["serve"] = {**given["serve"], "tracing_config": tracing}
+        found = pods(service_of(chart.objects(given)))
+        workers = [pod["spec"]["containers"][0]["env"] for group, pod in found.items() if group != "head"]
+        return [{each["name"]: each["value"] for each in env if "TRACING" in each["name"]} for env in workers]
+
+    exporter = "serve_app.serving.deployments.tracing:to_collector"
+    asked = {"enabled": True, "exporter_import_path": exporter, "sampling_ratio": 0.05}
+    wanted = {"RAY_SERVE_TRACING_EXPORTER_IMPORT_PATH": exporter, "RAY_SERVE_TRACING_SAMPLING_RATIO": "0.05"}
+    assert told(asked) == [wanted, wanted]
+    assert told({}) == told({**asked, "enabled": False}) == [{}, {}]
 
 
 # --- what belongs together

@@ -70,7 +70,7 @@ def plain(file: str) -> str:
 
 def schema() -> dict[str, Any]:
     """values.schema.json as it must be: what is written there, and the names that the code and Serve know."""
-    from ray.serve.schema import DeploymentSchema, HTTPOptionsSchema, LoggingConfig
+    from ray.serve.schema import DeploymentSchema, HTTPOptionsSchema, LoggingConfig, TracingConfig
 
     from serve_app.settings import Settings
 
@@ -83,6 +83,7 @@ def schema() -> dict[str, Any]:
         "serve_deployment": _names_of(DeploymentSchema, without={"name"}),
         "serve_http": _names_of(HTTPOptionsSchema, without={"host", "port"}),
         "serve_logging": _names_of(LoggingConfig, without=set()),
+        "serve_tracing": _names_of(TracingConfig, without=set()),
     }
     return {**written, "$defs": {**kept, **serve, **named}}
 

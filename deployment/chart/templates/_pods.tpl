@@ -168,6 +168,15 @@ volumes:
 # Serve's own door reads no settings: two of the limits once more, for it.
 - {name: PAIRLENS_MAX_BODY_BYTES, value: {{ $limits.max_body_bytes | int64 | quote }}}
 - {name: PAIRLENS_MAX_BYTES_UNDER_WAY, value: {{ $limits.max_bytes_under_way | int64 | quote }}}
+{{- with .root.Values.serve.tracing_config }}
+{{- if .enabled }}
+# Ray 2.60 hands the file's tracing_config to replicas alone; its proxy, where a trace begins, reads these.
+- {name: RAY_SERVE_TRACING_EXPORTER_IMPORT_PATH, value: {{ required "serve.tracing_config.exporter_import_path is missing" .exporter_import_path | quote }}}
+{{- if hasKey . "sampling_ratio" }}
+- {name: RAY_SERVE_TRACING_SAMPLING_RATIO, value: {{ .sampling_ratio | quote }}}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if .root.Values.highAvailability.enabled }}
 - {name: RAY_gcs_rpc_server_reconnect_timeout_s, value: {{ .root.Values.highAvailability.reconnectTimeoutSeconds | quote }}}
 {{- end }}

@@ -7,6 +7,7 @@
 {{- $_ := set $config "proxy_location" "EveryNode" -}}
 {{- $_ := set $config "http_options" (mustMergeOverwrite $config.http_options $needed.http_options $values.serve.http_options) -}}
 {{- $_ := set $config "logging_config" (mustMergeOverwrite $config.logging_config $values.serve.logging_config) -}}
+{{- with $values.serve.tracing_config }}{{ $_ := set $config "tracing_config" . }}{{ end -}}
 {{- $_ := set $application "args" (mustMergeOverwrite $application.args $needed.args (deepCopy $values.serve.args)) -}}
 {{- $stages := list -}}
 {{- range $stage := $application.deployments -}}

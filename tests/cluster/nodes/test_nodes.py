@@ -36,9 +36,8 @@ def test_replicas_spread_over_nodes_and_survive_the_loss_of_one() -> None:
     assert seen["survivors_kept"], seen
     assert seen["came_back_on_the_new_node"]
     assert seen["failed_badly"] == 0, seen["outcomes"]
-    assert seen["not_200"] <= 3, seen["outcomes"]  # told when to come again, in the second of the loss
-    # A second of work, and the death noticed; where the node takes all models' ingress along, 12 s.
-    assert seen["gap_s"] < 5, "two of three model replicas and one ingress replica were alive all the time"
+    assert seen["not_200"] <= 0.01 * seen["answers"], seen["outcomes"]
+    assert seen["gap_s"] < 3, "two of three model replicas and one ingress replica were alive all the time"
 
 
 @pytest.mark.on_demand

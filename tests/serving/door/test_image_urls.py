@@ -17,6 +17,7 @@ import pytest
 from pydantic import ValidationError
 from starlette.requests import Request
 
+from serve_app.core.pictures import Upload
 from serve_app.errors import ImageUrlRefused, MalformedRequest, Overloaded
 from serve_app.serving.api.app import create_app
 from serve_app.serving.api.arrival import Arrival
@@ -119,6 +120,23 @@ async def test_both_pictures_are_fetched_side_by_side_and_compared(certificate: 
         assert world.connects.asked == [PUBLIC, PUBLIC]
         assert "shop" not in told.text
         assert "shop" not in str([vars(record) for record in world.log.records])
+
+
+async def test_the_time_of_fetching_is_not_told_as_waiting_in_the_service(
+    certificate: Certified, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched = ImageUrls.fetched
+
+    async def late(self: ImageUrls, *args: Any) -> list[Upload]:
+        await asyncio.sleep(1)
+        return await fetched(self, *args)
+
+    monkeypatch.setattr(ImageUrls, "fetched", late)
+    async with opened(certificate, answer(A)) as world:
+        assert (await world.compare()).status_code == 200
+        (entry,) = [vars(record) for record in world.log.records]
+        assert entry["body_ms"] >= 1000
+        assert entry["queue_ms"] + entry["body_ms"] <= entry["total_ms"]
 
 
 async def test_neither_waits_for_the_other(certificate: Certified) -> None:
