@@ -18,8 +18,8 @@ import pytest
 pytest.importorskip("torch", reason="needs the extra [vl]")
 pytest.importorskip("transformers", reason="needs the extra [vl]")
 
-from benchmarks import bench_vl_host, gpu
-from benchmarks.vl import gpu_rows, vl_host, vl_models
+from benchmarks import gpu
+from benchmarks.vl import bench_vl_host, gpu_rows, vl_host, vl_models
 
 ROOT = Path(__file__).parents[1]
 # What a machine with a GPU need not have: importing any of it there is an error here.

@@ -207,13 +207,16 @@ class Instance:
         return False
 
 
-def config(port: int, **args: Any) -> dict[str, Any]:
-    """The shipped `serve_config.yaml` on this port; `args`: changes to its `args`, by section.
+def config(port: int, tracing: Mapping[str, Any] | None = None, **args: Any) -> dict[str, Any]:
+    """The shipped `serve_config.yaml` on this port; `tracing`: its `tracing_config`, `args`: changes to its `args`, by
+    section.
 
     With two Preprocessors, which it begins with, and no more: one that goes when the load is over would look lost.
     """
     raw: dict[str, Any] = copy.deepcopy(yaml.safe_load((nodes.ROOT / "serve_config.yaml").read_text(encoding="utf-8")))
     raw["http_options"] |= {"host": "127.0.0.1", "port": port}
+    if tracing:
+        raw["tracing_config"] = dict(tracing)
     (application,) = raw["applications"]
     for name, value in args.items():
         application["args"][name] = {**application["args"].get(name, {}), **value}
@@ -224,11 +227,11 @@ def config(port: int, **args: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def started(**args: Any) -> Iterator[Instance]:
-    """The service as shipped, but for these changes of `args`, ready and watched."""
+def started(tracing: Mapping[str, Any] | None = None, **args: Any) -> Iterator[Instance]:
+    """The service as shipped, but for these changes (see `config`), ready and watched."""
     folder = Path(tempfile.mkdtemp(prefix="pl-", dir="/tmp"))  # short: Ray's sockets lie under it
     port = nodes.free_port()
-    raw = config(port, **args)
+    raw = config(port, tracing, **args)
     raw["applications"][0]["args"]["jobs"]["folder"] = str(folder / "kept")
     (folder / "serve.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
     options = ("--config", str(folder / "serve.yaml"), "--dashboard-port", str(nodes.free_port()))

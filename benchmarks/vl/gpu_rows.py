@@ -22,8 +22,7 @@ from dataclasses import asdict, dataclass
 import torch
 import transformers
 
-from benchmarks import bench_vl_host
-from benchmarks.vl import vl_floor, vl_models, vl_timing
+from benchmarks.vl import bench_vl_host, vl_floor, vl_models, vl_timing
 
 NUM_CROPS = 4
 GOALS = {

@@ -33,5 +33,9 @@ def add_operations(app: FastAPI, settings: Settings, readiness: Readiness, admis
 
     @app.get("/v1/limits", summary="What this service accepts", responses=envelope.responses(*envelope.KEYED))
     async def limits(request: Request) -> Response:
-        data = {**settings.limits.model_dump(mode="json"), "profiles": sorted(settings.profiles)}
+        data = {
+            **settings.limits.model_dump(mode="json"),
+            "image_urls": settings.image_urls.enabled,  # its hosts may be of the operator's own network: not told
+            "profiles": sorted(settings.profiles),
+        }
         return envelope.success(data, arrival(request).request_id)

@@ -54,7 +54,7 @@ class World:
         limits = settings.pop("limits", Limits())
         self.server, self.names, self.connects = server, names, Connects(server.port)
         self.settings = Settings(
-            limits=limits, image_urls=ImageUrlSettings(enabled=True, allowed_hosts=ALLOWED, **settings)
+            limits=limits, image_urls=ImageUrlSettings(**{"enabled": True, "allowed_hosts": ALLOWED, **settings})
         )
         self.urls = ImageUrls(
             self.settings.image_urls,
@@ -137,6 +137,14 @@ async def test_the_time_of_fetching_is_not_told_as_waiting_in_the_service(
         (entry,) = [vars(record) for record in world.log.records]
         assert entry["body_ms"] >= 1000
         assert entry["queue_ms"] + entry["body_ms"] <= entry["total_ms"]
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+async def test_a_caller_can_ask_whether_they_are_fetched(certificate: Certified, is_on: bool) -> None:
+    async with opened(certificate, enabled=is_on) as world:
+        told = await world.client.get("/v1/limits")
+        assert told.json()["data"]["image_urls"] is is_on
+        assert "shop" not in told.text
 
 
 async def test_neither_waits_for_the_other(certificate: Certified) -> None:

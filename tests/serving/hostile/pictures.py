@@ -26,11 +26,13 @@ Fate = Literal["report", "unsupported_image_type", "image_too_large", "image_unr
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """`fate`: what becomes of a comparison with it, a report or the type of the refusal."""
+    """`fate`: what becomes of a comparison with it, a report or the type of the refusal.
+    `fate_if_read`: the same where the operator takes the format that its first bytes name."""
 
     name: str
     fate: Fate
     make: Callable[[], bytes]
+    fate_if_read: Fate | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -194,7 +196,6 @@ _OTHER: Final[dict[str, Callable[[], bytes]]] = {
     "program": lambda: b"\x7fELF\x02\x01\x01" + bytes(100),
     "zip": _archive,
     "tar": lambda: b"a.png".ljust(257, b"\0") + b"ustar\x0000" + bytes(248),
-    "heic": _box(b"heic"),
     "mp4": _box(b"isom"),
     "jpeg 2000": _written("JPEG2000"),
     "ico": _written("ICO"),
@@ -228,6 +229,7 @@ _OTHER: Final[dict[str, Callable[[], bytes]]] = {
 }
 DISGUISES: Final = (
     *(Picture(name, "unsupported_image_type", make) for name, make in _OTHER.items()),
+    Picture("heic with nothing in it", "unsupported_image_type", _box(b"heic"), "image_unreadable"),
     # Two kinds in one: what the first bytes say is looked at, and nothing else of it.
     Picture("jpeg with a zip after it", "report", lambda: valid("JPEG") + _archive()),
     Picture("png with html after it", "report", lambda: valid("PNG") + b"<script>alert(1)</script>"),

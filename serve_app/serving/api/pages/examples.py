@@ -174,7 +174,7 @@ _ANSWERS: Final[dict[str, Callable[[], Any]]] = {
     "GET /livez": lambda: {"status": "alive"},
     "GET /readyz": lambda: {"status": "ready"},
     "GET /version": _version,
-    "GET /v1/limits": lambda: {**Limits().model_dump(mode="json"), "profiles": ["shop"]},
+    "GET /v1/limits": lambda: {**Limits().model_dump(mode="json"), "image_urls": False, "profiles": ["shop"]},
     "POST /v1/compare": lambda: sample()["report"],
     f"POST {JOBS}": lambda: _job("queued"),
     f"GET {JOBS}": lambda: {"jobs": [_job("succeeded")], "next_cursor": None},

@@ -1,7 +1,7 @@
 """What a comparison costs the device's thread on the host, by part, on any CPU.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.bench_vl_host               # 8B's depth and vocabulary, hardly any width
-    OMP_NUM_THREADS=1 python -m benchmarks.bench_vl_host --shape tiny --comparisons 1
+    OMP_NUM_THREADS=1 python -m benchmarks.vl.bench_vl_host               # 8B's depth and vocabulary, hardly any width
+    OMP_NUM_THREADS=1 python -m benchmarks.vl.bench_vl_host --shape tiny --comparisons 1
 
 Each comparison has pictures of other sizes, four pairs of crops and 22 rows, none seen before. Only the parts in
 `vl_host.PARTS` are counted, in the thread's own CPU time: not the model's kernels, which a device would do, nor what
