@@ -232,4 +232,4 @@ async def _all(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
 def _blocking(work: Coroutine[Any, Any, T]) -> T:
     """Run it in a thread and a loop of its own: the caller's thread may have a loop already."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="chat") as thread:
-        return thread.submit(asyncio.run, work).result()
+        return thread.submit(spans.carried(asyncio.run), work).result()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,15 +12,25 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.trace import StatusCode, Tracer
 
+from serve_app.chat.talker import Talker
 from serve_app.comparison.assessor import Assessor
 from serve_app.comparison.examiner import Examiner
 from serve_app.comparison.pipeline import Pipeline
 from serve_app.core import spans
+from serve_app.core.clock import Deadline, Stop
+from serve_app.core.conversation import Conversation, Turn
+from serve_app.core.inquiry import Inquiry, ModelOutput
 from serve_app.errors import ImageRejected
 from serve_app.operating import own_ray, serve_file
 from serve_app.operating.serve_file import ServeFileError
 from serve_app.serving.deployments import tracing
-from serve_app.settings import ModelSettings, ScriptedSettings, Settings
+from serve_app.settings import ModelSettings, ScriptedSettings, ServerSettings, Settings
+from serve_app.vlm.local.pretrained import PretrainedModel
+from tests.vlm.local.test_pretrained import settings_for
+from tests.vlm.local.test_talk import picture
+from tests.vlm.remote.test_model import plainly
+from tests.worlds import checkpoints
+from tests.worlds.chat_server import playing
 from tests.worlds.samples import config, upload
 
 SECRET = "what a caller typed"
@@ -56,8 +67,8 @@ def tracer(exported: Exported) -> Iterator[Tracer]:
     spans.install(spans.UNTRACED)
 
 
-def pipeline(**scripted: Any) -> Pipeline:
-    settings = Settings(model=ModelSettings(engine="scripted", scripted=ScriptedSettings(**scripted)))
+def pipeline(model: ModelSettings | None = None) -> Pipeline:
+    settings = Settings(model=model or ModelSettings(engine="scripted", scripted=ScriptedSettings()))
     examiner = Examiner(settings.limits, settings.preprocessing, shows_images=True)
     return Pipeline(examiner, Assessor(settings.model), settings)
 
@@ -82,6 +93,67 @@ async def test_a_comparison_is_one_trace_of_its_stages(tracer: Tracer, exported:
     order = sorted(exported.spans, key=lambda span: span.start_time or 0)
     work = [span.name for span in order if span.name in ("prepare", "measure", "prompt", "model", "parse", "report")]
     assert work == ["prepare", "measure", "prompt", "model", "parse", "report"]
+
+
+async def traced(service: Pipeline, tracer: Tracer, exported: Exported) -> None:
+    """One comparison within a span; what was loaded before it is in no trace."""
+    asked = config(focus_elements=["the red square"])
+    exported.spans.clear()
+    with tracer.start_as_current_span("request"):
+        await service.compare(upload(), upload("red"), asked, service.deadline(asked))
+
+
+def inside(exported: Exported, name: str) -> list[ReadableSpan]:
+    """The spans that hang on the one of this name, as they began."""
+    above = exported.named(name).context.span_id
+    below = [span for span in exported.spans if span.parent and span.parent.span_id == above]
+    return sorted(below, key=lambda span: span.start_time or 0)
+
+
+async def test_a_checkpoint_tells_its_prompt_and_its_steps(
+    tracer: Tracer, exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Inquiry] = []
+    answer = PretrainedModel.answer
+
+    def noted(self: PretrainedModel, inquiry: Inquiry, stop: Stop) -> ModelOutput:
+        asked.append(inquiry)
+        return answer(self, inquiry, stop)
+
+    monkeypatch.setattr(PretrainedModel, "answer", noted)
+    service = pipeline(settings_for(checkpoints.tiny_qwen3_vl(tmp_path)))
+    await traced(service, tracer, exported)
+    parts = inside(exported, "model")
+    assert [part.name for part in parts] == ["look at pictures", "read the prompt", "decode"]
+    _, read, decode = (part.attributes or {} for part in parts)
+    model = exported.named("model").attributes or {}
+    assert 0 < int(str(read["pairlens.visual_tokens"])) < int(str(model["pairlens.prompt_tokens"]))
+    assert decode["pairlens.rows"] == len(asked[-1].questions) + len(asked[-1].swapped_questions)
+    assert 0 < int(str(decode["pairlens.steps"])) <= int(str(model["pairlens.generated_tokens"]))
+
+
+async def test_a_conversation_with_a_checkpoint_tells_its_steps(
+    tracer: Tracer, exported: Exported, tmp_path: Path
+) -> None:
+    assessor = Assessor(settings_for(checkpoints.tiny_qwen3_vl(tmp_path)))
+    said = Conversation((Turn("user", (0, "Which colour?")),), (picture(),), max_tokens=5)
+    exported.spans.clear()
+    with tracer.start_as_current_span("request"):
+        async for _ in Talker(assessor.model, assessor.device).talk(said, Deadline.after(60)):
+            pass
+    parts = inside(exported, "model")
+    assert [part.name for part in parts] == ["read the prompt", "decode"]
+    told = exported.named("model").attributes or {}
+    assert (parts[1].attributes or {})["pairlens.steps"] == told["pairlens.generated_tokens"]
+
+
+async def test_each_question_to_a_server_is_a_span_of_its_own(tracer: Tracer, exported: Exported) -> None:
+    with playing(plainly) as played:
+        service = pipeline(ModelSettings(engine="openai", name="tiny", server=ServerSettings(base_url=played.url)))
+        played.asked.clear()
+        await traced(service, tracer, exported)
+        assert [part.name for part in inside(exported, "model")] == ["ask the server"] * len(played.asked)
+    assert len(played.asked) > 1
 
 
 async def test_a_request_that_is_not_traced_has_no_span(tracer: Tracer, exported: Exported) -> None:
