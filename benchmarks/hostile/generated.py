@@ -33,7 +33,7 @@ FAILURE: Final = re.compile(
 )
 # "Both of these files, or both of those, and no more" is beyond what it makes of a schema for files.
 BEYOND: Final = ("ST201", "ST202")
-TARGETS: Final = ("decode", "config", "body")
+TARGETS: Final = ("decode", "config", "body", "doors")
 
 
 def described(bench: Bench) -> None:
@@ -81,7 +81,7 @@ def described_by(url: str, folder: Path, seconds: int, seed: int, *options: str)
 
 
 def guided(bench: Bench) -> None:
-    """Decoder, config and body, each in a process of its own that ends at the first exception beyond our own."""
+    """Each target in a process of its own, which ends at the first exception beyond our own."""
     row = bench.row
     if importlib.util.find_spec("atheris") is None:
         row.sent = "not run: atheris is not installed here"

@@ -1,6 +1,6 @@
 """Fuzzing guided by coverage (atheris): bytes that reach new lines of ours are changed further.
 
-    python -m benchmarks.hostile.guided decode|config|body SECONDS SEED FOLDER
+    python -m benchmarks.hostile.guided decode|config|body|doors SECONDS SEED FOLDER
 
 Whatever they are, what comes is a picture, a config, an answer or a refusal of ours; nothing is started or called.
 It ends at the first exception of another kind, with a trace and exit code 77, and leaves the bytes in FOLDER.
@@ -13,6 +13,7 @@ import functools
 import logging
 import random
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -32,7 +33,7 @@ with atheris.instrument_imports(include=["serve_app", "PIL", "starlette", "pytho
     from serve_app.serving.api.app import create_app
     from serve_app.serving.readiness import AlwaysReady
     from serve_app.settings import ImageFormat, Limits, Settings
-    from tests.serving.hostile import bodies, doors, pictures
+    from tests.serving.hostile import altered, bodies, doors, pictures, service
     from tests.serving.hostile.deeds import Deeds
 
 MEMORY_MIB: Final = 2_048
@@ -71,7 +72,28 @@ def answer(data: bytes) -> None:
     assert response.status_code in (200, 400, 413, 415, 422, 504), response.text
 
 
-TARGETS: Final[dict[str, Callable[[bytes], None]]] = {"decode": decode, "config": config, "body": answer}
+def ask(data: bytes) -> None:
+    """An answer that a caller can bring about, of any route that takes a body; the first line is that and the content
+    type."""
+    line, _, rest = data.partition(b"\n")
+    route, _, kind = line.partition(b" ")
+    one = _RIGHT.get(route)
+    if one is None:
+        return
+    headers = [(b"content-type", kind), *((name.encode(), value.encode()) for name, value in one.headers.items())]
+    sent = altered.Altered(one.route, kind.decode("latin-1"), rest)
+    response = LOOP.run_until_complete(_service().client.post(one.route, content=rest, headers=headers))
+    # The fuzzer may write the mark of `bodies` itself, so only the status is judged.
+    assert altered.problem(sent, response.status_code, "") is None, response.text
+
+
+_RIGHT: Final = {kind.route.encode(): kind for kind in altered.kinds()}
+TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
+    "decode": decode,
+    "config": config,
+    "body": answer,
+    "doors": ask,
+}
 
 
 @functools.cache
@@ -91,12 +113,28 @@ def _client() -> httpx2.AsyncClient:
     return httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://fuzzed")
 
 
+@functools.cache
+def _all_doors() -> AbstractAsyncContextManager[service.Service]:
+    return service.with_all_doors(Path(tempfile.mkdtemp(prefix="doors-")))  # kept, as above
+
+
+@functools.cache
+def _service() -> service.Service:
+    return LOOP.run_until_complete(_all_doors().__aenter__())
+
+
 def seeds(target: str) -> Iterator[bytes]:
     """Where it begins: coverage finds what lies near, and a codec's name lies near no other word."""
     if target == "decode":
         yield from (pictures.valid(kind) for kind in (*pictures.KINDS, *pictures.LISTED))
         dice = random.Random(1)
         yield from (pictures.flipped(dice)[1] for _ in range(100))
+        return
+    if target == "doors":
+        for kind in altered.kinds():
+            head = f"{kind.route} {kind.content_type}\n".encode()
+            yield head + kind.written(kind.right())
+            yield from (head + altered.altered(kind, random.Random(number)).body for number in range(10))
         return
     for door in doors.doors():
         if len(door.body) < LONGEST and len(door.content_type) < 200:

@@ -154,10 +154,13 @@ def event_data(event: Event, server: str, kind: type[Data]) -> Data:
 
 
 def event_error(event: Event, server: str) -> Exception:
-    """What an event `error` says: a whole envelope, or its error alone."""
+    """What an event `error` says: a whole envelope, or its error alone. Raises `ServerFailed`, as `event_data`."""
     try:
         envelope = Envelope[None].model_validate_json(event.data, extra="ignore")
     except ValidationError:
         return refusal(event_data(event, server, ErrorReport), None, event.retry_after)
-    assert envelope.error is not None
+    if envelope.error is None:
+        return NotUnderstood(
+            f"{server} told of an error, but not of which.", status=200, request_id=envelope.request_id
+        )
     return refusal(envelope.error, envelope.request_id, event.retry_after, envelope.code)

@@ -154,6 +154,13 @@ def test_an_error_in_a_stream_is_raised_with_when_to_come_again(ask: Ask) -> Non
 
 
 @both
+def test_an_error_in_a_stream_that_is_none_is_no_report_either(ask: Ask) -> None:
+    told = b"event: error\ndata: " + envelope(None) + b"\n\n"
+    with answering(events(told, is_whole=True)) as server, pytest.raises(NotUnderstood, match="told of an error"):
+        ask(server.url, "stream", *PAIR)
+
+
+@both
 @pytest.mark.parametrize("name", ["compare", "jobs.create"])
 def test_a_retry_after_is_obeyed_and_then_it_is_answered(ask: Ask, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "_SPREAD", 0.0)

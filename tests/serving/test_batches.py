@@ -203,6 +203,16 @@ async def test_a_name_that_is_not_ascii_is_a_name(open_service: Open) -> None:
     assert (found["name"], found["reference"], found["candidate"]) == ("\u00e9.png", "\u6807.png", "\u00e9.png")
 
 
+@pytest.mark.parametrize("name", ["files", "reference", "candidate"])
+async def test_a_part_whose_header_hides_that_it_is_a_file_is_refused(open_service: Open, name: str) -> None:
+    service = open_service()
+    head = f'--x\r\nContent-Disposition: form-data; name="{name}";b"; filename="a.png"\r\n\r\na\r\n--x--\r\n'
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    answer = await service.client.post("/v1/batches", content=head.encode(), headers=headers)
+    assert refusal(answer) == (400, "malformed_request")
+    assert answer.json()["error"]["field"] == f"/{name}"
+
+
 async def test_all_faults_of_a_list_are_told_at_once_and_nothing_is_begun(open_service: Open) -> None:
     service = open_service()
     text = "reference,candidate\na.png,none.png\n../a.png,a.png\n/a.png,a.png\n,a.png\n"

@@ -141,10 +141,11 @@ def _pairs(form: FormData) -> Sequence[Named[Sent]]:
 
 
 def _files(form: FormData, name: str) -> list[Sent]:
-    """Raises `MalformedRequest` for a file whose name can't be kept."""
+    """Raises `MalformedRequest` for a file whose name can't be kept, or whose header is too odd to name a file."""
     found = []
     for part in form.getlist(name):
-        assert isinstance(part, UploadFile)  # what `FormParser` makes of parts of these names
+        if not isinstance(part, UploadFile):  # `FormParser` has added a file's name, where it has understood the header
+            raise MalformedRequest(f"The Content-Disposition of a part {name} can't be understood.", field=f"/{name}")
         called = part.filename or _encoded_name(part) or name
         if not can_be_kept(called):
             raise MalformedRequest(f"A file's name has 1..{MOST_CHARACTERS} characters and no control character.")
