@@ -274,7 +274,7 @@ def _add_events(app: FastAPI, desk: BatchDesk, streams: Streams) -> None:
     @app.get(
         BATCHES + "/{batch_id}/events",
         response_class=EventSourceResponse,
-        responses=envelope.responses(400, 410, 429, *_ANY),
+        responses=envelope.responses_beside_events(400, 410, 429, *_ANY),
         openapi_extra=_EVENTS,
         summary="How a batch gets on, as it does",
     )

@@ -15,6 +15,7 @@ from serve_app.errors import ComparisonError
 from serve_app.schema import ComparisonReport, Envelope
 from serve_app.serving.api.pages.examples import REFUSALS, sample
 from serve_app.settings import Settings
+from tests.serving.hostile.service import with_all_doors
 from tests.serving.page.conftest import app_of
 from tests.worlds.samples import card
 
@@ -28,8 +29,15 @@ async def client(tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
         yield opened
 
 
-async def test_every_answer_has_an_example_as_its_schema_says(client: httpx2.AsyncClient) -> None:
-    page = (await client.get("/openapi.json")).json()
+@pytest.fixture
+async def page(tmp_path: Path) -> dict[str, Any]:
+    """Of a service that takes jobs, batches, conversations and agents."""
+    async with with_all_doors(tmp_path) as service:
+        told: dict[str, Any] = (await service.client.get("/openapi.json")).json()
+    return told
+
+
+async def test_every_answer_has_an_example_as_its_schema_says(page: dict[str, Any]) -> None:
     seen = 0
     for operations in page["paths"].values():
         for operation in operations.values():
@@ -39,6 +47,18 @@ async def test_every_answer_has_an_example_as_its_schema_says(client: httpx2.Asy
                         check(page, content, int(status))
                         seen += 1
     assert seen > 80
+
+
+async def test_every_refusal_is_json_whatever_the_route_answers_else(page: dict[str, Any]) -> None:
+    refusals = {
+        (path, status): list(answer["content"])
+        for path, operations in page["paths"].items()
+        for operation in operations.values()
+        for status, answer in operation["responses"].items()
+        if int(status) >= 400
+    }
+    assert len(refusals) > 60
+    assert {place: kinds for place, kinds in refusals.items() if kinds != ["application/json"]} == {}
 
 
 async def test_the_example_of_a_conversation_is_one_that_is_taken(client: httpx2.AsyncClient) -> None:
