@@ -71,6 +71,7 @@ KINDS: Final = (
 def measured(kinds: Sequence[Kind], seconds: float, seed: int, files: Path | None) -> Iterator[tuple[Kind, Row]]:
     """Each row as soon as it is there: first those of the plain instance, then those of the guarded one."""
     end = time.monotonic() + seconds
+    guarded = sum(kind.weight for kind in kinds if kind.is_guarded)
     for is_guarded in (False, True):
         chosen = [kind for kind in kinds if kind.is_guarded == is_guarded]
         if chosen:
@@ -79,7 +80,8 @@ def measured(kinds: Sequence[Kind], seconds: float, seed: int, files: Path | Non
                 instance.started(**(guard(Path(folder)) if is_guarded else OPEN)) as service,
                 giving_way(),
             ):
-                yield from _rows(service, chosen, end, seed, files)
+                later = 0.0 if is_guarded else guarded
+                yield from _rows(service, chosen, end, later, seed, files)
 
 
 @contextmanager
@@ -102,11 +104,12 @@ def guard(folder: Path) -> dict[str, Any]:
 
 
 def _rows(
-    service: instance.Instance, kinds: Sequence[Kind], end: float, seed: int, files: Path | None
+    service: instance.Instance, kinds: Sequence[Kind], end: float, later: float, seed: int, files: Path | None
 ) -> Iterator[tuple[Kind, Row]]:
+    """`later`: the weight of all rows that come after these, at another instance."""
     for index, kind in enumerate(kinds):
         left_s = max(LEAST_S, end - time.monotonic())
-        share = kind.weight / sum(each.weight for each in kinds[index:]) if kind.weight else 1.0
+        share = kind.weight / (later + sum(each.weight for each in kinds[index:])) if kind.weight else 1.0
         row = Row(kind.name)
         bench = Bench(service, Box(time.monotonic() + left_s * share), random.Random(f"{seed} {kind.name}"), row, files)
         try:
