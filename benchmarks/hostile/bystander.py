@@ -1,12 +1,14 @@
-"""Another caller, who asks for /livez all the while: a process of its own, so that a busy sender does not slow it.
+"""Another caller, who asks for /livez or compares all the while: a process of its own, so that a busy sender does not
+slow it.
 
-    python -m benchmarks.hostile.bystander HOST PORT SECONDS_BETWEEN
+    python -m benchmarks.hostile.bystander HOST PORT SECONDS_BETWEEN livez|compare
 
 It asks from 127.0.0.2 until its input is closed, then prints a JSON list of [milliseconds, status].
 """
 
 from __future__ import annotations
 
+import functools
 import http.client
 import json
 import os
@@ -18,14 +20,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal, cast
+
+import numpy as np
 
 from tests.rigs.nodes import ROOT
+from tests.serving.hostile import bodies
+
+Asks = Literal["livez", "compare"]
 
 ELSEWHERE: Final = "127.0.0.2"
 PATIENCE_S: Final = 30.0
 EVERY_S: Final = 0.05
 ALONE_S: Final = 4.0
+FORM: Final = f"multipart/form-data; boundary={bodies.BOUNDARY}"
 
 
 @dataclass(slots=True)
@@ -43,6 +51,10 @@ class Seen:
         return statistics.median(took for took, _ in self.asked) if self.asked else float("inf")
 
     @property
+    def p99_ms(self) -> float:
+        return float(np.quantile([took for took, _ in self.asked], 0.99)) if self.asked else float("inf")
+
+    @property
     def failures(self) -> int:
         return sum(status != 200 for _, status in self.asked)
 
@@ -54,9 +66,9 @@ class Seen:
 
 
 @contextmanager
-def accompanying(address: tuple[str, int]) -> Iterator[Seen]:
+def accompanying(address: tuple[str, int], asks: Asks = "livez", every_s: float = EVERY_S) -> Iterator[Seen]:
     """Another caller at work for as long as the block is open."""
-    command = [sys.executable, "-m", "benchmarks.hostile.bystander", address[0], str(address[1]), str(EVERY_S)]
+    command = [sys.executable, "-m", "benchmarks.hostile.bystander", address[0], str(address[1]), str(every_s), asks]
     seen = Seen()
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, text=True) as process:
         assert process.stdout is not None
@@ -75,11 +87,14 @@ def alone(address: tuple[str, int]) -> Seen:
     return seen
 
 
-def ask(address: tuple[str, int]) -> int:
-    """The status of one /livez on a connection of its own; 0 where none came."""
+def ask(address: tuple[str, int], asks: Asks) -> int:
+    """The status of one answer on a connection of its own; 0 where none came."""
     caller = http.client.HTTPConnection(*address, timeout=PATIENCE_S, source_address=(ELSEWHERE, 0))
     try:
-        caller.request("GET", "/livez")
+        if asks == "livez":
+            caller.request("GET", "/livez")
+        else:
+            caller.request("POST", "/v1/compare", _pair(), {"Content-Type": FORM})
         return caller.getresponse().status
     except (OSError, http.client.HTTPException):
         return 0
@@ -87,15 +102,20 @@ def ask(address: tuple[str, int]) -> int:
         caller.close()
 
 
+@functools.cache
+def _pair() -> bytes:
+    return bodies.form([bodies.part("files", each, "a") for each in bodies.pictures()])
+
+
 def main() -> None:
     with suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, 0)  # its parent gives way to the service
-    address, every_s, asked = (sys.argv[1], int(sys.argv[2])), float(sys.argv[3]), []
-    ask(address)
+    address, every_s, asks, asked = (sys.argv[1], int(sys.argv[2])), float(sys.argv[3]), cast("Asks", sys.argv[4]), []
+    ask(address, asks)
     print("begun", flush=True)
     while not select.select([sys.stdin], [], [], every_s)[0]:
         began = time.perf_counter()
-        status = ask(address)
+        status = ask(address, asks)
         asked.append((round((time.perf_counter() - began) * 1000, 1), status))
     print(json.dumps(asked))
 
