@@ -16,8 +16,9 @@ from typing import Any, Final
 
 from serve_app.schema import BoxField
 
-# Between two shots; the last goes on. As Playwright's own `toHaveScreenshot` waits.
-_PAUSES_MS: Final = (0, 100, 250, 500)
+# Between two shots; the last goes on. As Playwright's own `toHaveScreenshot` waits: two shots at once are the same of
+# every page that moves in steps.
+_PAUSES_MS: Final = (100, 250, 500, 1000)
 # After which a page that has never been the same twice is given up.
 PATIENCE_S: Final = 5.0
 _SHOT: Final[dict[str, Any]] = {"animations": "disabled", "caret": "hide", "scale": "css", "type": "png"}
@@ -98,8 +99,7 @@ def _still(actual: Any, page: Any, options: dict[str, Any]) -> Generator[Call, A
     until = time.monotonic() + PATIENCE_S
     before: bytes = yield partial(actual.screenshot, **options)
     for pause in chain(_PAUSES_MS, repeat(_PAUSES_MS[-1])):
-        if pause:
-            yield partial(page.wait_for_timeout, pause)
+        yield partial(page.wait_for_timeout, pause)
         after: bytes = yield partial(actual.screenshot, **options)
         if after == before:
             break

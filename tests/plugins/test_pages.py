@@ -91,6 +91,32 @@ def test_a_page_is_waited_for_until_it_stands_still(page: Page) -> None:
     assert colours(shot(page))[(255, 0, 0)] == 210 * 50
 
 
+def test_no_two_shots_are_taken_at_once() -> None:
+    """They would be the same however the page moves: its next step comes some ms later."""
+    asked: list[str] = []
+    shots = iter((b"one", b"two", b"two"))
+
+    class Recorded:
+        def screenshot(self) -> bytes:
+            asked.append("shot")
+            return next(shots)
+
+        def wait_for_timeout(self, pause_ms: int) -> None:
+            asked.append(f"{pause_ms} ms")
+
+    def taken() -> bytes:
+        steps = pages._still(Recorded(), Recorded(), {})
+        call = next(steps)
+        while True:
+            try:
+                call = steps.send(call())
+            except StopIteration as ended:
+                return bytes(ended.value)
+
+    assert taken() == b"two"
+    assert asked == ["shot", "100 ms", "shot", "250 ms", "shot"]
+
+
 def test_a_page_that_never_stands_still_is_given_up_with_its_last_two_shots(
     page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
