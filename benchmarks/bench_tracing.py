@@ -2,7 +2,7 @@
 
     python -m benchmarks.bench_tracing [--rounds 20] [--requests 60]
 
-`pairlens serve` three times, with a collector that keeps nothing. In each round every service gets as many requests
+`pairlens serve` four times, with one collector on the same machine. In each round every service gets as many requests
 from two callers, in an order that turns from round to round; what is told is the median over the rounds of a service's
 throughput and CPU time by those of the first, and between which the middle half of the rounds lies. A second service
 that traces nothing says how much of it is chance.

@@ -115,7 +115,7 @@ def _client() -> httpx2.AsyncClient:
 
 @functools.cache
 def _all_doors() -> AbstractAsyncContextManager[service.Service]:
-    return service.with_all_doors(Path(tempfile.mkdtemp(prefix="doors-")))  # kept, as above
+    return service.with_all_doors(Path(tempfile.mkdtemp(prefix="doors-", dir=sys.argv[4])))  # kept, as above
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time as clock
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,6 +25,10 @@ class Arrival:
     ticket: Ticket | None = None  # of requests with a body
     fetched_bytes: int = 0  # beside the body, from URLs that it names
     fetching: Callable[[int], None] = lambda _: None  # told of each piece of these; raises `Overloaded`
+
+    @property
+    def age_ms(self) -> float:
+        return round((clock.time() - self.time) * 1000, 2)
 
 
 def arrival(request: Request) -> Arrival:

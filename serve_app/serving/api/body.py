@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -195,7 +194,7 @@ class Bodies:
         arrived = arrival(request)
         until = arrived.time + given.config.processing_timeout
         came = iter(await self._urls.fetched(named, until, arrived.fetching))
-        arrived.record.body_ms = round((time.time() - arrived.time) * 1000, 2)  # what it names has come, too
+        arrived.record.body_ms = arrived.age_ms  # what it names has come, too
         reference, candidate = (next(came) if isinstance(each, Named) else each for each in pair)
         return reference, candidate
 

@@ -134,7 +134,7 @@ class Reception:
             arrived.record.body_bytes += num_bytes
             is_whole = not message.get("more_body", False)
             if is_whole:
-                arrived.record.body_ms = round((time.time() - arrived.time) * 1000, 2)
+                arrived.record.body_ms = arrived.age_ms
             return message
 
         return capped
@@ -143,7 +143,7 @@ class Reception:
         record = arrived.record
         route = scope.get("route")
         record.path = getattr(route, "path", "unknown")
-        record.total_ms = round((time.time() - arrived.time) * 1000, 2)
+        record.total_ms = arrived.age_ms
         self._door.recorder.request(record)
         telemetry.log_request(self._logger, record)
 

@@ -51,9 +51,9 @@ async def test_every_answer_has_an_example_as_its_schema_says(page: dict[str, An
 
 async def test_every_refusal_is_json_whatever_the_route_answers_else(page: dict[str, Any]) -> None:
     refusals = {
-        (path, status): list(answer["content"])
+        (method, path, status): list(answer["content"])
         for path, operations in page["paths"].items()
-        for operation in operations.values()
+        for method, operation in operations.items()
         for status, answer in operation["responses"].items()
         if int(status) >= 400
     }
